@@ -1,0 +1,158 @@
+# tcphealth_exporter. `make help` lists the targets.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+VERSION  := $(shell cat VERSION)
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+PKGS       := libmicrohttpd libmnl libdeflate
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+# What only gcc knows is left out under clang.
+IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+WARN := -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wimplicit-fallthrough \
+	-Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wnull-dereference \
+	-Werror=format-security -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
+HARDEN := -fstack-clash-protection -fstack-protector-strong -fcf-protection=full \
+	-fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing -fPIE
+ifeq ($(IS_CLANG),)
+WARN   += -Wduplicated-cond -Wlogical-op -Wcast-align=strict
+HARDEN += -ftrivial-auto-var-init=zero
+FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+else
+HARDEN += -ftrivial-auto-var-init=zero -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+WERROR   ?= -Werror
+OPT      ?= -O2
+SANITIZE ?=
+
+CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE $(FORTIFY) $(CPPFLAGS)
+CFLAGS_ALL   := -std=gnu11 $(OPT) -g $(WARN) $(WERROR) $(HARDEN) $(SANITIZE) -pthread $(PKG_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL  := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed \
+	-Wl,-z,ibt,-z,shstk -pthread $(SANITIZE) $(LDFLAGS)
+
+SRC     := $(sort $(wildcard src/*/*.c))
+OBJ     := $(SRC:%.c=$(BUILD)/%.o)
+LIB     := $(BUILD)/libtcphealth.a
+PROGRAM := $(BUILD)/tcphealth_exporter
+UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+HELPERS := $(patsubst tests/helpers/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/helpers/*.c)))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAM) ## build the exporter
+
+$(PROGRAM): $(BUILD)/src/main.o $(LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+$(LIB): $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/src/base/version.o: CPPFLAGS_ALL += -DTCPHEALTH_VERSION='"$(VERSION)"' -DTCPHEALTH_REVISION='"$(REVISION)"'
+$(BUILD)/src/base/version.o: VERSION
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Unit tests: one program a file, cmocka, on the real modules.
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS) -lcmocka
+
+# Programs that the integration tests run.
+$(BUILD)/tests/%: tests/helpers/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
+
+# A fuzz target is LLVMFuzzerTestOneInput() in one file. `fuzz` links it with libFuzzer, `fuzz-replay` with
+# a main that feeds it the files of tests/fuzz/corpus/NAME.
+FUZZ   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+REPLAY := $(FUZZ:%=%-replay)
+
+$(BUILD)/fuzz/%-replay: tests/fuzz/%.c $(BUILD)/tests/fuzz/replay.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -MMD -MP -o $@ $< $(BUILD)/tests/fuzz/replay.o $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
+
+-include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(HELPERS:=.d) $(FUZZ:=.d) $(REPLAY:=.d) $(BUILD)/tests/fuzz/replay.d
+
+# What a target needs is installed before make looks for it again: pkg-config above was asked too early.
+AGAIN := $(MAKE) --no-print-directory
+ASAN  := SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' FORTIFY= OPT=-O1 WERROR=
+TSAN  := SANITIZE=-fsanitize=thread FORTIFY= OPT=-O1 WERROR=
+
+run: ## build and run the exporter here, in the foreground (ARGS='--flag=value ...')
+	@deploy/setup.sh build
+	+@$(AGAIN) all
+	exec $(PROGRAM) $(ARGS)
+
+check: ## all tests: unit, fuzz corpora, integration (as root, in network namespaces of its own)
+	@deploy/setup.sh build check
+	+@$(AGAIN) suite
+
+asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@deploy/setup.sh build check
+	+@$(AGAIN) BUILD=build-asan $(ASAN) suite
+
+tsan: ## all tests under ThreadSanitizer
+	@deploy/setup.sh build check
+	+@$(AGAIN) BUILD=build-tsan $(TSAN) suite
+
+programs: $(UNIT) $(HELPERS) $(REPLAY)
+
+suite: all programs
+	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/run $(BUILD)
+
+unit: $(UNIT) ## the unit tests
+	@tests/run-unit $(UNIT)
+
+it: all $(HELPERS) ## the integration tests (IT='-k PATTERN', IT=--list)
+	@TCPHEALTH_BUILD=$(BUILD) tests/it/run.py $(IT)
+
+fuzz-replay: $(REPLAY) ## feed the fuzz targets their corpora
+	@tests/run-replay $(REPLAY)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## fuzz each target for FUZZ_SECONDS (60) with libFuzzer
+	@deploy/setup.sh build fuzz
+	+@$(AGAIN) BUILD=build-fuzz CC=clang-14 FORTIFY= WERROR= \
+		SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzz-run
+
+fuzz-run: $(FUZZ)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz $(BUILD) $(FUZZ)
+
+lint: ## the static checkers (CHECKERS='format headers shell python cppcheck gcc_analyzer clang_tidy')
+	@deploy/setup.sh build check lint
+	+@$(AGAIN) lint-run
+
+lint-run:
+	@FLAGS='-std=gnu11 -Iinclude -Itests -D_GNU_SOURCE -pthread $(PKG_CFLAGS)' tests/run-lint $(CHECKERS)
+
+format: ## format the C sources
+	@deploy/setup.sh lint
+	clang-format-14 -i $(wildcard include/*/*/*.h src/*.c src/*/*.[ch] tests/*/*.[ch])
+
+install: all ## install the program below DESTDIR and PREFIX (/usr/local)
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tcphealth_exporter
+
+clean: ## remove what was built
+	rm -rf build build-*
+
+help: ## show this list
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+.PHONY: all run check asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help

@@ -1,0 +1,22 @@
+/*
+ * clock: the clocks this program reads, by what they are for.
+ *
+ * Ages, intervals and deadlines use the monotonic clock; only published
+ * timestamps use the wall clock, which may jump. Any thread.
+ */
+#ifndef TCPHEALTH_BASE_CLOCK_H
+#define TCPHEALTH_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Nanoseconds and milliseconds of CLOCK_MONOTONIC (stands still while suspended, as TCP's own timers do). */
+uint64_t clock_mono_ns(void);
+uint64_t clock_mono_ms(void);
+
+/* CPU time of the calling thread in nanoseconds, kernel time included (CLOCK_THREAD_CPUTIME_ID). */
+uint64_t clock_thread_cpu_ns(void);
+
+/* Seconds since the epoch, for published timestamps only. */
+double clock_wall(void);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * utf8: makes hostile bytes printable.
+ *
+ * Process, unit and namespace names may hold anything but NUL; one invalid
+ * byte in one label makes Prometheus refuse a whole page. Pure; any thread.
+ */
+#ifndef TCPHEALTH_BASE_UTF8_H
+#define TCPHEALTH_BASE_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Length in bytes (1..4) of the valid UTF-8 sequence at `s`, or 0 if the bytes
+ * there are not one (overlong forms, surrogates and values above U+10FFFF are invalid: RFC 3629).
+ * `len` >= 1 bytes may be read.
+ */
+size_t utf8_sequence(const char *s, size_t len);
+
+/*
+ * Copies `src` into `dst` (NUL terminated, at most `size` bytes with the NUL), each invalid
+ * byte as U+FFFD, never ending inside a sequence. Returns the bytes written without the NUL.
+ */
+size_t utf8_clean(char *dst, size_t size, const char *src, size_t len);
+
+#endif

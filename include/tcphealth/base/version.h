@@ -1,0 +1,29 @@
+/*
+ * version: which program this is.
+ *
+ * Owns the texts that the build fixes: the version and the source revision. Knows nothing of flags or metrics. Any thread.
+ */
+#ifndef TCPHEALTH_BASE_VERSION_H
+#define TCPHEALTH_BASE_VERSION_H
+
+#include <stdio.h>
+
+/* "0.1.0": the content of the file VERSION. Static text. */
+const char *version_number(void);
+
+/* The abbreviated commit, or "unknown" when built outside of a repository. Static text. */
+const char *version_revision(void);
+
+/* The compiler and its version: "gcc 12.2.0". Static text. */
+const char *version_compiler(void);
+
+/*
+ * What --version prints, in the shape of Prometheus's own programs:
+ *
+ *   tcphealth_exporter, version 0.1.0 (revision: 0123456789ab)
+ *     compiler:         gcc 12.2.0
+ *     platform:         linux/amd64
+ */
+void version_print(FILE *out);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * log: see the header. Owns the line's form and its bound; must not know what
+ * is logged. A line is built on the caller's stack, so that no lock is needed.
+ */
+#include "tcphealth/base/log.h"
+
+#include "tcphealth/base/utf8.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Writes to a pipe are whole up to PIPE_BUF: lines of two threads never mix. */
+#define LINE_MAX_BYTES PIPE_BUF
+#define VALUE_MAX      256
+#define SEQUENCE_MAX   4
+#define LINE_END_MAX   2 /* "}\n" */
+
+struct line {
+	char text[LINE_MAX_BYTES];
+	size_t len;
+	bool overflow;
+};
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_DEBUG] = "debug",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_ERROR] = "error",
+};
+
+static enum log_level log_min_level = LOG_LEVEL_INFO;
+static enum log_format log_line_format = LOG_FORMAT_LOGFMT;
+
+static void line_put(struct line *line, const char *text, size_t len)
+{
+	if (line->overflow || len > sizeof(line->text) - line->len) {
+		line->overflow = true;
+		return;
+	}
+	memcpy(line->text + line->len, text, len);
+	line->len += len;
+}
+
+static void line_puts(struct line *line, const char *text)
+{
+	line_put(line, text, strlen(text));
+}
+
+static uint32_t code_point(const char *s, size_t len)
+{
+	const uint8_t *bytes = (const uint8_t *)s;
+	uint32_t value = len == 1 ? bytes[0] : bytes[0] & (0x7fU >> len);
+
+	for (size_t i = 1; i < len; i++)
+		value = value << 6 | (bytes[i] & 0x3fU);
+	return value;
+}
+
+/* Controls (C1 too: terminals obey U+009B), line separators, and what turns the text's direction. */
+static bool is_control(uint32_t code)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069);
+}
+
+static void put_character(struct line *line, const char *s, size_t len)
+{
+	uint32_t code = code_point(s, len);
+	char escape[8];
+
+	if (code == '"' || code == '\\')
+		line_puts(line, "\\");
+	if (code == '\n') {
+		line_puts(line, "\\n");
+	} else if (code == '\t') {
+		line_puts(line, "\\t");
+	} else if (code == '\r') {
+		line_puts(line, "\\r");
+	} else if (is_control(code)) {
+		snprintf(escape, sizeof(escape), "\\u%04x", (unsigned int)(code & 0xffff));
+		line_puts(line, escape);
+	} else {
+		line_put(line, s, len);
+	}
+}
+
+static void put_quoted(struct line *line, const char *text, size_t len)
+{
+	line_puts(line, "\"");
+	for (size_t at = 0; at < len;) {
+		/* The text is clean: 0 is impossible, but a loop must end in any case. */
+		size_t step = utf8_sequence(text + at, len - at);
+		if (step == 0)
+			break;
+		put_character(line, text + at, step);
+		at += step;
+	}
+	line_puts(line, "\"");
+}
+
+static bool is_bare(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] > '~' || text[i] == '=' || text[i] == '"')
+			return false;
+	return len > 0;
+}
+
+static void put_key(struct line *line, const char *key)
+{
+	bool json = log_line_format == LOG_FORMAT_JSON;
+
+	if (line->len > 0)
+		line_puts(line, json ? "," : " ");
+	else if (json)
+		line_puts(line, "{");
+	line_puts(line, json ? "\"" : "");
+	line_puts(line, key);
+	line_puts(line, json ? "\":" : "=");
+}
+
+/* Appends one pair, or nothing of it if it does not fit. False once the line is full. */
+static bool put_pair(struct line *line, const char *key, const char *value)
+{
+	size_t start = line->len;
+	char clean[VALUE_MAX + 1];
+	size_t len =
+		utf8_clean(clean, sizeof(clean), value, strnlen(value, VALUE_MAX + SEQUENCE_MAX));
+
+	put_key(line, key);
+	if (log_line_format == LOG_FORMAT_JSON || !is_bare(clean, len))
+		put_quoted(line, clean, len);
+	else
+		line_put(line, clean, len);
+	if (!line->overflow && line->len <= sizeof(line->text) - LINE_END_MAX)
+		return true;
+	line->len = start;
+	return false;
+}
+
+static void format_time(char *text, size_t size)
+{
+	struct timespec now = { 0 };
+	struct tm tm = { 0 };
+	char seconds[40];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, size, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
+}
+
+static void write_line(struct line *line)
+{
+	line->overflow = false;
+	line_puts(line, log_line_format == LOG_FORMAT_JSON ? "}\n" : "\n");
+	/* Nobody is left to be told when standard error fails. */
+	while (write(STDERR_FILENO, line->text, line->len) < 0 && errno == EINTR)
+		;
+}
+
+void log_setup(enum log_level level, enum log_format format)
+{
+	log_min_level = level;
+	log_line_format = format;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level >= log_min_level;
+}
+
+void log_event(enum log_level level, const char *msg, ...)
+{
+	struct line line;
+	char time_text[64];
+	int saved_errno = errno;
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	line.len = 0;
+	line.overflow = false;
+	format_time(time_text, sizeof(time_text));
+	put_pair(&line, "ts", time_text);
+	put_pair(&line, "level", level_names[level]);
+	bool fits = put_pair(&line, "msg", msg);
+	va_start(args, msg);
+	while (fits) {
+		const char *key = va_arg(args, const char *);
+		const char *value = key ? va_arg(args, const char *) : NULL;
+		if (!value)
+			break;
+		fits = put_pair(&line, key, value);
+	}
+	va_end(args);
+	write_line(&line);
+	errno = saved_errno;
+}
+
+const char *log_number_u64(struct log_number *number, uint64_t value)
+{
+	snprintf(number->text, sizeof(number->text), "%" PRIu64, value);
+	return number->text;
+}
