@@ -1,0 +1,88 @@
+/*
+ * options: the command line, one table.
+ *
+ * The table in options.c drives parsing, --help, error lines and (through options_each()) the man page and shell completion.
+ * Knows flags and values; must not know what the program does with them. Main thread.
+ */
+#ifndef TCPHEALTH_APP_OPTIONS_H
+#define TCPHEALTH_APP_OPTIONS_H
+
+#include "tcphealth/base/log.h"
+#include "tcphealth/base/portset.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define OPTIONS_LISTEN_MAX 16
+
+enum options_source {
+	OPTIONS_SOURCE_AUTO,
+	OPTIONS_SOURCE_NETLINK,
+	OPTIONS_SOURCE_PROCFS,
+};
+
+/* What the program shall do. */
+enum options_mode {
+	OPTIONS_SERVE,
+	OPTIONS_ONCE,         /* --once: one sample on standard output */
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+};
+
+/* Values of all flags. Strings point into argv or static text. Durations in milliseconds. */
+struct options {
+	enum options_mode mode;
+	const char *listen[OPTIONS_LISTEN_MAX];
+	size_t listen_count;
+	const char *telemetry_path;
+	uint32_t max_requests;
+	bool disable_exporter_metrics;
+	uint64_t interval_ms;
+	enum options_source source;
+	bool events;
+	struct portset ports_include;
+	struct portset ports_exclude;
+	uint32_t ports_max;
+	uint64_t ports_keep_ms;
+	uint64_t stale_dead_ms;
+	uint64_t stale_unaccepted_ms;
+	uint64_t stale_close_wait_ms;
+	uint64_t stale_fin_wait2_ms;
+	uint64_t stale_closing_ms;
+	uint64_t stale_syn_sent_ms;
+	uint32_t stale_keepalive_probes;
+	uint64_t stale_retransmit_ms;
+	uint64_t stale_zero_window_ms;
+	uint64_t stale_unread_ms;
+	uint64_t stale_idle_ms;
+	const char *path_procfs;
+	const char *path_cgroupfs; /* "" : found from the mounts */
+	const char *output;        /* --output=FILE with --once; NULL: standard output */
+	enum log_level log_level;
+	enum log_format log_format;
+	bool log_stale;
+};
+
+/* One line that names flag, value and what is allowed. */
+struct options_error {
+	char text[512];
+};
+
+/*
+ * Sets defaults, then reads `--flag=value`, `--flag value`, `--flag` and `--no-flag` for booleans (one dash is taken too, as Go programs do).
+ * 0, or -EINVAL and *ret_error. Positional arguments, unknown flags and a value for --no-flag are errors.
+ */
+int options_parse(int argc, char *const argv[], struct options *ret_options, struct options_error *ret_error);
+
+void options_help(FILE *out);
+
+/* Calls `fn` for each flag in the order of --help; `values` is the text of what is allowed, `def` the default. */
+typedef void (*options_fn)(void *arg, const char *name, const char *values, const char *def, const char *help);
+void options_each(options_fn fn, void *arg);
+
+/* "1h30m", "90s", "250ms", "2d", as Go's and Prometheus's durations; a bare number is refused except 0. -EINVAL, -ERANGE. */
+int options_duration_ms(const char *text, uint64_t *ret_ms);
+
+#endif

@@ -1,0 +1,861 @@
+/*
+ * options: see the header. Owns the table of flags and the syntax of their
+ * values; must not know what the program does with them.
+ *
+ * A new flag of a known kind is one row in `rows`.
+ */
+#include "tcphealth/app/options.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define DAY_MS        UINT64_C(86400000)
+#define STALE_MAX_MS  (365 * DAY_MS)
+#define HOST_MAX      253 /* RFC 1035, 2.3.4, as text */
+#define PATH_TEXT_MAX 1023
+#define FLAG_NAME_MAX 64
+#define HELP_WIDTH    100
+#define VALUES_SIZE   160
+#define QUOTE_MAX     60
+
+struct row;
+
+/* A kind of value: how it is read and what of it is allowed. */
+struct kind {
+	const char *metavar; /* NULL: the flag takes no value */
+	const char *example; /* for error lines; NULL: needs none */
+	/* Stores the value; returns NULL, or what is wrong with it. */
+	const char *(*parse)(const struct row *row, const char *text, struct options *options);
+	void (*describe)(const struct row *row, char *text, size_t size);
+};
+
+struct row {
+	const char *heading; /* in the first row of a group */
+	const char *name;
+	const struct kind *kind;
+	size_t offset; /* of the field in struct options */
+	uint64_t min;  /* a number, milliseconds, the bytes of a text, or the mode to set */
+	uint64_t max;
+	const char *const *names; /* choices in the order of their enum, ended by NULL */
+	const char *def;          /* read like a value of the command line; NULL: none */
+	const char *help;
+};
+
+_Static_assert(sizeof(enum options_source) == sizeof(uint32_t), "choices are stored as uint32_t");
+_Static_assert(sizeof(enum log_level) == sizeof(uint32_t), "choices are stored as uint32_t");
+_Static_assert(sizeof(enum log_format) == sizeof(uint32_t), "choices are stored as uint32_t");
+
+static void *field_of(const struct row *row, struct options *options)
+{
+	return (char *)options + row->offset;
+}
+
+/* Reads the digits at *at and moves behind them; false without a digit. UINT64_MAX: too large. */
+static bool take_number(const char **at, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+	const char *digit = *at;
+
+	for (; isdigit((unsigned char)*digit); digit++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(*digit - '0'), &value))
+			value = UINT64_MAX;
+	if (digit == *at)
+		return false;
+	*at = digit;
+	*ret_value = value;
+	return true;
+}
+
+/* Durations. */
+
+/* In the order in which they must be written. */
+static const struct unit {
+	const char *name;
+	uint64_t ms;
+} units[] = {
+	{ "w", 7 * DAY_MS }, { "d", DAY_MS }, { "h", 3600000 },
+	{ "m", 60000 },      { "s", 1000 },   { "ms", 1 },
+};
+
+#define UNITS (sizeof(units) / sizeof(units[0]))
+
+static size_t find_unit(const char *text, size_t from)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+
+	while (from < UNITS &&
+	       (strlen(units[from].name) != len || strncmp(units[from].name, text, len) != 0))
+		from++;
+	return from;
+}
+
+int options_duration_ms(const char *text, uint64_t *ret_ms)
+{
+	uint64_t total = 0, count, part;
+	bool overflow = false;
+
+	if (strcmp(text, "0") == 0) {
+		*ret_ms = 0;
+		return 0;
+	}
+	for (size_t next = 0; *text || next == 0; next++) {
+		if (!take_number(&text, &count))
+			return -EINVAL;
+		next = find_unit(text, next);
+		if (next == UNITS)
+			return -EINVAL;
+		text += strlen(units[next].name);
+		overflow |= count == UINT64_MAX;
+		overflow |= __builtin_mul_overflow(count, units[next].ms, &part);
+		overflow |= __builtin_add_overflow(total, part, &total);
+	}
+	if (overflow)
+		return -ERANGE;
+	*ret_ms = total;
+	return 0;
+}
+
+static void format_duration(uint64_t ms, char *text, size_t size)
+{
+	size_t used = 0;
+
+	snprintf(text, size, "0");
+	/* Limits in weeks would be hard to read. */
+	for (size_t i = 1; i < UNITS && used < size; i++) {
+		if (ms < units[i].ms)
+			continue;
+		used += (size_t)snprintf(text + used, size - used, "%" PRIu64 "%s",
+					 ms / units[i].ms, units[i].name);
+		ms %= units[i].ms;
+	}
+}
+
+static const char *parse_duration(const struct row *row, const char *text, struct options *options)
+{
+	uint64_t *field = field_of(row, options);
+	uint64_t ms;
+	int err = options_duration_ms(text, &ms);
+
+	if (err == -EINVAL)
+		return "not a duration";
+	if (err || ms < row->min || ms > row->max)
+		return "out of range";
+	*field = ms;
+	return NULL;
+}
+
+static void describe_duration(const struct row *row, char *text, size_t size)
+{
+	char min[32], max[32];
+
+	format_duration(row->min, min, sizeof(min));
+	format_duration(row->max, max, sizeof(max));
+	snprintf(text, size, "%s to %s", min, max);
+}
+
+/* Numbers, words and texts. */
+
+static const char *parse_number(const struct row *row, const char *text, struct options *options)
+{
+	uint32_t *field = field_of(row, options);
+	uint64_t value;
+
+	if (!take_number(&text, &value) || *text)
+		return "not a whole number";
+	if (value < row->min || value > row->max)
+		return "out of range";
+	*field = (uint32_t)value;
+	return NULL;
+}
+
+static void describe_number(const struct row *row, char *text, size_t size)
+{
+	snprintf(text, size, "%" PRIu64 " to %" PRIu64, row->min, row->max);
+}
+
+static const char *parse_choice(const struct row *row, const char *text, struct options *options)
+{
+	uint32_t *field = field_of(row, options);
+
+	for (uint32_t i = 0; row->names[i]; i++) {
+		if (strcmp(row->names[i], text) == 0) {
+			*field = i;
+			return NULL;
+		}
+	}
+	return "unknown";
+}
+
+static void describe_choice(const struct row *row, char *text, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; row->names[i] && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "",
+					 row->names[i]);
+}
+
+static const char *parse_bool(const struct row *row, const char *text, struct options *options)
+{
+	bool *field = field_of(row, options);
+	bool value = strcmp(text, "true") == 0;
+
+	if (!value && strcmp(text, "false") != 0)
+		return "neither true nor false";
+	*field = value;
+	return NULL;
+}
+
+static void describe_bool(const struct row *row, char *text, size_t size)
+{
+	(void)row;
+	snprintf(text, size, "true|false");
+}
+
+static const char *parse_path(const struct row *row, const char *text, struct options *options)
+{
+	const char **field = field_of(row, options);
+	size_t len = strlen(text);
+
+	if (len < row->min)
+		return "empty";
+	if (len > row->max)
+		return "too long";
+	*field = text;
+	return NULL;
+}
+
+static void describe_path(const struct row *row, char *text, size_t size)
+{
+	snprintf(text, size, "a path of %" PRIu64 " to %" PRIu64 " bytes", row->min, row->max);
+}
+
+/* The path of a URL. Servers decode %XX in requests: a path with a percent sign would never match. */
+static const char *parse_route(const struct row *row, const char *text, struct options *options)
+{
+	const char **field = field_of(row, options);
+
+	if (text[0] != '/')
+		return "does not begin with /";
+	if (strlen(text) > row->max)
+		return "too long";
+	for (const char *c = text; *c; c++)
+		if (*c <= ' ' || *c > '~' || strchr("?#%", *c))
+			return "holds a character that is not allowed";
+	if (strcmp(text, "/") == 0 || strncmp(text, "/-/", 3) == 0 ||
+	    strncmp(text, "/api/", 5) == 0)
+		return "taken by another page";
+	*field = text;
+	return NULL;
+}
+
+static void describe_route(const struct row *row, char *text, size_t size)
+{
+	snprintf(text, size,
+		 "/ and 1 to %" PRIu64
+		 " printable characters but ?, # and %%; not below /-/ or /api/",
+		 row->max - 1);
+}
+
+/* Port sets. */
+
+static const char *take_port(const char **at, uint64_t *ret_port)
+{
+	if (!take_number(at, ret_port))
+		return "not a list of ports";
+	if (*ret_port < 1 || *ret_port > UINT16_MAX)
+		return "port out of range";
+	return NULL;
+}
+
+static const char *take_range(const char **at, uint64_t *ret_low, uint64_t *ret_high)
+{
+	const char *wrong = take_port(at, ret_low);
+
+	*ret_high = *ret_low;
+	if (wrong || **at != '-')
+		return wrong;
+	(*at)++;
+	wrong = take_port(at, ret_high);
+	if (wrong)
+		return wrong;
+	return *ret_low > *ret_high ? "range is reversed" : NULL;
+}
+
+static const char *parse_ports(const struct row *row, const char *text, struct options *options)
+{
+	struct portset *set = field_of(row, options);
+	uint64_t low = 0, high = 0;
+
+	memset(set, 0, sizeof(*set));
+	while (*text) {
+		const char *wrong = take_range(&text, &low, &high);
+		if (wrong)
+			return wrong;
+		for (uint64_t port = low; port <= high; port++)
+			set->bits[port / 64] |= UINT64_C(1) << (port % 64);
+		if (*text == '\0')
+			break;
+		if (text[0] != ',' || text[1] == '\0')
+			return "not a list of ports";
+		text++;
+	}
+	return NULL;
+}
+
+static void describe_ports(const struct row *row, char *text, size_t size)
+{
+	(void)row;
+	snprintf(text, size, "ports and ranges of 1 to 65535");
+}
+
+/* Listening addresses. */
+
+static bool is_of(const char *text, size_t len, const char *extra)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)text[i]) && !(text[i] && strchr(extra, text[i])))
+			return false;
+	return true;
+}
+
+/* What stands between brackets: an address, perhaps with a zone ("fe80::1%eth0", RFC 4007). */
+static bool is_ipv6(const char *text, size_t len)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr ignored;
+	const char *percent = memchr(text, '%', len);
+	size_t address_len = percent ? (size_t)(percent - text) : len;
+
+	if (address_len >= sizeof(address))
+		return false;
+	memcpy(address, text, address_len);
+	address[address_len] = '\0';
+	if (inet_pton(AF_INET6, address, &ignored) != 1)
+		return false;
+	return !percent ||
+	       (len - address_len > 1 && is_of(percent + 1, len - address_len - 1, ".-_"));
+}
+
+/* A name, or an IPv4 address; empty for all addresses. */
+static bool is_host(const char *text, size_t len)
+{
+	char host[HOST_MAX + 1];
+	struct in_addr ignored;
+
+	if (len > HOST_MAX || !is_of(text, len, ".-_"))
+		return false;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	if (len == 0 || strspn(host, "0123456789.") < len)
+		return true;
+	return inet_pton(AF_INET, host, &ignored) == 1;
+}
+
+static const char *check_listen(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	const char *port = colon ? colon + 1 : NULL;
+	uint64_t number;
+
+	if (!port)
+		return "no port";
+	if (!take_number(&port, &number) || *port || number > UINT16_MAX)
+		return "not a port";
+	size_t len = (size_t)(colon - text);
+	if (text[0] != '[')
+		return is_host(text, len) ? NULL : "not a host";
+	if (text[len - 1] != ']' || !is_ipv6(text + 1, len - 2))
+		return "not an IPv6 address in brackets";
+	return NULL;
+}
+
+static const char *parse_listen(const struct row *row, const char *text, struct options *options)
+{
+	const char *wrong = check_listen(text);
+
+	(void)row;
+	if (wrong)
+		return wrong;
+	if (options->listen_count == OPTIONS_LISTEN_MAX)
+		return "too many addresses";
+	options->listen[options->listen_count++] = text;
+	return NULL;
+}
+
+static void describe_listen(const struct row *row, char *text, size_t size)
+{
+	(void)row;
+	snprintf(text, size,
+		 "up to %d times [HOST]:PORT, an IPv6 address in brackets, port 0 to 65535",
+		 OPTIONS_LISTEN_MAX);
+}
+
+/* What the program shall do. */
+
+static const char *parse_mode(const struct row *row, const char *text, struct options *options)
+{
+	(void)text;
+	options->mode = (enum options_mode)row->min;
+	return NULL;
+}
+
+static void describe_mode(const struct row *row, char *text, size_t size)
+{
+	(void)row;
+	snprintf(text, size, "%s", "");
+}
+
+static const struct kind kind_duration = { "DURATION", "5s or 1m30s", parse_duration,
+					   describe_duration };
+static const struct kind kind_number = { "N", NULL, parse_number, describe_number };
+static const struct kind kind_choice = { "WORD", NULL, parse_choice, describe_choice };
+static const struct kind kind_bool = { NULL, NULL, parse_bool, describe_bool };
+static const struct kind kind_path = { "PATH", NULL, parse_path, describe_path };
+static const struct kind kind_route = { "PATH", "/metrics", parse_route, describe_route };
+static const struct kind kind_ports = { "PORTS", "22,8000-8100", parse_ports, describe_ports };
+static const struct kind kind_listen = { "[HOST]:PORT", ":10793 or [::1]:10793", parse_listen,
+					 describe_listen };
+static const struct kind kind_mode = { NULL, NULL, parse_mode, describe_mode };
+
+static const char *const source_names[] = { "auto", "netlink", "procfs", NULL };
+static const char *const level_names[] = { "debug", "info", "warn", "error", NULL };
+static const char *const format_names[] = { "logfmt", "json", NULL };
+
+#define FIELD(name) .offset = offsetof(struct options, name)
+
+/* clang-format off */
+static const struct row rows[] = {
+	{ .heading = "Web",
+	  .name = "web.listen-address", .kind = &kind_listen, .def = ":10793",
+	  .help = "address to serve on; all addresses without HOST, a free port for 0; may be repeated" },
+	{ .name = "web.telemetry-path", .kind = &kind_route, FIELD(telemetry_path),
+	  .max = 255, .def = "/metrics",
+	  .help = "path of the metrics" },
+	{ .name = "web.max-requests", .kind = &kind_number, FIELD(max_requests),
+	  .max = 10000, .def = "40",
+	  .help = "requests served at the same time, others get 503; 0 for no limit" },
+	{ .name = "web.disable-exporter-metrics", .kind = &kind_bool, FIELD(disable_exporter_metrics),
+	  .def = "false",
+	  .help = "leave out the metrics of the exporter's own process (process_*)" },
+
+	{ .heading = "Collector",
+	  .name = "collector.interval", .kind = &kind_duration, FIELD(interval_ms),
+	  .min = 100, .max = 3600000, .def = "5s",
+	  .help = "time between two samples" },
+	{ .name = "collector.source", .kind = &kind_choice, FIELD(source),
+	  .names = source_names, .def = "auto",
+	  .help = "where sockets are read from; auto takes netlink, or procfs if the kernel refuses it" },
+	{ .name = "collector.events", .kind = &kind_bool, FIELD(events), .def = "true",
+	  .help = "receive the kernel's report of each socket's end" },
+
+	{ .heading = "Ports",
+	  .name = "ports.include", .kind = &kind_ports, FIELD(ports_include), .def = "",
+	  .help = "ports that have series from the first sample on" },
+	{ .name = "ports.exclude", .kind = &kind_ports, FIELD(ports_exclude), .def = "",
+	  .help = "ports that get no series of their own" },
+	{ .name = "ports.max", .kind = &kind_number, FIELD(ports_max),
+	  .min = 1, .max = 65536, .def = "256",
+	  .help = "ports of each role that have series; the others are counted as port=\"other\"" },
+	{ .name = "ports.keep", .kind = &kind_duration, FIELD(ports_keep_ms),
+	  .max = STALE_MAX_MS, .def = "1h",
+	  .help = "how long an unused port keeps its series" },
+
+	{ .heading = "Staleness (how long until a connection counts as stale)",
+	  .name = "stale.dead", .kind = &kind_duration, FIELD(stale_dead_ms),
+	  .max = STALE_MAX_MS, .def = "60s",
+	  .help = "reset or timed out, still held by its program" },
+	{ .name = "stale.unaccepted", .kind = &kind_duration, FIELD(stale_unaccepted_ms),
+	  .max = STALE_MAX_MS, .def = "30s",
+	  .help = "in the accept queue" },
+	{ .name = "stale.close-wait", .kind = &kind_duration, FIELD(stale_close_wait_ms),
+	  .max = STALE_MAX_MS, .def = "60s",
+	  .help = "closed by the peer but not by this end" },
+	{ .name = "stale.fin-wait2", .kind = &kind_duration, FIELD(stale_fin_wait2_ms),
+	  .max = STALE_MAX_MS, .def = "60s",
+	  .help = "closed by this end but not by the peer" },
+	{ .name = "stale.closing", .kind = &kind_duration, FIELD(stale_closing_ms),
+	  .max = STALE_MAX_MS, .def = "3m",
+	  .help = "closed, and the peer does not acknowledge it" },
+	{ .name = "stale.syn-sent", .kind = &kind_duration, FIELD(stale_syn_sent_ms),
+	  .max = STALE_MAX_MS, .def = "10s",
+	  .help = "connecting, and nobody answers" },
+	{ .name = "stale.keepalive-probes", .kind = &kind_number, FIELD(stale_keepalive_probes),
+	  .min = 1, .max = 255, .def = "2",
+	  .help = "keepalive probes without an answer" },
+	{ .name = "stale.retransmit", .kind = &kind_duration, FIELD(stale_retransmit_ms),
+	  .max = STALE_MAX_MS, .def = "10s",
+	  .help = "data sent, and the peer is silent" },
+	{ .name = "stale.zero-window", .kind = &kind_duration, FIELD(stale_zero_window_ms),
+	  .max = STALE_MAX_MS, .def = "60s",
+	  .help = "the peer's program does not read" },
+	{ .name = "stale.unread", .kind = &kind_duration, FIELD(stale_unread_ms),
+	  .max = STALE_MAX_MS, .def = "5m",
+	  .help = "data received that the program here does not read" },
+	{ .name = "stale.idle", .kind = &kind_duration, FIELD(stale_idle_ms),
+	  .max = STALE_MAX_MS, .def = "2h",
+	  .help = "silent, and nothing that would ever notice a dead peer" },
+
+	{ .heading = "Paths",
+	  .name = "path.procfs", .kind = &kind_path, FIELD(path_procfs),
+	  .min = 1, .max = PATH_TEXT_MAX, .def = "/proc",
+	  .help = "where procfs is mounted" },
+	{ .name = "path.cgroupfs", .kind = &kind_path, FIELD(path_cgroupfs),
+	  .max = PATH_TEXT_MAX, .def = "",
+	  .help = "where cgroupfs is mounted; found from the mounts if empty" },
+
+	{ .heading = "Log",
+	  .name = "log.level", .kind = &kind_choice, FIELD(log_level),
+	  .names = level_names, .def = "info",
+	  .help = "least severe messages to write" },
+	{ .name = "log.format", .kind = &kind_choice, FIELD(log_format),
+	  .names = format_names, .def = "logfmt",
+	  .help = "form of a line on standard error" },
+	{ .name = "log.stale", .kind = &kind_bool, FIELD(log_stale), .def = "true",
+	  .help = "write a line for each connection that becomes stale, at most 10 a minute" },
+
+	{ .heading = "Program",
+	  .name = "once", .kind = &kind_mode, .min = OPTIONS_ONCE,
+	  .help = "write one sample to standard output and end, for the textfile collector" },
+	{ .name = "output", .kind = &kind_path, FIELD(output), .min = 1, .max = PATH_TEXT_MAX,
+	  .help = "with --once: replace this file instead, as a whole" },
+	{ .name = "version", .kind = &kind_mode, .min = OPTIONS_VERSION,
+	  .help = "show the version and end" },
+	{ .name = "help", .kind = &kind_mode, .min = OPTIONS_HELP,
+	  .help = "show this list and end" },
+};
+/* clang-format on */
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* The command line while it is read. */
+struct scan {
+	char *const *argv;
+	int argc;
+	int at; /* next argument */
+	bool listen_given;
+	struct options *options;
+	struct options_error *error;
+};
+
+static const struct row *find_row(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Levenshtein's distance. `name` has at most FLAG_NAME_MAX bytes. */
+static size_t edit_distance(const char *typed, size_t len, const char *name)
+{
+	size_t costs[FLAG_NAME_MAX + 1];
+	size_t name_len = strlen(name);
+
+	for (size_t j = 0; j <= name_len; j++)
+		costs[j] = j;
+	for (size_t i = 0; i < len; i++) {
+		size_t diagonal = costs[0];
+		costs[0] = i + 1;
+		for (size_t j = 0; j < name_len; j++) {
+			size_t above = costs[j + 1];
+			size_t change = diagonal + (typed[i] != name[j]);
+			costs[j + 1] = min_size(change, min_size(above, costs[j]) + 1);
+			diagonal = above;
+		}
+	}
+	return costs[name_len];
+}
+
+static const struct row *find_similar(const char *typed, size_t len, bool only_bool)
+{
+	size_t best = len < 4 ? 2 : len < 12 ? 3 : 4;
+	const struct row *similar = NULL;
+
+	if (len > FLAG_NAME_MAX)
+		return NULL;
+	for (size_t i = 0; i < ROWS; i++) {
+		if (only_bool && rows[i].kind != &kind_bool)
+			continue;
+		size_t distance = edit_distance(typed, len, rows[i].name);
+		if (distance < best) {
+			best = distance;
+			similar = &rows[i];
+		}
+	}
+	return similar;
+}
+
+/* What a user typed, made fit for one line of a terminal or a log. */
+struct quote {
+	char text[QUOTE_MAX + sizeof("...")];
+};
+
+static struct quote quote_text(const char *text, size_t len)
+{
+	struct quote quote;
+	size_t shown = min_size(len, QUOTE_MAX);
+
+	for (size_t i = 0; i < shown; i++)
+		quote.text[i] = (char)(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
+	strcpy(quote.text + shown, shown < len ? "..." : "");
+	return quote;
+}
+
+static int fail_value(struct scan *scan, const struct row *row, const char *value,
+		      const char *wrong)
+{
+	struct quote quote = quote_text(value, strlen(value));
+	const char *example = row->kind->example;
+	char values[VALUES_SIZE];
+
+	row->kind->describe(row, values, sizeof(values));
+	snprintf(scan->error->text, sizeof(scan->error->text), "--%s: \"%s\": %s (allowed: %s%s%s)",
+		 row->name, quote.text, wrong, values, example ? ", such as " : "",
+		 example ? example : "");
+	return -EINVAL;
+}
+
+static int fail_missing(struct scan *scan, const struct row *row)
+{
+	char values[VALUES_SIZE];
+
+	row->kind->describe(row, values, sizeof(values));
+	snprintf(scan->error->text, sizeof(scan->error->text), "--%s: needs a value (allowed: %s)",
+		 row->name, values);
+	return -EINVAL;
+}
+
+static int fail_surplus(struct scan *scan, const char *prefix, const struct row *row,
+			const char *value)
+{
+	struct quote quote = quote_text(value, strlen(value));
+
+	snprintf(scan->error->text, sizeof(scan->error->text),
+		 "--%s%s: \"%s\": takes no value (allowed: --%s%s)", prefix, row->name, quote.text,
+		 prefix, row->name);
+	return -EINVAL;
+}
+
+static int fail_unknown(struct scan *scan, const char *name, size_t len)
+{
+	struct quote quote = quote_text(name, len);
+	const char *prefix = "";
+	const struct row *similar = find_similar(name, len, false);
+
+	if (!similar && len > 3 && strncmp(name, "no-", 3) == 0) {
+		prefix = "no-";
+		similar = find_similar(name + 3, len - 3, true);
+	}
+	if (similar)
+		snprintf(scan->error->text, sizeof(scan->error->text),
+			 "--%s: unknown flag (did you mean --%s%s?)", quote.text, prefix,
+			 similar->name);
+	else
+		snprintf(scan->error->text, sizeof(scan->error->text),
+			 "--%s: unknown flag (allowed: what --help lists)", quote.text);
+	return -EINVAL;
+}
+
+static int fail_positional(struct scan *scan, const char *arg)
+{
+	struct quote quote = quote_text(arg, strlen(arg));
+
+	snprintf(scan->error->text, sizeof(scan->error->text),
+		 "\"%s\": unexpected argument (allowed: only flags, see --help)", quote.text);
+	return -EINVAL;
+}
+
+static int store(struct scan *scan, const struct row *row, const char *value)
+{
+	/* The first address replaces the default, further ones are added. */
+	if (row->kind == &kind_listen && !scan->listen_given) {
+		scan->options->listen_count = 0;
+		scan->listen_given = true;
+	}
+	const char *wrong = row->kind->parse(row, value, scan->options);
+	return wrong ? fail_value(scan, row, value, wrong) : 0;
+}
+
+static int read_flag(struct scan *scan, const struct row *row, const char *value)
+{
+	if (row->kind == &kind_bool)
+		return store(scan, row, value ? value : "true");
+	if (!row->kind->metavar)
+		return value ? fail_surplus(scan, "", row, value) : store(scan, row, "");
+	if (value)
+		return store(scan, row, value);
+	/* A flag in the value's place is a forgotten value; --flag=-x is still possible. */
+	if (scan->at == scan->argc || scan->argv[scan->at][0] == '-')
+		return fail_missing(scan, row);
+	return store(scan, row, scan->argv[scan->at++]);
+}
+
+static int read_negated(struct scan *scan, const struct row *row, const char *value)
+{
+	return value ? fail_surplus(scan, "no-", row, value) : store(scan, row, "false");
+}
+
+static int read_argument(struct scan *scan)
+{
+	const char *arg = scan->argv[scan->at++];
+
+	if (strcmp(arg, "--") == 0 && scan->at == scan->argc)
+		return 0;
+	if (strcmp(arg, "--") == 0)
+		return fail_positional(scan, scan->argv[scan->at]);
+	if (arg[0] != '-' || arg[1] == '\0')
+		return fail_positional(scan, arg);
+
+	const char *name = arg + (arg[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const char *value = name[len] ? name + len + 1 : NULL;
+	if (strcmp(arg, "-h") == 0)
+		return read_flag(scan, find_row("help", 4), NULL);
+	const struct row *row = find_row(name, len);
+	if (row)
+		return read_flag(scan, row, value);
+	if (len > 3 && strncmp(name, "no-", 3) == 0)
+		row = find_row(name + 3, len - 3);
+	if (row && row->kind == &kind_bool)
+		return read_negated(scan, row, value);
+	return fail_unknown(scan, name, len);
+}
+
+/* Through the parser like the user's values: a default outside of its own limits shows at once. */
+static int set_defaults(struct scan *scan)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!rows[i].def)
+			continue;
+		int err = store(scan, &rows[i], rows[i].def);
+		if (err)
+			return err;
+	}
+	scan->listen_given = false;
+	return 0;
+}
+
+static int check_together(struct scan *scan)
+{
+	const struct options *options = scan->options;
+
+	if (!options->output || options->mode == OPTIONS_ONCE)
+		return 0;
+	struct quote quote = quote_text(options->output, strlen(options->output));
+	snprintf(scan->error->text, sizeof(scan->error->text),
+		 "--output: \"%s\": nothing to write (allowed: only with --once)", quote.text);
+	return -EINVAL;
+}
+
+int options_parse(int argc, char *const argv[], struct options *ret_options,
+		  struct options_error *ret_error)
+{
+	struct scan scan = {
+		.argv = argv, .argc = argc, .at = 1, .options = ret_options, .error = ret_error
+	};
+
+	memset(ret_options, 0, sizeof(*ret_options));
+	ret_error->text[0] = '\0';
+	int err = set_defaults(&scan);
+	while (!err && scan.at < argc) {
+		err = read_argument(&scan);
+		/* Who asks for help shall get it, whatever else is written there. */
+		if (!err &&
+		    (ret_options->mode == OPTIONS_HELP || ret_options->mode == OPTIONS_VERSION))
+			return 0;
+	}
+	return err ? err : check_together(&scan);
+}
+
+static size_t put_usage(const struct row *row, char *text, size_t size)
+{
+	const struct kind *kind = row->kind;
+	const char *prefix = kind == &kind_bool ? "[no-]" : "";
+	const char *shorthand = kind == &kind_mode && row->min == OPTIONS_HELP ? "-h, " : "";
+
+	return (size_t)snprintf(text, size, "  %s--%s%s%s%s", shorthand, prefix, row->name,
+				kind->metavar ? "=" : "", kind->metavar ? kind->metavar : "");
+}
+
+static void put_description(const struct row *row, char *text, size_t size)
+{
+	char values[VALUES_SIZE];
+	const char *def = row->def ? row->def : "";
+
+	row->kind->describe(row, values, sizeof(values));
+	/* The form --[no-]flag tells already what a switch takes. */
+	if (row->kind == &kind_bool)
+		snprintf(text, size, "%s (default: %s)", row->help, def);
+	else if (*def)
+		snprintf(text, size, "%s (default: %s; allowed: %s)", row->help, def, values);
+	else if (*values)
+		snprintf(text, size, "%s (allowed: %s)", row->help, values);
+	else
+		snprintf(text, size, "%s", row->help);
+}
+
+/* Writes words from `column` on, where the cursor stands already, to HELP_WIDTH. */
+static void put_wrapped(FILE *out, const char *text, size_t column)
+{
+	size_t at = column;
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+		if (at > column && at + 1 + len > HELP_WIDTH) {
+			fprintf(out, "\n%*s", (int)column, "");
+			at = column;
+		}
+		if (at > column)
+			fputc(' ', out);
+		at += len + (at > column);
+		fwrite(text, 1, len, out);
+		text += len;
+		text += strspn(text, " ");
+	}
+	fputc('\n', out);
+}
+
+void options_help(FILE *out)
+{
+	char usage[FLAG_NAME_MAX * 2], description[512];
+	size_t column = 0;
+
+	for (size_t i = 0; i < ROWS; i++) {
+		size_t len = put_usage(&rows[i], usage, sizeof(usage)) + 2;
+		column = len > column ? len : column;
+	}
+	fputs("Usage: tcphealth_exporter [FLAG]...\n\n"
+	      "Exports the health of TCP sockets, by port, to Prometheus.\n"
+	      "A flag is written --flag=value or --flag value; durations as 250ms, 5s, 1m30s, 2h, "
+	      "7d.\n",
+	      out);
+	for (size_t i = 0; i < ROWS; i++) {
+		if (rows[i].heading)
+			fprintf(out, "\n%s:\n", rows[i].heading);
+		put_usage(&rows[i], usage, sizeof(usage));
+		put_description(&rows[i], description, sizeof(description));
+		fprintf(out, "%-*s", (int)column, usage);
+		put_wrapped(out, description, column);
+	}
+}
+
+void options_each(options_fn fn, void *arg)
+{
+	char values[VALUES_SIZE];
+
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct row *row = &rows[i];
+		row->kind->describe(row, values, sizeof(values));
+		fn(arg, row->name, values, row->def ? row->def : "", row->help);
+	}
+}

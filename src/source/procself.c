@@ -1,0 +1,208 @@
+/*
+ * procself: see the header. Owns the parsing of this process's files under
+ * /proc (proc(5)); must not know what is published of it.
+ */
+#include "tcphealth/source/procself.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Fields of /proc/self/stat, counted from the one after the command's name, which is field 3. */
+enum stat_field {
+	STAT_UTIME = 14 - 3,
+	STAT_STIME = 15 - 3,
+	STAT_STARTTIME = 22 - 3,
+	STAT_VSIZE = 23 - 3,
+	STAT_RSS = 24 - 3,
+	STAT_FIELDS,
+};
+
+/* Longer lines (the interrupts in /proc/stat) are read in pieces. */
+#define LINE_SIZE 512
+
+static bool parse_u64(const char *text, uint64_t *ret_value)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	unsigned long long value = strtoull(text, &end, 10);
+	if (errno == ERANGE || (*end && !isspace((unsigned char)*end)))
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+static FILE *open_in(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	int len = snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return NULL;
+	return fopen(path, "re");
+}
+
+/* The rest of the first line of dir/name that begins with `prefix`, without the blanks between. */
+static bool find_line(const char *dir, const char *name, const char *prefix, char *rest)
+{
+	char line[LINE_SIZE];
+	bool found = false, at_start = true;
+	FILE *file = open_in(dir, name);
+
+	if (!file)
+		return false;
+	while (!found && fgets(line, sizeof(line), file)) {
+		found = at_start && strncmp(line, prefix, strlen(prefix)) == 0;
+		at_start = strchr(line, '\n') != NULL;
+	}
+	fclose(file);
+	if (!found)
+		return false;
+	const char *text = line + strlen(prefix);
+	strcpy(rest, text + strspn(text, " \t"));
+	return true;
+}
+
+static bool read_limit(const char *proc_self, const char *name, uint64_t *ret_limit)
+{
+	static const char unlimited[] = "unlimited";
+	char rest[LINE_SIZE];
+
+	if (!find_line(proc_self, "limits", name, rest))
+		return false;
+	/* The soft limit comes first. */
+	if (strncmp(rest, unlimited, strlen(unlimited)) == 0) {
+		*ret_limit = UINT64_MAX;
+		return true;
+	}
+	return parse_u64(rest, ret_limit);
+}
+
+/* Text of /proc/self/stat and where its fields begin. */
+struct stat_line {
+	char text[2 * LINE_SIZE];
+	const char *fields[STAT_FIELDS];
+};
+
+static bool read_stat(const char *proc_self, struct stat_line *line)
+{
+	FILE *file = open_in(proc_self, "stat");
+
+	if (!file)
+		return false;
+	size_t len = fread(line->text, 1, sizeof(line->text) - 1, file);
+	fclose(file);
+	line->text[len] = '\0';
+
+	/* The command's name may hold blanks and parentheses: only the last one ends it. */
+	const char *at = strrchr(line->text, ')');
+	if (!at)
+		return false;
+	at++;
+	for (size_t i = 0; i < STAT_FIELDS; i++) {
+		at += strspn(at, " ");
+		if (*at == '\0' || *at == '\n')
+			return false;
+		line->fields[i] = at;
+		at += strcspn(at, " \n");
+	}
+	return true;
+}
+
+static void add_cpu(const struct stat_line *line, double ticks_per_second, struct procself *self)
+{
+	uint64_t user, system;
+
+	if (!parse_u64(line->fields[STAT_UTIME], &user) ||
+	    !parse_u64(line->fields[STAT_STIME], &system))
+		return;
+	self->cpu_seconds = ((double)user + (double)system) / ticks_per_second;
+	self->known |= PROCSELF_CPU;
+}
+
+static void add_memory(const struct stat_line *line, struct procself *self)
+{
+	long page_size = sysconf(_SC_PAGESIZE);
+	uint64_t pages;
+
+	if (parse_u64(line->fields[STAT_VSIZE], &self->virtual_bytes))
+		self->known |= PROCSELF_VM;
+	if (page_size > 0 && parse_u64(line->fields[STAT_RSS], &pages) &&
+	    !__builtin_mul_overflow(pages, (uint64_t)page_size, &self->resident_bytes))
+		self->known |= PROCSELF_RSS;
+}
+
+static void add_start(const struct stat_line *line, const char *proc_self, double ticks_per_second,
+		      struct procself *self)
+{
+	char rest[LINE_SIZE];
+	uint64_t start_ticks, boot_seconds;
+
+	if (!parse_u64(line->fields[STAT_STARTTIME], &start_ticks))
+		return;
+	/* One above /proc/self, through the link, is /proc. */
+	if (!find_line(proc_self, "../stat", "btime ", rest) || !parse_u64(rest, &boot_seconds))
+		return;
+	self->start_time_seconds = (double)boot_seconds + (double)start_ticks / ticks_per_second;
+	self->known |= PROCSELF_START;
+}
+
+static void add_stat(const char *proc_self, struct procself *self)
+{
+	long ticks_per_second = sysconf(_SC_CLK_TCK);
+	struct stat_line line;
+
+	if (ticks_per_second <= 0 || !read_stat(proc_self, &line))
+		return;
+	add_cpu(&line, (double)ticks_per_second, self);
+	add_memory(&line, self);
+	add_start(&line, proc_self, (double)ticks_per_second, self);
+}
+
+static DIR *open_fd_dir(const char *proc_self)
+{
+	char path[PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/fd", proc_self);
+
+	return len < 0 || (size_t)len >= sizeof(path) ? NULL : opendir(path);
+}
+
+static void add_fds(const char *proc_self, struct procself *self)
+{
+	DIR *dir = open_fd_dir(proc_self);
+	uint64_t count = 0, number;
+
+	if (!dir)
+		return;
+	uint64_t own = (uint64_t)dirfd(dir);
+	errno = 0;
+	for (struct dirent *entry; (entry = readdir(dir));)
+		if (parse_u64(entry->d_name, &number) && number != own)
+			count++;
+	bool complete = errno == 0;
+	closedir(dir);
+	if (!complete)
+		return;
+	self->open_fds = count;
+	self->known |= PROCSELF_FDS;
+}
+
+void procself_read(const char *proc_self, struct procself *ret_procself)
+{
+	*ret_procself = (struct procself){ 0 };
+	add_stat(proc_self, ret_procself);
+	add_fds(proc_self, ret_procself);
+	if (read_limit(proc_self, "Max open files", &ret_procself->max_fds))
+		ret_procself->known |= PROCSELF_MAX_FDS;
+	if (read_limit(proc_self, "Max address space", &ret_procself->virtual_max_bytes))
+		ret_procself->known |= PROCSELF_VM_MAX;
+}

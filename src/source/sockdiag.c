@@ -1,0 +1,456 @@
+/*
+ * sockdiag: the conversation with NETLINK_SOCK_DIAG.
+ *
+ * Owns the netlink socket, its buffer, and what was learnt of the kernel's habits. Must not know the
+ * layout of an answer (sockdiag-parse.c does) nor what a record is good for.
+ */
+#include "tcphealth/source/sockdiag.h"
+
+#include "sockdiag-internal.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* The kernel fills a datagram as far as the buffer it was last read with, up to 32 KiB (af_netlink.c: netlink_dump). */
+#define BUFFER_SIZE  32768
+#define REQUEST_SIZE 256
+#define PORT_OPS_MAX 4
+
+struct sockdiag {
+	struct mnl_socket *nl;
+	uint32_t seq;
+	uint32_t
+		unfinished; /* seq of a dump that was given up and may still hold the socket, or 0 */
+	unsigned int habits; /* enum sockdiag_habit */
+	struct sockdiag_stats stats;
+	uint8_t buffer[BUFFER_SIZE] __attribute__((aligned(8)));
+};
+
+/* A comparison of a port, as the kernel's filter wants it: an op and, in the next op's place, the port. */
+struct port_op {
+	struct inet_diag_bc_op op;
+	struct inet_diag_bc_op port;
+};
+
+struct port_filter {
+	struct port_op ops[PORT_OPS_MAX];
+	unsigned int count;
+};
+
+static void add_port_op(struct port_filter *filter, unsigned int code, uint16_t port)
+{
+	struct port_op *op = &filter->ops[filter->count++];
+
+	op->op.code = (unsigned char)code;
+	op->port.no = port;
+}
+
+static void add_port(struct port_filter *filter, const unsigned char codes[3], bool equal,
+		     uint16_t port)
+{
+	if (port == 0)
+		return;
+	if (equal) {
+		add_port_op(filter, codes[0], port);
+	} else {
+		add_port_op(filter, codes[1], port);
+		add_port_op(filter, codes[2], port);
+	}
+}
+
+/* All must hold: "yes" goes on to the next, "no" jumps 4 bytes past the end, which rejects. */
+static void chain_ops(struct port_filter *filter)
+{
+	for (unsigned int i = 0; i < filter->count; i++) {
+		size_t rest = (filter->count - i) * sizeof(struct port_op);
+
+		filter->ops[i].op.yes = sizeof(struct port_op);
+		filter->ops[i].op.no = (unsigned short)(rest + sizeof(struct inet_diag_bc_op));
+	}
+}
+
+static void put_filter(struct nlmsghdr *msg, const struct sockdiag_query *query, bool equal)
+{
+	static const unsigned char local[] = { INET_DIAG_BC_S_EQ, INET_DIAG_BC_S_GE,
+					       INET_DIAG_BC_S_LE };
+	static const unsigned char remote[] = { INET_DIAG_BC_D_EQ, INET_DIAG_BC_D_GE,
+						INET_DIAG_BC_D_LE };
+	struct port_filter filter = { .count = 0 };
+
+	add_port(&filter, local, equal, query->local_port);
+	add_port(&filter, remote, equal, query->remote_port);
+	if (filter.count == 0)
+		return;
+	chain_ops(&filter);
+	mnl_attr_put(msg, INET_DIAG_REQ_BYTECODE, filter.count * sizeof(struct port_op),
+		     filter.ops);
+}
+
+static uint8_t extensions(const struct sockdiag_query *query)
+{
+	unsigned int mask = 0;
+
+	if (query->info)
+		mask |= 1U << (INET_DIAG_INFO - 1);
+	if (query->skmeminfo)
+		mask |= 1U << (INET_DIAG_SKMEMINFO - 1);
+	return (uint8_t)mask;
+}
+
+/* The request of before Linux 3.3, and the only one that gets both families from one walk of the table. */
+static void put_legacy(struct nlmsghdr *msg, const struct sockdiag_query *query)
+{
+	struct inet_diag_req *req = mnl_nlmsg_put_extra_header(msg, sizeof(*req));
+
+	msg->nlmsg_type = TCPDIAG_GETSOCK;
+	req->idiag_family = AF_INET;
+	req->idiag_ext = extensions(query);
+	req->idiag_states = query->states;
+}
+
+static struct inet_diag_req_v2 *put_v2(struct nlmsghdr *msg, const struct sockdiag_query *query,
+				       int family)
+{
+	struct inet_diag_req_v2 *req = mnl_nlmsg_put_extra_header(msg, sizeof(*req));
+
+	msg->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	req->sdiag_family = (uint8_t)family;
+	req->sdiag_protocol = IPPROTO_TCP;
+	req->idiag_ext = extensions(query);
+	req->idiag_states = query->states;
+	return req;
+}
+
+/* 0 is never a sequence number, so that it can mean "none". */
+static uint32_t next_seq(struct sockdiag *diag)
+{
+	if (++diag->seq == 0)
+		diag->seq = 1;
+	return diag->seq;
+}
+
+static int send_request(struct sockdiag *diag, const struct nlmsghdr *msg)
+{
+	ssize_t sent;
+
+	do {
+		sent = mnl_socket_sendto(diag->nl, msg, msg->nlmsg_len);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+/* One datagram from the kernel into the buffer: its length, or -errno. Anyone may send to a netlink socket. */
+static ssize_t receive(struct sockdiag *diag, int flags)
+{
+	for (;;) {
+		struct sockaddr_nl from = { .nl_family = AF_UNSPEC };
+		socklen_t from_len = sizeof(from);
+		ssize_t len = recvfrom(mnl_socket_get_fd(diag->nl), diag->buffer, BUFFER_SIZE,
+				       MSG_TRUNC | flags, (struct sockaddr *)&from, &from_len);
+
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0)
+			return -errno;
+		if (from_len != sizeof(from) || from.nl_family != AF_NETLINK || from.nl_pid != 0) {
+			diag->stats.forged++;
+			continue;
+		}
+		return len > BUFFER_SIZE ? -EBADMSG : len;
+	}
+}
+
+/* Reads until the answer that `walk` waits for has ended: 0, or a negative error. */
+static int read_answer(struct sockdiag *diag, struct sockdiag_walk *walk, int flags)
+{
+	for (;;) {
+		ssize_t len = receive(diag, flags);
+		int end;
+
+		if (len < 0)
+			return (int)len;
+		end = sockdiag_walk_datagram(walk, diag->buffer, (size_t)len);
+		if (end)
+			return end > 0 ? 0 : end;
+	}
+}
+
+static int ignore_sock(void *arg, const struct tcpsock *sock)
+{
+	(void)arg;
+	(void)sock;
+	return 0;
+}
+
+/*
+ * A dump given up half-way goes on as it is read, and holds the socket (-EBUSY) until its end. It is read and the
+ * socket not closed, because a new one would belong to the namespace the thread is in now, perhaps another.
+ */
+static void finish_unfinished(struct sockdiag *diag, int flags)
+{
+	struct sockdiag_stats ignored = { 0 };
+	struct sockdiag_walk walk = {
+		.seq = diag->unfinished,
+		.stats = &ignored,
+		.fn = ignore_sock,
+	};
+
+	if (diag->unfinished && read_answer(diag, &walk, flags) == 0)
+		diag->unfinished = 0;
+}
+
+static struct nlmsghdr *build_dump(struct sockdiag *diag, const struct sockdiag_query *query,
+				   int family, void *request)
+{
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(request);
+
+	msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	if (family == AF_UNSPEC)
+		put_legacy(msg, query);
+	else
+		put_v2(msg, query, family);
+	put_filter(msg, query, !(diag->habits & SOCKDIAG_NO_EQ));
+	msg->nlmsg_seq = next_seq(diag);
+	return msg;
+}
+
+static int exchange(struct sockdiag *diag, struct nlmsghdr *msg, struct sockdiag_walk *walk)
+{
+	int err = send_request(diag, msg);
+
+	if (err)
+		return err;
+	walk->seq = msg->nlmsg_seq;
+	err = read_answer(diag, walk, 0);
+	if (err != -EBUSY || walk->records)
+		diag->unfinished = err ? walk->seq : 0;
+	return err;
+}
+
+/*
+ * One dump of one family, or of both by the legacy request (AF_UNSPEC). An old dump's rest is read first, so that the
+ * queue has room for the answer. That can come to a halt where the kernel had no memory for the next
+ * datagram; then the answer is -EBUSY, and reading it sets the old dump going again.
+ */
+static int dump_as_is(struct sockdiag *diag, const struct sockdiag_query *query, int family,
+		      struct sockdiag_walk *walk)
+{
+	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
+	struct nlmsghdr *msg = build_dump(diag, query, family, request);
+	int err;
+
+	finish_unfinished(diag, MSG_DONTWAIT);
+	err = exchange(diag, msg, walk);
+	if (err != -EBUSY || walk->records)
+		return err;
+	finish_unfinished(diag, 0);
+	msg->nlmsg_seq = next_seq(diag);
+	return exchange(diag, msg, walk);
+}
+
+/* The same, with the port filter spelt for older kernels where the modern form is refused. */
+static int dump_family(struct sockdiag *diag, const struct sockdiag_query *query, int family,
+		       struct sockdiag_walk *walk)
+{
+	bool filtered = query->local_port || query->remote_port;
+	int err = dump_as_is(diag, query, family, walk);
+
+	if (err != -EINVAL || walk->records || !filtered || (diag->habits & SOCKDIAG_NO_EQ))
+		return err;
+	diag->habits |= SOCKDIAG_NO_EQ;
+	err = dump_as_is(diag, query, family, walk);
+	if (err == -EINVAL)
+		diag->habits &= ~(unsigned int)SOCKDIAG_NO_EQ;
+	return err;
+}
+
+static int dump_v2(struct sockdiag *diag, const struct sockdiag_query *query,
+		   struct sockdiag_walk *walk)
+{
+	uint64_t before;
+	int err = dump_family(diag, query, AF_INET, walk);
+
+	if (err)
+		return err;
+	before = walk->records;
+	err = dump_family(diag, query, AF_INET6, walk);
+	/* A kernel without IPv6 has no such sockets. */
+	if (walk->records == before && (err == -EAFNOSUPPORT || sockdiag_is_refusal(err, 0)))
+		return 0;
+	return err;
+}
+
+/* Looks whether the socket found is the one that was meant. */
+struct wanted {
+	const struct in6_addr *local;
+	const struct in6_addr *remote;
+	uint16_t local_port;
+	uint16_t remote_port;
+	bool found;
+	struct tcpsock *ret_sock;
+};
+
+static int take_wanted(void *arg, const struct tcpsock *sock)
+{
+	struct wanted *wanted = arg;
+
+	if (sock->state == TCP_STATE_LISTEN || sock->local_port != wanted->local_port ||
+	    sock->remote_port != wanted->remote_port ||
+	    !IN6_ARE_ADDR_EQUAL(&sock->local, wanted->local) ||
+	    !IN6_ARE_ADDR_EQUAL(&sock->remote, wanted->remote))
+		return -ENOENT;
+	*wanted->ret_sock = *sock;
+	wanted->found = true;
+	return 0;
+}
+
+static void put_address(uint32_t words[4], int family, const struct in6_addr *addr)
+{
+	if (family == AF_INET)
+		words[0] = addr->s6_addr32[3];
+	else
+		memcpy(words, addr, sizeof(*addr));
+}
+
+static struct nlmsghdr *build_find(struct sockdiag *diag, const struct wanted *wanted, int family,
+				   void *request)
+{
+	static const struct sockdiag_query query = {
+		.states = TCP_STATES_ALL,
+		.info = true,
+		.skmeminfo = true,
+	};
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(request);
+	struct inet_diag_req_v2 *req = put_v2(msg, &query, family);
+
+	msg->nlmsg_flags = NLM_F_REQUEST;
+	msg->nlmsg_seq = next_seq(diag);
+	put_address(req->id.idiag_src, family, wanted->local);
+	put_address(req->id.idiag_dst, family, wanted->remote);
+	req->id.idiag_sport = htons(wanted->local_port);
+	req->id.idiag_dport = htons(wanted->remote_port);
+	req->id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
+	req->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+	return msg;
+}
+
+/* A request without NLM_F_DUMP is answered by one record or one error, and nothing marks the end. */
+static int find_in_family(struct sockdiag *diag, struct wanted *wanted, int family)
+{
+	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
+	struct nlmsghdr *msg = build_find(diag, wanted, family, request);
+	struct sockdiag_walk walk = {
+		.seq = msg->nlmsg_seq,
+		.stats = &diag->stats,
+		.fn = take_wanted,
+		.arg = wanted,
+	};
+	uint64_t malformed = diag->stats.malformed;
+	int err;
+
+	finish_unfinished(diag, MSG_DONTWAIT);
+	err = send_request(diag, msg);
+	while (!err && !wanted->found) {
+		ssize_t len = receive(diag, 0);
+
+		if (len < 0)
+			return (int)len;
+		err = sockdiag_walk_datagram(&walk, diag->buffer, (size_t)len);
+		if (err > 0 || diag->stats.malformed != malformed)
+			return -EBADMSG;
+	}
+	return err;
+}
+
+bool sockdiag_is_refusal(int err, uint64_t records)
+{
+	return records == 0 && (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOENT);
+}
+
+void sockdiag_assume(struct sockdiag *diag, unsigned int habits)
+{
+	diag->habits = habits;
+}
+
+unsigned int sockdiag_habits(const struct sockdiag *diag)
+{
+	return diag->habits;
+}
+
+int sockdiag_fd(const struct sockdiag *diag)
+{
+	return mnl_socket_get_fd(diag->nl);
+}
+
+int sockdiag_open(struct sockdiag **ret_diag)
+{
+	struct sockdiag *diag = calloc(1, sizeof(*diag));
+	int err;
+
+	if (!diag)
+		return -ENOMEM;
+	diag->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!diag->nl || mnl_socket_bind(diag->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
+		err = -errno;
+		sockdiag_close(diag);
+		return err;
+	}
+	*ret_diag = diag;
+	return 0;
+}
+
+void sockdiag_close(struct sockdiag *diag)
+{
+	if (!diag)
+		return;
+	if (diag->nl)
+		mnl_socket_close(diag->nl);
+	free(diag);
+}
+
+int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcpsock_fn fn,
+		  void *arg)
+{
+	struct sockdiag_walk walk = { .stats = &diag->stats, .fn = fn, .arg = arg };
+	int err;
+
+	if (diag->habits & SOCKDIAG_NO_LEGACY)
+		return dump_v2(diag, query, &walk);
+	err = dump_family(diag, query, AF_UNSPEC, &walk);
+	if (!sockdiag_is_refusal(err, walk.records))
+		return err;
+	/* Learnt only when it works: a module that is not loaded today may be tomorrow. */
+	err = dump_v2(diag, query, &walk);
+	if (!err)
+		diag->habits |= SOCKDIAG_NO_LEGACY;
+	return err;
+}
+
+int sockdiag_find(struct sockdiag *diag, const struct in6_addr *local, uint16_t local_port,
+		  const struct in6_addr *remote, uint16_t remote_port, struct tcpsock *ret_sock)
+{
+	struct wanted wanted = {
+		.local = local,
+		.remote = remote,
+		.local_port = local_port,
+		.remote_port = remote_port,
+		.ret_sock = ret_sock,
+	};
+	bool v4 = IN6_IS_ADDR_V4MAPPED(local) && IN6_IS_ADDR_V4MAPPED(remote);
+	int err = find_in_family(diag, &wanted, v4 ? AF_INET : AF_INET6);
+
+	if (v4 && err == -ENOENT)
+		err = find_in_family(diag, &wanted, AF_INET6);
+	return err;
+}
+
+struct sockdiag_stats sockdiag_stats(const struct sockdiag *diag)
+{
+	return diag->stats;
+}
