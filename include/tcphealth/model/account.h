@@ -1,0 +1,57 @@
+/*
+ * account: counters that lose nothing, from dumps and destroy events together.
+ *
+ * Moves what a socket did since it was last seen from its entry to its pair. Knows counters and the life of an
+ * entry (opened, closed, final); must not know ages or sources. The rules:
+ *
+ *   - Counters move in account_add() only, and only upwards.
+ *   - What one life adds up to is its last numbers less its base (0, or what the first sample found).
+ *   - Nothing is added after the socket's event; no entry that may still send one is forgotten.
+ *   - opened - closed + (sockets of the first sample) = entries open.
+ */
+#ifndef TCPHEALTH_MODEL_ACCOUNT_H
+#define TCPHEALTH_MODEL_ACCOUNT_H
+
+#include "tcphealth/model/ledger.h"
+#include "tcphealth/model/track.h"
+#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/tcpsock.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is counted of one socket at one moment. */
+struct account_numbers {
+	uint64_t acked;
+	uint64_t received;
+	uint32_t retrans;
+	uint32_t segs_out;
+	uint16_t tuple; /* account_tuple() */
+};
+
+uint16_t account_tuple(uint16_t local_port, uint16_t remote_port);
+struct account_numbers account_numbers_of(const struct tcpsock *sock);
+struct account_numbers account_numbers_of_death(const struct tcpdeath *death);
+
+/* Takes numbers as the base from which counting starts: nothing is added. */
+void account_base(struct track_entry *entry, const struct account_numbers *numbers);
+
+/* Adds what moved since the last time. A counter that fell, or other ports, are a new life of the same socket. */
+void account_add(struct ledger_pair *pair, struct track_entry *entry, const struct account_numbers *numbers);
+
+/* Counts the connection as opened, and as closed, where that is still due. */
+void account_open(struct ledger_pair *pair, struct track_entry *entry);
+void account_close(struct ledger_pair *pair, struct track_entry *entry);
+
+enum account_failure {
+	ACCOUNT_NOT_FAILED, /* it was established */
+	ACCOUNT_REFUSED,    /* answered by RST, or failed at once */
+	ACCOUNT_TIMEOUT,    /* the SYN was retransmitted in vain */
+	ACCOUNT_ABANDONED,  /* given up before that */
+	ACCOUNT_NOISE,      /* never connected: a listener, an unused socket, an acceptor's child that never was */
+};
+
+/* Whether a destroyed socket was an attempt that failed, and how. `syn_sent`: the last dump saw it in SYN_SENT. */
+enum account_failure account_failure(const struct tcpdeath *death, bool syn_sent);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * census: all that is known of the sockets of one network namespace.
+ *
+ * Composes listeners, track, ledger, role, verdict and account: takes records and events, whatever source they come
+ * from, and gives counts and gauges. Knows no kernel interface and does no I/O. One thread.
+ *
+ * A sample: census_begin(), census_listener() for each LISTEN record, census_socket() for each other,
+ * census_end(). A sample that broke off is left by census_abort(): nothing it saw is shown, nothing it
+ * counted is lost. Events go in between samples, never during one: an event taken after the end of a dump follows
+ * every record of its socket.
+ */
+#ifndef TCPHEALTH_MODEL_CENSUS_H
+#define TCPHEALTH_MODEL_CENSUS_H
+
+#include "tcphealth/base/portset.h"
+#include "tcphealth/model/ledger.h"
+#include "tcphealth/model/listeners.h"
+#include "tcphealth/model/role.h"
+#include "tcphealth/model/stale.h"
+#include "tcphealth/source/netstat.h"
+#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/tcpsock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A socket that has just become stale, told once per socket and reason. */
+struct census_stale {
+	enum role role;
+	uint16_t port;
+	enum stale_reason reason;
+	uint64_t age_ms;           /* how long it has been stuck, at least */
+	const struct tcpsock *sock; /* NULL for one that left the dumps (reason dead) */
+};
+typedef void (*census_stale_fn)(void *arg, const struct census_stale *stale);
+
+struct census_config {
+	struct stale_thresholds thresholds;
+	uint64_t keep_ms;                    /* --ports.keep */
+	const struct portset *include;       /* borrowed; NULL: none */
+	const struct portset *exclude;       /* borrowed; NULL: none */
+	/*
+	 * cgroup of the kernel's own sockets, which die without an event, or 0 where it cannot be told from programs' (nothing
+	 * runs in a cgroup of its own).
+	 */
+	uint64_t kernel_cgroup_id;
+	census_stale_fn stale_fn;            /* NULL: not told */
+	void *stale_arg;
+};
+
+/* Ids of one kind must not be mixed with the other's: each has its memory. */
+enum census_ids {
+	CENSUS_COOKIES, /* netlink */
+	CENSUS_TUPLES,  /* procfs: hash of 4-tuple and inode */
+};
+#define CENSUS_ID_KINDS 2
+
+struct census_sample {
+	uint64_t now_ms;            /* monotonic */
+	enum census_ids ids;
+	bool events;                /* destroy events of this namespace are coming in */
+	struct netsysctl sysctl;
+};
+
+/* Stale sockets of one owner. */
+struct census_owner {
+	uint64_t cgroup_id; /* 0: unknown */
+	uint64_t oldest_ms;
+	uint32_t sockets;
+	uint16_t port;
+	uint8_t role;
+	uint8_t reason;
+};
+
+struct census;
+
+struct census *census_new(const struct census_config *config);
+void census_free(struct census *census);
+
+/* 0 or -ENOMEM. */
+int census_begin(struct census *census, const struct census_sample *sample);
+
+/* Both of type tcpsock_fn; `census` is a struct census. 0 or -ENOMEM. */
+int census_listener(void *census, const struct tcpsock *sock);
+int census_socket(void *census, const struct tcpsock *sock);
+
+/*
+ * The other end of `sock` on this host: 0 and *ret_other, or an error. NULL where the source cannot look up one.
+ */
+typedef int (*census_other_fn)(void *arg, const struct tcpsock *sock, struct tcpsock *ret_other);
+
+/* 0 or -ENOMEM (then the sample has failed: census_abort()). */
+int census_end(struct census *census, census_other_fn other_fn, void *arg);
+
+void census_abort(struct census *census);
+
+/* 0, or -ENOMEM: the event is lost. */
+int census_event(struct census *census, const struct tcpdeath *death);
+
+/* Events were lost: what is missing from the next dumps may have died unseen. */
+void census_overrun(struct census *census);
+
+/* Of the last whole sample; the ledger's series are arbitrated by the caller (ledger_arbitrate()). */
+struct ledger *census_ledger(struct census *census);
+const struct listeners *census_listeners(const struct census *census);
+const uint64_t *census_evidence(const struct census *census); /* ROLE_EVIDENCE_COUNT sockets */
+const struct census_owner *census_owners(const struct census *census, size_t *ret_count);
+uint64_t census_sockets(const struct census *census);      /* in the dump, listeners included */
+uint64_t census_wiped_closes(const struct census *census); /* since the start */
+
+#endif

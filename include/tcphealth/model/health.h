@@ -1,0 +1,34 @@
+/*
+ * health: how the exporter itself is doing, beside what it found.
+ *
+ * A plain value, filled by the collector (or by the watchdog, when the collector hangs in the
+ * kernel) and rendered together with the last good snapshot.
+ */
+#ifndef TCPHEALTH_MODEL_HEALTH_H
+#define TCPHEALTH_MODEL_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum health_source {
+	HEALTH_SOURCE_NETLINK,
+	HEALTH_SOURCE_PROCFS,
+};
+#define HEALTH_SOURCES 2
+
+struct health {
+	bool success;              /* the last sample, or false while one hangs */
+	enum health_source source; /* in use */
+	bool events_active;
+	double duration_seconds;   /* of the last sample */
+	uint64_t cpu_ns;           /* of sampling since the start */
+	uint64_t errors;           /* failed samples */
+	uint64_t events;
+	uint64_t events_lost;
+	uint64_t event_overruns;
+	uint64_t forged;           /* netlink messages that did not come from the kernel */
+	uint64_t malformed;        /* records and lines that were skipped */
+	uint64_t wiped_closes;
+};
+
+#endif

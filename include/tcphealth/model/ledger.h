@@ -1,0 +1,114 @@
+/*
+ * ledger: counters per role and port that live as long as the process, and the gauges of one sample.
+ *
+ * Owns a pair for each (role, port) a namespace ever used, and decides which of them have series of their own; the
+ * others share `other`. Counters of a pair that lost its series stop and go on from there should it
+ * come back: none ever falls. Knows ports and numbers, no sockets. One thread.
+ */
+#ifndef TCPHEALTH_MODEL_LEDGER_H
+#define TCPHEALTH_MODEL_LEDGER_H
+
+#include "tcphealth/base/portset.h"
+#include "tcphealth/model/role.h"
+#include "tcphealth/model/stale.h"
+#include "tcphealth/source/tcpsock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ledger_counter {
+	LEDGER_RETRANSMITTED_SEGMENTS,
+	LEDGER_SENT_SEGMENTS,
+	LEDGER_SENT_BYTES,     /* acknowledged */
+	LEDGER_RECEIVED_BYTES,
+	LEDGER_OPENED,
+	LEDGER_CLOSED,
+	LEDGER_FAILED_REFUSED, /* client pairs only, as the next two */
+	LEDGER_FAILED_TIMEOUT,
+	LEDGER_FAILED_OTHER,
+};
+#define LEDGER_COUNTERS 9
+
+enum keepalive_class {
+	KEEPALIVE_ON,
+	KEEPALIVE_OFF,
+	KEEPALIVE_UNKNOWN,
+};
+#define KEEPALIVE_CLASSES 3
+
+#define PORTVIEW_NEVER UINT64_MAX
+
+/* The gauges of one pair in one sample. Adding up two of them is portview_merge(). */
+struct portview {
+	uint32_t state[TCP_STATE_COUNT];
+	uint32_t stale[STALE_REASONS];
+	uint32_t keepalive[KEEPALIVE_CLASSES];
+	uint64_t oldest_ms[TCP_STATE_COUNT]; /* longest time in the state */
+	uint64_t silence_ms;                 /* longest silence of an ESTABLISHED peer */
+	uint64_t unanswered_probes;
+	uint64_t loss_ms;                    /* worst time to notice a vanished peer; PORTVIEW_NEVER */
+	uint64_t receive_queue;
+	uint64_t send_queue;
+	double ephemeral_ratio;              /* clients: of the busiest pair of addresses */
+};
+
+void portview_merge(struct portview *into, const struct portview *from);
+
+/* Port 0 stands for "unknown", which always has series; this for "other" (in the snapshot only). */
+#define LEDGER_PORT_UNKNOWN 0
+#define LEDGER_PORT_OTHER UINT32_MAX
+
+struct ledger_pair {
+	uint64_t counter[LEDGER_COUNTERS];
+	uint64_t fresh[LEDGER_COUNTERS]; /* counted while it has no series: ledger_arbitrate() says whose they are */
+	uint64_t last_used_ms; /* monotonic: last sample in which it was in use, listening or included */
+	uint32_t view;         /* index of this sample's view, or LEDGER_NO_VIEW */
+	uint16_t port;
+	uint8_t role;          /* enum role */
+	bool published;        /* has series of its own */
+	bool pinned;           /* listening or included in this sample: displaces others */
+	bool touched;          /* counted something since the last sample ended */
+};
+#define LEDGER_NO_VIEW UINT32_MAX
+
+struct ledger;
+
+/*
+ * `excluded` (may be NULL; borrowed) says which ports never get series. NULL when out of memory.
+ */
+struct ledger *ledger_new(const struct portset *excluded);
+void ledger_free(struct ledger *ledger);
+
+/* Begins a sample: no pair is pinned or in use, all views are gone. */
+void ledger_begin(struct ledger *ledger);
+
+/* The pair, created at need; NULL when out of memory. Valid until the next pair is created. */
+struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port);
+
+/* A pair that shall have series although nothing uses it (listening, included). 0 or -ENOMEM. */
+int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
+
+/* This sample's view of the pair, zeroed at first use; NULL when out of memory. Valid until the next view is made. */
+struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port);
+
+/* Adds to a counter of the pair. */
+void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount);
+
+/*
+ * Decides at the end of a sample which pairs have series: at most `max` of each role over all `count` ledgers. In use is who has
+ * a view, is pinned, or has counted. What a pair without series counted goes to `other`. Rank: stale or pinned, then in use, then the most recently used; among
+ * equals who has series keeps them. What was not in use for keep_ms loses its series. 0, or -ENOMEM (nothing changes).
+ */
+int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms, uint64_t keep_ms);
+
+/* All pairs ever used, in no order. */
+const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count);
+
+/* The view of a pair in this sample; NULL if it has none. */
+const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair);
+
+/* Counters of `other`. */
+const uint64_t *ledger_other(const struct ledger *ledger, enum role role);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * snapshot: everything one sample found, immutable.
+ *
+ * Made by the collector at the end of a sample, shared by reference, rendered as often as wanted. Plain
+ * numbers and texts; no sockets, no pointers into live tables. Any thread may read it and hold references.
+ */
+#ifndef TCPHEALTH_MODEL_SNAPSHOT_H
+#define TCPHEALTH_MODEL_SNAPSHOT_H
+
+#include "tcphealth/model/ledger.h"
+#include "tcphealth/model/listeners.h"
+#include "tcphealth/model/role.h"
+#include "tcphealth/model/stale.h"
+#include "tcphealth/source/netstat.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the source of this snapshot can know; a family that needs more is left out. */
+enum snapshot_needs {
+	SNAPSHOT_INFO = 1 << 0,     /* tcp_info: counters, silence, keepalive of masked sockets */
+	SNAPSHOT_BACKLOG = 1 << 1,  /* limits of accept queues */
+	SNAPSHOT_DROPS = 1 << 2,    /* drops of listeners */
+	SNAPSHOT_EVENTS = 1 << 3,   /* destroy events: the state `close` and what died between samples */
+};
+
+/* One pair with series. Port LEDGER_PORT_UNKNOWN is `unknown`, LEDGER_PORT_OTHER `other`. */
+struct snapshot_pair {
+	uint32_t port;
+	enum role role;
+	struct portview view;
+	uint64_t counter[LEDGER_COUNTERS];
+};
+
+struct snapshot_listener {
+	uint32_t port; /* or LEDGER_PORT_OTHER */
+	struct listener_port row;
+};
+
+/* Stale sockets of one owner; text lives in the snapshot. */
+struct snapshot_unit {
+	uint32_t port;
+	enum role role;
+	enum stale_reason reason;
+	const char *unit; /* "" if unknown */
+	uint32_t sockets;
+	uint64_t oldest_ms;
+};
+
+/* A unit that listens on a port. */
+struct snapshot_listener_unit {
+	uint32_t port; /* or LEDGER_PORT_OTHER */
+	const char *unit; /* "" if unknown */
+};
+
+/*
+ * One network namespace. Names and units that differ must still differ on the page, where they are cleaned and cut
+ * (utf8_clean(), 256 bytes): the maker does the same before it compares them.
+ */
+struct snapshot_ns {
+	const char *name; /* NULL: the exporter's own */
+	struct snapshot_pair *pairs; /* ordered by role and port, unknown and other last */
+	size_t pair_count;
+	struct snapshot_listener *listeners; /* ordered by port, other last */
+	size_t listener_count;
+	struct snapshot_unit *units;
+	size_t unit_count;
+	struct snapshot_listener_unit *listener_units; /* each (port, unit) once */
+	size_t listener_unit_count;
+	uint64_t folded[ROLE_COUNT]; /* ports that share `other` */
+	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* sockets by what decided their role */
+	struct netstat netstat;
+	struct netsysctl sysctl;
+};
+
+struct snapshot {
+	uint32_t needs_met;        /* enum snapshot_needs */
+	double timestamp;          /* seconds since the epoch: when the sample ended; 0 before the first */
+	uint64_t sockets;          /* sockets in the dump, listeners included */
+	struct stale_thresholds thresholds;
+	struct snapshot_ns *ns;    /* the own first */
+	size_t ns_count;
+};
+
+/*
+ * An empty snapshot with room for `ns_count` namespaces (zeroed). NULL when out of memory. All arrays and
+ * texts come from snapshot_alloc() and live as long as the snapshot. One reference, for its maker.
+ */
+struct snapshot *snapshot_new(size_t ns_count);
+
+/* Zeroed memory that belongs to the snapshot; NULL when out of memory. Only before it is shared. */
+void *snapshot_alloc(struct snapshot *snapshot, size_t count, size_t size);
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot); /* NULL is fine */
+
+#endif

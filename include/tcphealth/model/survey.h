@@ -1,0 +1,43 @@
+/*
+ * survey: makes a snapshot of what the censuses hold.
+ *
+ * Copies pairs with series, folds the others into `other`, and names owners. Knows both sides, and nothing of
+ * kernels or text formats. The collector's thread.
+ */
+#ifndef TCPHEALTH_MODEL_SURVEY_H
+#define TCPHEALTH_MODEL_SURVEY_H
+
+#include "tcphealth/model/census.h"
+#include "tcphealth/model/snapshot.h"
+#include "tcphealth/source/netstat.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The name of the unit that owns a cgroup, "" if unknown; borrowed until the next call. */
+typedef const char *(*survey_unit_fn)(void *arg, uint64_t cgroup_id);
+
+struct survey_ns {
+	struct census *census;
+	const char *name;           /* NULL: the exporter's own; copied */
+	const struct netstat *netstat;
+	const struct netsysctl *sysctl;
+};
+
+struct survey {
+	const struct survey_ns *ns;
+	size_t ns_count;
+	const struct stale_thresholds *thresholds;
+	uint32_t needs_met;         /* enum snapshot_needs */
+	uint32_t ports_max;
+	uint64_t keep_ms;
+	uint64_t now_ms;            /* monotonic */
+	double timestamp;           /* wall clock */
+	survey_unit_fn unit_fn;     /* NULL: no names */
+	void *unit_arg;
+};
+
+/* Decides which pairs have series, then takes the snapshot. 0 and *ret_snapshot (one reference), or -ENOMEM. */
+int survey_take(const struct survey *survey, struct snapshot **ret_snapshot);
+
+#endif

@@ -1,0 +1,783 @@
+/*
+ * census: listeners, memory, counters and verdicts of one namespace, fed record by record. Knows no kernel interface.
+ */
+#include "tcphealth/model/census.h"
+
+#include "census-internal.h"
+#include "tcphealth/model/account.h"
+#include "tcphealth/model/track.h"
+#include "tcphealth/model/verdict.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFERRED_MAX 16384u  /* records kept until the end of a dump */
+#define INVISIBLE_MAX 65536u /* entries that wait for an event */
+#define TOMBS 65536u
+#define DEATHS 16384u
+#define OVERRUN_DUMPS 2u /* full dumps after an overrun in which what is newly missing may have died unseen */
+
+/* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
+struct death_role {
+	uint32_t tuple_hash;
+	uint8_t role;
+	bool used;
+};
+
+struct census {
+	struct census_config config;
+	struct census_sample sample;
+	struct verdict_context context;
+	struct ledger *ledger;
+	struct listeners *listeners;
+	struct track *tracks[CENSUS_ID_KINDS];
+	struct track *track; /* of this sample's kind of ids */
+	bool baseline[CENSUS_ID_KINDS]; /* the first whole dump is behind us */
+	enum census_ids last_ids;
+	uint64_t last_now_ms;
+	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
+	struct tcpsock *deferred;
+	size_t deferred_count, deferred_cap;
+	struct addrset local; /* addresses of this host, as seen */
+	struct mirror mirror; /* roles by 4-tuple, for the other end; without cookies only */
+	struct busyports busy;
+	struct death_role *deaths;
+	uint64_t *tombs; /* cookies whose entry had to go before its event */
+	struct census_owner *owners;
+	size_t owner_count, owner_cap;
+	uint64_t evidence[ROLE_EVIDENCE_COUNT];
+	uint64_t sockets;
+	uint64_t wiped_closes;
+	size_t invisible;
+	int error; /* of a callback that cannot return one */
+};
+
+static void take_over_role(struct track_entry *entry, const struct role_verdict *verdict)
+{
+	entry->role = verdict->role & 1u;
+	entry->evidence = verdict->evidence & 15u;
+	entry->sure = verdict->sure;
+}
+
+/* The stronger evidence wins; of the same strength the newer. Two looks that agree on the handshake settle it. */
+static void weigh(struct track_entry *entry, const struct role_verdict *verdict, bool created)
+{
+	bool agree = !created && entry->evidence == ROLE_BY_HANDSHAKE &&
+		     verdict->evidence == ROLE_BY_HANDSHAKE && entry->role == verdict->role;
+
+	if (!created && verdict->evidence > entry->evidence)
+		return;
+	take_over_role(entry, verdict);
+	if (agree)
+		entry->sure = true;
+}
+
+/* By what this record alone tells, or a listener that is alive. */
+static bool strong_evidence(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+			    struct role_verdict *ret_verdict)
+{
+	if (role_from_state(sock, ret_verdict))
+		return true;
+	if (!entry->hopeless) {
+		enum role_handshake tells = role_from_handshake(sock, ret_verdict);
+
+		entry->hopeless = tells == ROLE_HANDSHAKE_HOPELESS;
+		if (tells == ROLE_HANDSHAKE_TELLS)
+			return true;
+	}
+	if (listeners_match(c->listeners, &sock->local, sock->local_port) != LISTENERS_ALIVE)
+		return false;
+	*ret_verdict = (struct role_verdict){ ROLE_SERVER, ROLE_BY_LISTENER, false };
+	return true;
+}
+
+static struct role_verdict weak_evidence(struct census *c, const struct tcpsock *sock)
+{
+	uint32_t hash = tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
+	const struct death_role *death = &c->deaths[hash % DEATHS];
+	struct role_ports range = {
+		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_LOW],
+		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH],
+	};
+
+	if (death->used && death->tuple_hash == hash)
+		return (struct role_verdict){ (enum role)death->role, ROLE_BY_EVENT, false };
+	if (listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_FORMER)
+		return (struct role_verdict){ ROLE_SERVER, ROLE_BY_FORMER_LISTENER, false };
+	return role_from_ports(sock->local_port, sock->remote_port, range);
+}
+
+static uint16_t service_port(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	return entry->role == ROLE_SERVER ? sock->local_port : sock->remote_port;
+}
+
+/* A full socket past its handshake is an open connection. */
+static bool is_established(const struct tcpsock *sock)
+{
+	return !tcpsock_knows(sock, TCPSOCK_MINI) && sock->state != TCP_STATE_SYN_SENT &&
+	       sock->state != TCP_STATE_SYN_RECV;
+}
+
+/*
+ * What the first dump finds did its work before we looked. A mini that no dump had shown before is counted by its event, which
+ * bears another cookie; without events it is all that will ever be seen of its connection.
+ */
+static void count_first_sight(struct census *c, struct ledger_pair *pair, struct track_entry *entry,
+			      const struct tcpsock *sock)
+{
+	struct account_numbers numbers = account_numbers_of(sock);
+	bool mini = tcpsock_knows(sock, TCPSOCK_MINI) && sock->state != TCP_STATE_SYN_RECV;
+
+	if (!c->baseline[c->sample.ids]) {
+		if (tcpsock_knows(sock, TCPSOCK_BYTES))
+			account_base(entry, &numbers);
+		entry->opened = mini || is_established(sock);
+		entry->closed = mini;
+	} else if (mini) {
+		if (!c->sample.events) {
+			account_open(pair, entry);
+			account_close(pair, entry);
+		}
+		entry->opened = entry->closed = true;
+	}
+}
+
+static void count_record(struct census *c, struct ledger_pair *pair, struct track_entry *entry,
+			 const struct tcpsock *sock, bool created)
+{
+	struct account_numbers numbers;
+
+	if (created)
+		count_first_sight(c, pair, entry, sock);
+	if (entry->final)
+		return; /* an anomaly: its event has told all there was */
+	if (tcpsock_knows(sock, TCPSOCK_BYTES)) {
+		numbers = account_numbers_of(sock);
+		account_add(pair, entry, &numbers);
+	}
+	if (is_established(sock))
+		account_open(pair, entry);
+}
+
+static int note_owner(struct census *c, const struct track_entry *entry, uint64_t cgroup_id,
+		      const struct verdict *verdict)
+{
+	struct census_owner *owner = NULL;
+
+	for (size_t i = 0; i < c->owner_count && owner == NULL; i++) {
+		struct census_owner *o = &c->owners[i];
+
+		if (o->cgroup_id == cgroup_id && o->port == entry->port &&
+		    o->role == entry->role && o->reason == verdict->reason)
+			owner = o;
+	}
+	if (owner == NULL) {
+		if (!census_make_room((void **)&c->owners, &c->owner_cap, c->owner_count, sizeof(*owner)))
+			return -ENOMEM;
+		owner = &c->owners[c->owner_count++];
+		*owner = (struct census_owner){ .cgroup_id = cgroup_id,
+						.port = entry->port,
+						.role = entry->role,
+						.reason = (uint8_t)verdict->reason };
+	}
+	owner->sockets++;
+	if (verdict->stale_ms > owner->oldest_ms)
+		owner->oldest_ms = verdict->stale_ms;
+	return 0;
+}
+
+static int note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+		      const struct verdict *verdict)
+{
+	struct census_stale stale = { (enum role)entry->role, entry->port, verdict->reason,
+				      verdict->stale_ms, sock };
+
+	if (verdict->reason == STALE_NONE)
+		return 0;
+	if (entry->reason != verdict->reason && c->config.stale_fn != NULL)
+		c->config.stale_fn(c->config.stale_arg, &stale);
+	entry->reason = verdict->reason & 15u;
+	return note_owner(c, entry, sock != NULL ? sock->cgroup_id : 0, verdict);
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void add_to_view(struct portview *view, const struct tcpsock *sock, const struct verdict *v)
+{
+	view->state[sock->state]++;
+	view->stale[v->reason]++;
+	view->receive_queue += sock->rqueue;
+	view->send_queue += sock->wqueue;
+	if (v->has_age)
+		view->oldest_ms[sock->state] = max_u64(view->oldest_ms[sock->state], v->age_ms);
+	if (v->has_loss)
+		view->loss_ms = max_u64(view->loss_ms, v->loss_ms);
+	if (sock->state != TCP_STATE_ESTABLISHED)
+		return;
+	view->keepalive[v->keepalive]++;
+	view->silence_ms = max_u64(view->silence_ms, v->silence_ms);
+	if (sock->timer == TCP_TIMER_KEEPALIVE)
+		view->unanswered_probes += sock->probes;
+}
+
+/* The busiest pair of addresses towards a remote port decides how soon connect() finds no local port. */
+static int note_ephemeral(struct census *c, const struct tcpsock *sock)
+{
+	const struct netsysctl *sysctl = &c->sample.sysctl;
+
+	if (sock->local_port < sysctl->value[NETSYSCTL_PORT_LOW] ||
+	    sock->local_port > sysctl->value[NETSYSCTL_PORT_HIGH])
+		return 0;
+	return busyports_add(&c->busy, sock);
+}
+
+static int count_socket(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+			bool created)
+{
+	struct ledger_pair *pair;
+	struct portview *view;
+	struct verdict verdict;
+	int r;
+
+	entry->port = service_port(entry, sock);
+	entry->mini = tcpsock_knows(sock, TCPSOCK_MINI);
+	entry->eventless = c->config.kernel_cgroup_id != 0 &&
+			   sock->cgroup_id == c->config.kernel_cgroup_id && sock->uid == 0;
+	pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
+	view = ledger_view(c->ledger, (enum role)entry->role, entry->port);
+	if (pair == NULL || view == NULL)
+		return -ENOMEM;
+	verdict_look(entry, sock, created, &c->context, &verdict);
+	count_record(c, pair, entry, sock, created);
+	add_to_view(view, sock, &verdict);
+	c->evidence[entry->evidence]++;
+	r = note_stale(c, entry, sock, &verdict);
+	if (r == 0 && entry->role == ROLE_CLIENT)
+		r = note_ephemeral(c, sock);
+	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
+		r = mirror_add(&c->mirror, sock, (enum role)entry->role);
+	return r;
+}
+
+static int defer(struct census *c, const struct tcpsock *sock)
+{
+	if (!census_make_room((void **)&c->deferred, &c->deferred_cap, c->deferred_count, sizeof(*sock)))
+		return -ENOMEM;
+	c->deferred[c->deferred_count++] = *sock;
+	return 0;
+}
+
+/* Its other end may be here, and know more: judged when the whole dump is in. */
+static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
+{
+	return c->deferred_count < DEFERRED_MAX &&
+	       (memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
+		tcpsock_addr_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote));
+}
+
+struct census *census_new(const struct census_config *config)
+{
+	struct census *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->config = *config;
+	c->ledger = ledger_new(config->exclude);
+	c->listeners = listeners_new(config->keep_ms);
+	c->tracks[CENSUS_COOKIES] = track_new();
+	c->deaths = calloc(DEATHS, sizeof(*c->deaths));
+	c->tombs = calloc(TOMBS, sizeof(*c->tombs));
+	if (c->ledger == NULL || c->listeners == NULL || c->tracks[CENSUS_COOKIES] == NULL ||
+	    c->deaths == NULL || c->tombs == NULL) {
+		census_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void census_free(struct census *c)
+{
+	if (c == NULL)
+		return;
+	for (int i = 0; i < CENSUS_ID_KINDS; i++)
+		track_free(c->tracks[i]);
+	ledger_free(c->ledger);
+	listeners_free(c->listeners);
+	mirror_done(&c->mirror);
+	busyports_done(&c->busy);
+	free(c->deferred);
+	free(c->deaths);
+	free(c->tombs);
+	free(c->owners);
+	free(c);
+}
+
+/* The memory by tuples is of no use once cookies are back; the memory by cookies is kept through the time without them. */
+static int choose_track(struct census *c, enum census_ids ids)
+{
+	if (c->tracks[ids] == NULL)
+		c->tracks[ids] = track_new();
+	if (c->tracks[ids] == NULL)
+		return -ENOMEM;
+	if (ids == CENSUS_COOKIES && c->tracks[CENSUS_TUPLES] != NULL) {
+		track_free(c->tracks[CENSUS_TUPLES]);
+		c->tracks[CENSUS_TUPLES] = NULL;
+		c->baseline[CENSUS_TUPLES] = false;
+	}
+	c->track = c->tracks[ids];
+	return 0;
+}
+
+static int pin_included(struct census *c)
+{
+	if (c->config.include == NULL)
+		return 0;
+	for (unsigned int port = 1; port < 65536; port++) {
+		if (port % 64 == 0 && c->config.include->bits[port / 64] == 0) {
+			port += 63;
+			continue;
+		}
+		if (!portset_has(c->config.include, (uint16_t)port))
+			continue;
+		if (ledger_pin(c->ledger, ROLE_SERVER, (uint16_t)port) < 0 ||
+		    ledger_pin(c->ledger, ROLE_CLIENT, (uint16_t)port) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int census_begin(struct census *c, const struct census_sample *sample)
+{
+	int r = choose_track(c, sample->ids);
+
+	if (r < 0)
+		return r;
+	c->sample = *sample;
+	c->context = (struct verdict_context){
+		.now_ms = sample->now_ms,
+		.interval_ms = c->last_now_ms != 0 ? sample->now_ms - c->last_now_ms : 0,
+		.thresholds = &c->config.thresholds,
+		.sysctl = &c->sample.sysctl,
+	};
+	track_begin(c->track);
+	listeners_begin(c->listeners, sample->ids != c->last_ids);
+	ledger_begin(c->ledger);
+	mirror_reset(&c->mirror);
+	busyports_reset(&c->busy);
+	c->deferred_count = 0;
+	c->owner_count = 0;
+	c->sockets = 0;
+	c->error = 0;
+	memset(c->evidence, 0, sizeof(c->evidence));
+	return pin_included(c);
+}
+
+int census_listener(void *census, const struct tcpsock *sock)
+{
+	struct census *c = census;
+
+	c->sockets++;
+	return listeners_add(c->listeners, sock, c->sample.now_ms);
+}
+
+int census_socket(void *census, const struct tcpsock *sock)
+{
+	struct census *c = census;
+	struct role_verdict verdict;
+	struct track_entry *entry;
+	bool created, again;
+
+	if (sock->state == TCP_STATE_LISTEN || sock->state >= TCP_STATE_COUNT)
+		return 0;
+	entry = track_see(c->track, sock->id, &created, &again);
+	if (entry == NULL)
+		return -ENOMEM;
+	if (again)
+		return 0;
+	created = entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
+	c->sockets++;
+	entry->miss = 0;
+	entry->maybe_lost = false;
+	addrset_add(&c->local, &sock->local);
+	if (entry->sure)
+		return count_socket(c, entry, sock, created);
+	if (strong_evidence(c, entry, sock, &verdict)) {
+		weigh(entry, &verdict, created);
+		return count_socket(c, entry, sock, created);
+	}
+	if (!created && entry->evidence <= ROLE_BY_OTHER_END)
+		return count_socket(c, entry, sock, created);
+	if (may_be_on_this_host(c, sock))
+		return defer(c, sock);
+	verdict = weak_evidence(c, sock);
+	weigh(entry, &verdict, created);
+	return count_socket(c, entry, sock, created);
+}
+
+/* What the other end says of itself: the opposite is this one. */
+static bool ask_other_end(struct census *c, const struct tcpsock *sock, census_other_fn other_fn,
+			  void *arg, struct role_verdict *ret_verdict)
+{
+	struct tcpsock other;
+	struct role_verdict its;
+	struct track_entry *entry;
+	enum role role;
+
+	*ret_verdict = (struct role_verdict){ ROLE_SERVER, ROLE_BY_OTHER_END, false };
+	if (c->sample.ids == CENSUS_TUPLES) {
+		if (!mirror_find(&c->mirror, sock, &role))
+			return false;
+		ret_verdict->role = role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+		return true;
+	}
+	if (other_fn == NULL || other_fn(arg, sock, &other) < 0)
+		return false;
+	if (!role_from_state(&other, &its) &&
+	    role_from_handshake(&other, &its) != ROLE_HANDSHAKE_TELLS) {
+		entry = track_find(c->track, other.id);
+		if (entry == NULL || entry->state == TCP_STATE_NONE || entry->evidence > ROLE_BY_LISTENER)
+			return false;
+		its.role = (enum role)entry->role;
+	}
+	ret_verdict->role = its.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	return true;
+}
+
+static int count_deferred(struct census *c, census_other_fn other_fn, void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->deferred_count && r == 0; i++) {
+		const struct tcpsock *sock = &c->deferred[i];
+		struct track_entry *entry = track_find(c->track, sock->id);
+		struct role_verdict verdict;
+		bool created;
+
+		if (entry == NULL)
+			continue;
+		created = entry->state == TCP_STATE_NONE;
+		if (!ask_other_end(c, sock, other_fn, arg, &verdict))
+			verdict = weak_evidence(c, sock);
+		weigh(entry, &verdict, created);
+		r = count_socket(c, entry, sock, created);
+	}
+	return r;
+}
+
+static void bury(struct census *c, uint64_t id)
+{
+	c->tombs[id % TOMBS] = id;
+}
+
+static void forget(struct census *c, struct track_entry *entry)
+{
+	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
+
+	if (pair == NULL)
+		c->error = -ENOMEM;
+	else
+		account_close(pair, entry);
+	track_remove(c->track, entry);
+}
+
+/* Reset or timed out, its descriptor still held: the kernel shows it nowhere until close(2) frees it. */
+static void count_invisible(struct census *c, struct track_entry *entry)
+{
+	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
+	struct portview *view;
+	struct verdict verdict;
+
+	c->invisible++;
+	if (pair == NULL) {
+		c->error = -ENOMEM;
+		return;
+	}
+	account_close(pair, entry);
+	if (entry->maybe_lost)
+		return;
+	view = ledger_view(c->ledger, (enum role)entry->role, entry->port);
+	if (view == NULL) {
+		c->error = -ENOMEM;
+		return;
+	}
+	verdict_dead(entry, &c->context, &verdict);
+	view->state[TCP_STATE_CLOSE]++;
+	view->stale[verdict.reason]++;
+	if (note_stale(c, entry, NULL, &verdict) < 0)
+		c->error = -ENOMEM;
+}
+
+static bool event_is_due(const struct census *c, const struct track_entry *entry)
+{
+	return c->sample.events && !entry->final && !entry->mini && !entry->eventless &&
+	       entry->state != TCP_STATE_SYN_RECV;
+}
+
+/* One dump may miss a socket that moved in the kernel's table meanwhile: two do not. */
+static void sweep_entry(void *arg, struct track_entry *entry)
+{
+	struct census *c = arg;
+
+	if (entry->miss < 3)
+		entry->miss++;
+	if (entry->miss == 1) {
+		entry->moved = verdict_tick(c->sample.now_ms);
+		entry->maybe_lost = c->suspicious != 0;
+		return;
+	}
+	if (!event_is_due(c, entry)) {
+		forget(c, entry);
+		return;
+	}
+	if (entry->state != TCP_STATE_CLOSE) {
+		entry->state = TCP_STATE_CLOSE;
+		entry->since = entry->moved;
+		entry->reason = STALE_NONE;
+	}
+	count_invisible(c, entry);
+}
+
+struct thinning {
+	struct census *census;
+	uint64_t older_ms; /* what is invisible for longer goes */
+	bool lost_only;
+};
+
+static void thin_entry(void *arg, struct track_entry *entry)
+{
+	struct thinning *t = arg;
+	struct census *c = t->census;
+
+	if (entry->state != TCP_STATE_CLOSE || (t->lost_only && !entry->maybe_lost) ||
+	    verdict_since(c->sample.now_ms, entry->since) < t->older_ms)
+		return;
+	bury(c, entry->id);
+	track_remove(c->track, entry);
+	c->invisible--;
+}
+
+/* Too many wait for an event that may never come: those that may be lost go first, then the oldest. */
+static void thin_invisible(struct census *c)
+{
+	struct thinning t = { c, 0, true };
+
+	if (c->invisible <= INVISIBLE_MAX)
+		return;
+	track_each(c->track, thin_entry, &t);
+	t.lost_only = false;
+	for (uint64_t older_ms = UINT64_C(1) << 40; c->invisible > INVISIBLE_MAX; older_ms /= 2) {
+		t.older_ms = older_ms;
+		track_each(c->track, thin_entry, &t);
+		if (older_ms == 0)
+			break;
+	}
+}
+
+static int fill_ephemeral(struct census *c)
+{
+	double range = (double)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH] -
+		       (double)c->sample.sysctl.value[NETSYSCTL_PORT_LOW] + 1;
+
+	for (size_t i = 0; i < c->busy.size; i++) {
+		const struct busyport *b = &c->busy.slots[i];
+		struct portview *view;
+		double ratio = (double)b->sockets / range;
+
+		if (b->sockets == 0 || range < 1)
+			continue;
+		view = ledger_view(c->ledger, ROLE_CLIENT, b->port);
+		if (view == NULL)
+			return -ENOMEM;
+		if (ratio > view->ephemeral_ratio)
+			view->ephemeral_ratio = ratio;
+	}
+	return 0;
+}
+
+static int pin_listening(struct census *c)
+{
+	size_t n;
+	const struct listener_port *rows = listeners_ports(c->listeners, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].sockets != 0 && ledger_pin(c->ledger, ROLE_SERVER, rows[i].port) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int census_end(struct census *c, census_other_fn other_fn, void *arg)
+{
+	int r;
+
+	r = count_deferred(c, other_fn, arg);
+	if (r < 0)
+		return r;
+	listeners_end(c->listeners, c->sample.now_ms);
+	c->invisible = 0;
+	track_sweep(c->track, sweep_entry, c);
+	thin_invisible(c);
+	track_trim(c->track);
+	if (c->suspicious != 0)
+		c->suspicious--;
+	c->baseline[c->sample.ids] = true;
+	c->last_ids = c->sample.ids;
+	c->last_now_ms = c->sample.now_ms;
+	if (c->error == 0)
+		c->error = pin_listening(c);
+	if (c->error == 0)
+		c->error = fill_ephemeral(c);
+	return c->error;
+}
+
+void census_abort(struct census *c)
+{
+	c->deferred_count = 0;
+}
+
+/* The pair of a socket that no dump has shown. */
+static struct ledger_pair *pair_of_stranger(struct census *c, const struct tcpdeath *death,
+					    enum role *ret_role)
+{
+	struct role_ports range = {
+		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_LOW],
+		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH],
+	};
+	bool listened = listeners_match_port(c->listeners, death->local_port) != LISTENERS_NONE;
+
+	if (!role_from_death(death, ret_role)) {
+		if (listened)
+			*ret_role = ROLE_SERVER;
+		else if (death->remote_port == 0)
+			*ret_role = ROLE_CLIENT;
+		else
+			*ret_role = role_from_ports(death->local_port, death->remote_port, range).role;
+	}
+	return ledger_pair(c->ledger, *ret_role,
+			   *ret_role == ROLE_SERVER ? death->local_port : death->remote_port);
+}
+
+static int count_stranger(struct census *c, const struct tcpdeath *death)
+{
+	struct account_numbers numbers = account_numbers_of_death(death);
+	struct track_entry life = { .id = death->id };
+	enum role role;
+	struct ledger_pair *pair;
+
+	if (!c->baseline[CENSUS_COOKIES] || c->tombs[death->id % TOMBS] == death->id)
+		return 0;
+	pair = pair_of_stranger(c, death, &role);
+	if (pair == NULL)
+		return -ENOMEM;
+	if (death->remote_port == 0)
+		c->wiped_closes++;
+	else
+		account_add(pair, &life, &numbers);
+	account_open(pair, &life);
+	account_close(pair, &life);
+	if (death->remote_port != 0)
+		c->deaths[death->tuple_hash % DEATHS] =
+			(struct death_role){ death->tuple_hash, (uint8_t)role, true };
+	return 0;
+}
+
+static int count_known(struct census *c, const struct tcpdeath *death, struct track_entry *entry)
+{
+	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
+	struct account_numbers numbers = account_numbers_of_death(death);
+
+	if (entry->final)
+		return 0; /* told twice */
+	if (pair == NULL)
+		return -ENOMEM;
+	if (death->remote_port == 0)
+		c->wiped_closes++;
+	else
+		account_add(pair, entry, &numbers);
+	account_open(pair, entry);
+	account_close(pair, entry);
+	entry->final = true; /* kept: its TIME_WAIT inherits pair and role */
+	if (entry->state == TCP_STATE_CLOSE)
+		entry->miss = 3;
+	return 0;
+}
+
+static int count_failure(struct census *c, const struct tcpdeath *death, struct track_entry *entry,
+			 enum account_failure failure)
+{
+	static const enum ledger_counter counter[] = {
+		[ACCOUNT_REFUSED] = LEDGER_FAILED_REFUSED,
+		[ACCOUNT_TIMEOUT] = LEDGER_FAILED_TIMEOUT,
+		[ACCOUNT_ABANDONED] = LEDGER_FAILED_OTHER,
+	};
+	struct ledger_pair *pair;
+	uint16_t port = entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
+
+	if (!c->baseline[CENSUS_COOKIES])
+		return 0;
+	pair = ledger_pair(c->ledger, ROLE_CLIENT, port);
+	if (pair == NULL)
+		return -ENOMEM;
+	ledger_add(pair, counter[failure], 1);
+	return 0;
+}
+
+int census_event(struct census *c, const struct tcpdeath *death)
+{
+	struct track_entry *entry = track_find(c->tracks[CENSUS_COOKIES], death->id);
+	bool syn_sent = entry != NULL && !entry->opened && entry->role == ROLE_CLIENT &&
+			entry->evidence == ROLE_BY_STATE;
+	enum account_failure failure = account_failure(death, syn_sent);
+
+	if (failure == ACCOUNT_NOISE)
+		return 0;
+	if (failure == ACCOUNT_NOT_FAILED)
+		return entry != NULL ? count_known(c, death, entry) : count_stranger(c, death);
+	if (entry != NULL) {
+		if (entry->final)
+			return 0;
+		entry->final = true;
+	}
+	return count_failure(c, death, entry, failure);
+}
+
+void census_overrun(struct census *c)
+{
+	c->suspicious = OVERRUN_DUMPS;
+}
+
+struct ledger *census_ledger(struct census *c)
+{
+	return c->ledger;
+}
+
+const struct listeners *census_listeners(const struct census *c)
+{
+	return c->listeners;
+}
+
+const uint64_t *census_evidence(const struct census *c)
+{
+	return c->evidence;
+}
+
+const struct census_owner *census_owners(const struct census *c, size_t *ret_count)
+{
+	*ret_count = c->owner_count;
+	return c->owners;
+}
+
+uint64_t census_sockets(const struct census *c)
+{
+	return c->sockets;
+}
+
+uint64_t census_wiped_closes(const struct census *c)
+{
+	return c->wiped_closes;
+}

@@ -1,0 +1,279 @@
+/*
+ * ledger: pairs of role and port, their counters, this sample's views, and who has series. Knows no sockets.
+ */
+#include "tcphealth/model/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ledger {
+	struct ledger_pair *pairs;
+	size_t count, cap;
+	struct portview *views;
+	size_t view_count, view_cap;
+	uint32_t *index[ROLE_COUNT]; /* by port: index of the pair + 1, or 0 */
+	uint64_t other[ROLE_COUNT][LEDGER_COUNTERS];
+	const struct portset *excluded;
+};
+
+struct candidate {
+	struct ledger_pair *pair;
+	uint64_t used_ms;
+	uint8_t rank;
+};
+
+/* Room for one more: `*array` of `size`d elements grows by doubling. */
+static bool make_room(void **array, size_t *cap, size_t count, size_t size)
+{
+	size_t more = *cap ? *cap * 2 : 64;
+	void *p;
+
+	if (count < *cap)
+		return true;
+	p = reallocarray(*array, more, size);
+	if (p == NULL)
+		return false;
+	*array = p;
+	*cap = more;
+	return true;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+void portview_merge(struct portview *into, const struct portview *from)
+{
+	for (int i = 0; i < TCP_STATE_COUNT; i++) {
+		into->state[i] += from->state[i];
+		into->oldest_ms[i] = max_u64(into->oldest_ms[i], from->oldest_ms[i]);
+	}
+	for (int i = 0; i < STALE_REASONS; i++)
+		into->stale[i] += from->stale[i];
+	for (int i = 0; i < KEEPALIVE_CLASSES; i++)
+		into->keepalive[i] += from->keepalive[i];
+	into->silence_ms = max_u64(into->silence_ms, from->silence_ms);
+	into->loss_ms = max_u64(into->loss_ms, from->loss_ms);
+	into->unanswered_probes += from->unanswered_probes;
+	into->receive_queue += from->receive_queue;
+	into->send_queue += from->send_queue;
+	if (from->ephemeral_ratio > into->ephemeral_ratio)
+		into->ephemeral_ratio = from->ephemeral_ratio;
+}
+
+struct ledger *ledger_new(const struct portset *excluded)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+	if (ledger == NULL)
+		return NULL;
+	ledger->excluded = excluded;
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		ledger->index[role] = calloc(65536, sizeof(*ledger->index[role]));
+		if (ledger->index[role] == NULL) {
+			ledger_free(ledger);
+			return NULL;
+		}
+	}
+	return ledger;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	if (ledger == NULL)
+		return;
+	for (int role = 0; role < ROLE_COUNT; role++)
+		free(ledger->index[role]);
+	free(ledger->pairs);
+	free(ledger->views);
+	free(ledger);
+}
+
+void ledger_begin(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->count; i++) {
+		ledger->pairs[i].view = LEDGER_NO_VIEW;
+		ledger->pairs[i].pinned = false;
+	}
+	ledger->view_count = 0;
+}
+
+struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port)
+{
+	uint32_t *slot = &ledger->index[role][port];
+	struct ledger_pair *pair;
+
+	if (*slot != 0)
+		return &ledger->pairs[*slot - 1];
+	if (!make_room((void **)&ledger->pairs, &ledger->cap, ledger->count, sizeof(*pair)))
+		return NULL;
+	pair = &ledger->pairs[ledger->count];
+	*pair = (struct ledger_pair){
+		.port = port,
+		.role = (uint8_t)role,
+		.view = LEDGER_NO_VIEW,
+		.published = port == LEDGER_PORT_UNKNOWN,
+	};
+	*slot = (uint32_t)++ledger->count;
+	return pair;
+}
+
+int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
+{
+	struct ledger_pair *pair = ledger_pair(ledger, role, port);
+
+	if (pair == NULL)
+		return -ENOMEM;
+	pair->pinned = true;
+	return 0;
+}
+
+struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port)
+{
+	struct ledger_pair *pair = ledger_pair(ledger, role, port);
+
+	if (pair == NULL)
+		return NULL;
+	if (pair->view != LEDGER_NO_VIEW)
+		return &ledger->views[pair->view];
+	if (!make_room((void **)&ledger->views, &ledger->view_cap, ledger->view_count,
+		       sizeof(*ledger->views)))
+		return NULL;
+	pair->view = (uint32_t)ledger->view_count++;
+	ledger->views[pair->view] = (struct portview){ 0 };
+	return &ledger->views[pair->view];
+}
+
+void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount)
+{
+	if (amount == 0)
+		return;
+	pair->touched = true;
+	if (pair->published)
+		pair->counter[counter] += amount;
+	else
+		pair->fresh[counter] += amount;
+}
+
+static bool has_stale(const struct portview *view)
+{
+	for (int i = 1; i < STALE_REASONS; i++) {
+		if (view->stale[i] != 0)
+			return true;
+	}
+	return false;
+}
+
+/* 3 stale or pinned, 2 in use, 1 used within the time to keep, 0 none: no series. */
+static uint8_t rank_pair(struct ledger *ledger, struct ledger_pair *pair, uint64_t now_ms,
+			 uint64_t keep_ms)
+{
+	const struct portview *view = ledger_pair_view(ledger, pair);
+
+	bool used = view != NULL || pair->pinned || pair->touched;
+
+	pair->touched = false;
+	if (used)
+		pair->last_used_ms = now_ms;
+	if (ledger->excluded != NULL && portset_has(ledger->excluded, pair->port))
+		return 0;
+	if (pair->pinned || (view != NULL && has_stale(view)))
+		return 3;
+	if (used)
+		return 2;
+	/* Only what had series keeps them: a pair that came while all were taken has none to keep. */
+	return pair->published && now_ms - pair->last_used_ms < keep_ms ? 1 : 0;
+}
+
+static int compare_candidates(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? 1 : -1;
+	if (x->pair->published != y->pair->published && x->rank > 1)
+		return x->pair->published ? -1 : 1;
+	if (x->used_ms != y->used_ms)
+		return x->used_ms < y->used_ms ? 1 : -1;
+	return (x->pair->port > y->pair->port) - (x->pair->port < y->pair->port);
+}
+
+/* Fills `list` with the pairs of a role that may have series; returns how many. */
+static size_t gather(struct ledger *const *ledgers, size_t count, int role, struct candidate *list,
+		     uint64_t now_ms, uint64_t keep_ms)
+{
+	size_t n = 0;
+
+	for (size_t l = 0; l < count; l++) {
+		for (size_t i = 0; i < ledgers[l]->count; i++) {
+			struct ledger_pair *pair = &ledgers[l]->pairs[i];
+			uint8_t rank;
+
+			if (pair->role != role || pair->port == LEDGER_PORT_UNKNOWN)
+				continue;
+			rank = rank_pair(ledgers[l], pair, now_ms, keep_ms);
+			if (rank == 0)
+				pair->published = false;
+			else
+				list[n++] = (struct candidate){ pair, pair->last_used_ms, rank };
+		}
+	}
+	return n;
+}
+
+/* What was counted without series goes where it will be seen. */
+static void settle(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->count; i++) {
+		struct ledger_pair *pair = &ledger->pairs[i];
+		uint64_t *to = pair->published ? pair->counter : ledger->other[pair->role];
+
+		for (int c = 0; c < LEDGER_COUNTERS; c++) {
+			to[c] += pair->fresh[c];
+			pair->fresh[c] = 0;
+		}
+	}
+}
+
+int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms,
+		     uint64_t keep_ms)
+{
+	struct candidate *list;
+	size_t all = 0;
+
+	for (size_t l = 0; l < count; l++)
+		all += ledgers[l]->count;
+	list = all != 0 ? reallocarray(NULL, all, sizeof(*list)) : NULL;
+	if (all != 0 && list == NULL)
+		return -ENOMEM;
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		size_t n = gather(ledgers, count, role, list, now_ms, keep_ms);
+
+		if (n > max)
+			qsort(list, n, sizeof(*list), compare_candidates);
+		for (size_t i = 0; i < n; i++)
+			list[i].pair->published = i < max;
+	}
+	free(list);
+	for (size_t l = 0; l < count; l++)
+		settle(ledgers[l]);
+	return 0;
+}
+
+const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count)
+{
+	*ret_count = ledger->count;
+	return ledger->pairs;
+}
+
+const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair)
+{
+	return pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] : NULL;
+}
+
+const uint64_t *ledger_other(const struct ledger *ledger, enum role role)
+{
+	return ledger->other[role];
+}

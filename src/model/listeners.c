@@ -1,0 +1,273 @@
+/*
+ * listeners: who listens, who did, and the accept queues by port. Knows no connections.
+ */
+#include "tcphealth/model/listeners.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GONE_MAX 16384u /* a program that listens on ever new ports shall not grow us */
+
+struct listeners {
+	struct listener *sockets;
+	size_t count, cap;
+	struct listener_port *rows; /* ordered by port between samples */
+	size_t row_count, row_cap;
+	uint32_t *row_of;  /* by port: index of its row + 1, or 0 */
+	uint32_t *head_of; /* by port: index of its first socket + 1, or 0 */
+	uint64_t keep_ms;
+	bool counting;     /* a sample has ended: what is new now counts from its beginning */
+	bool forget_ids;
+};
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct listener_port *x = a, *y = b;
+
+	return (x->port > y->port) - (x->port < y->port);
+}
+
+static struct listener_port *row(struct listeners *ls, uint16_t port)
+{
+	if (ls->row_of[port] != 0)
+		return &ls->rows[ls->row_of[port] - 1];
+	if (ls->row_count == ls->row_cap) {
+		size_t cap = ls->row_cap ? ls->row_cap * 2 : 64;
+		void *p = reallocarray(ls->rows, cap, sizeof(*ls->rows));
+
+		if (p == NULL)
+			return NULL;
+		ls->rows = p;
+		ls->row_cap = cap;
+	}
+	ls->rows[ls->row_count] = (struct listener_port){ .port = port };
+	ls->row_of[port] = (uint32_t)++ls->row_count;
+	return &ls->rows[ls->row_count - 1];
+}
+
+static void chain(struct listeners *ls, size_t i)
+{
+	uint16_t port = ls->sockets[i].port;
+
+	ls->sockets[i].next = ls->head_of[port];
+	ls->head_of[port] = (uint32_t)i + 1;
+}
+
+static struct listener *first(const struct listeners *ls, uint16_t port)
+{
+	return ls->head_of[port] != 0 ? &ls->sockets[ls->head_of[port] - 1] : NULL;
+}
+
+static struct listener *next(const struct listeners *ls, const struct listener *socket)
+{
+	return socket->next != 0 ? &ls->sockets[socket->next - 1] : NULL;
+}
+
+static struct listener *find(const struct listeners *ls, uint64_t id, uint16_t port)
+{
+	for (struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
+		if (l->id == id)
+			return l;
+	}
+	return NULL;
+}
+
+static struct listener *add_socket(struct listeners *ls, uint64_t id, uint16_t port)
+{
+	if (ls->count == ls->cap) {
+		size_t cap = ls->cap ? ls->cap * 2 : 64;
+		void *p = reallocarray(ls->sockets, cap, sizeof(*ls->sockets));
+
+		if (p == NULL)
+			return NULL;
+		ls->sockets = p;
+		ls->cap = cap;
+	}
+	ls->sockets[ls->count] = (struct listener){ .id = id, .port = port };
+	chain(ls, ls->count);
+	return &ls->sockets[ls->count++];
+}
+
+static void add_queue(struct listener_port *r, const struct tcpsock *sock)
+{
+	double length = sock->rqueue, limit = sock->wqueue;
+
+	r->sockets++;
+	r->queue_length += sock->rqueue;
+	if (!tcpsock_knows(sock, TCPSOCK_BACKLOG))
+		return;
+	r->backlog_known = true;
+	r->queue_limit += sock->wqueue;
+	if (length / (limit + 1) > r->saturation)
+		r->saturation = length / (limit + 1);
+}
+
+struct listeners *listeners_new(uint64_t keep_ms)
+{
+	struct listeners *ls = calloc(1, sizeof(*ls));
+
+	if (ls == NULL)
+		return NULL;
+	ls->keep_ms = keep_ms;
+	ls->row_of = calloc(65536, sizeof(*ls->row_of));
+	ls->head_of = calloc(65536, sizeof(*ls->head_of));
+	if (ls->row_of == NULL || ls->head_of == NULL) {
+		listeners_free(ls);
+		return NULL;
+	}
+	return ls;
+}
+
+void listeners_free(struct listeners *ls)
+{
+	if (ls == NULL)
+		return;
+	free(ls->sockets);
+	free(ls->rows);
+	free(ls->row_of);
+	free(ls->head_of);
+	free(ls);
+}
+
+void listeners_begin(struct listeners *ls, bool forget_ids)
+{
+	ls->forget_ids = forget_ids;
+	for (size_t i = 0; i < ls->count; i++) {
+		ls->sockets[i].alive = false;
+		if (forget_ids)
+			ls->sockets[i].id = 0;
+	}
+	for (size_t i = 0; i < ls->row_count; i++) {
+		struct listener_port *r = &ls->rows[i];
+
+		r->sockets = 0;
+		r->queue_length = r->queue_limit = 0;
+		r->saturation = 0;
+	}
+}
+
+/* What happened before first sight is not counted, unless the socket is younger than the sample before. */
+static void count_drops(struct listeners *ls, struct listener_port *r, struct listener *socket,
+			uint32_t drops, bool is_new)
+{
+	r->drops_known = true;
+	if (!is_new)
+		r->drops_total += (uint32_t)(drops - socket->drops);
+	else if (ls->counting && !ls->forget_ids)
+		r->drops_total += drops;
+	socket->drops = drops;
+}
+
+int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now_ms)
+{
+	struct listener *socket = find(ls, sock->id, sock->local_port);
+	struct listener_port *r = row(ls, sock->local_port);
+	bool is_new = socket == NULL;
+
+	if (is_new)
+		socket = add_socket(ls, sock->id, sock->local_port);
+	if (socket == NULL || r == NULL)
+		return -ENOMEM;
+	if (!is_new && socket->alive)
+		return 0; /* the kernel may show one twice */
+	if (tcpsock_knows(sock, TCPSOCK_DROPS))
+		count_drops(ls, r, socket, sock->drops, is_new);
+	socket->addr = sock->local;
+	socket->v6only = sock->v6only;
+	socket->cgroup_id = sock->cgroup_id;
+	socket->last_seen_ms = now_ms;
+	socket->alive = true;
+	r->last_alive_ms = now_ms;
+	add_queue(r, sock);
+	return 0;
+}
+
+static size_t keep_sockets(struct listeners *ls, uint64_t now_ms, uint64_t keep_ms)
+{
+	size_t kept = 0, gone = 0;
+
+	for (size_t i = 0; i < ls->count; i++) {
+		if (!ls->sockets[i].alive && now_ms - ls->sockets[i].last_seen_ms >= keep_ms)
+			continue;
+		gone += !ls->sockets[i].alive;
+		ls->sockets[kept++] = ls->sockets[i];
+	}
+	ls->count = kept;
+	return gone;
+}
+
+static void index_all(struct listeners *ls)
+{
+	memset(ls->head_of, 0, 65536 * sizeof(*ls->head_of));
+	for (size_t i = 0; i < ls->count; i++)
+		chain(ls, i);
+	for (size_t i = 0; i < ls->row_count; i++)
+		ls->row_of[ls->rows[i].port] = (uint32_t)i + 1;
+}
+
+void listeners_end(struct listeners *ls, uint64_t now_ms)
+{
+	uint64_t keep_ms = ls->keep_ms;
+
+	while (keep_sockets(ls, now_ms, keep_ms) > GONE_MAX)
+		keep_ms /= 2; /* the oldest go */
+	for (size_t i = 0; i < ls->row_count; i++) {
+		struct listener_port *r = &ls->rows[i];
+
+		r->kept = r->sockets != 0 || now_ms - r->last_alive_ms < ls->keep_ms;
+	}
+	if (ls->row_count != 0)
+		qsort(ls->rows, ls->row_count, sizeof(*ls->rows), compare_rows);
+	index_all(ls);
+	ls->counting = true;
+}
+
+static bool takes(const struct listener *socket, const struct in6_addr *addr)
+{
+	if (memcmp(&socket->addr, addr, sizeof(*addr)) == 0)
+		return true;
+	if (!tcpsock_addr_is_any(&socket->addr))
+		return false;
+	if (IN6_IS_ADDR_V4MAPPED(&socket->addr))
+		return IN6_IS_ADDR_V4MAPPED(addr);
+	return !socket->v6only || !IN6_IS_ADDR_V4MAPPED(addr);
+}
+
+enum listeners_match listeners_match(const struct listeners *ls, const struct in6_addr *addr, uint16_t port)
+{
+	enum listeners_match best = LISTENERS_NONE;
+
+	for (const struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
+		if (!takes(l, addr))
+			continue;
+		if (l->alive)
+			return LISTENERS_ALIVE;
+		best = LISTENERS_FORMER;
+	}
+	return best;
+}
+
+enum listeners_match listeners_match_port(const struct listeners *ls, uint16_t port)
+{
+	enum listeners_match best = LISTENERS_NONE;
+
+	for (const struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
+		if (l->alive)
+			return LISTENERS_ALIVE;
+		best = LISTENERS_FORMER;
+	}
+	return best;
+}
+
+const struct listener_port *listeners_ports(const struct listeners *ls, size_t *ret_count)
+{
+	*ret_count = ls->row_count;
+	return ls->rows;
+}
+
+const struct listener *listeners_all(const struct listeners *ls, size_t *ret_count)
+{
+	*ret_count = ls->count;
+	return ls->sockets;
+}

@@ -1,0 +1,271 @@
+/*
+ * survey: from live tables to one immutable snapshot. Knows no kernel and no text.
+ */
+#include "tcphealth/model/survey.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_MAX 256u
+
+static char *copy_text(struct snapshot *snapshot, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = snapshot_alloc(snapshot, size, 1);
+
+	if (copy != NULL)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+	const struct snapshot_pair *x = a, *y = b;
+	/* Port 0 is `unknown`: behind the numbers, before `other`. */
+	uint32_t x_port = x->port - 1, y_port = y->port - 1;
+
+	if (x->port == LEDGER_PORT_UNKNOWN || x->port == LEDGER_PORT_OTHER)
+		x_port = x->port == LEDGER_PORT_UNKNOWN ? UINT32_MAX - 1 : UINT32_MAX;
+	if (y->port == LEDGER_PORT_UNKNOWN || y->port == LEDGER_PORT_OTHER)
+		y_port = y->port == LEDGER_PORT_UNKNOWN ? UINT32_MAX - 1 : UINT32_MAX;
+	if (x->role != y->role)
+		return x->role < y->role ? -1 : 1;
+	return (x_port > y_port) - (x_port < y_port);
+}
+
+static bool has_counted(const uint64_t *counters)
+{
+	for (int i = 0; i < LEDGER_COUNTERS; i++) {
+		if (counters[i] != 0)
+			return true;
+	}
+	return false;
+}
+
+static void fill_pair(struct snapshot_pair *to, struct ledger *ledger, const struct ledger_pair *pair)
+{
+	const struct portview *view = ledger_pair_view(ledger, pair);
+
+	to->port = pair->port;
+	to->role = (enum role)pair->role;
+	if (view != NULL)
+		to->view = *view;
+	memcpy(to->counter, pair->counter, sizeof(to->counter));
+}
+
+/*
+ * `other` appears with its first port and stays: its counters must not vanish while the process lives, `unknown` likewise.
+ */
+static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct ledger *ledger)
+{
+	size_t n, used = 0;
+	const struct ledger_pair *pairs = ledger_pairs(ledger, &n);
+	struct snapshot_pair other[ROLE_COUNT] = {
+		[ROLE_SERVER] = { .port = LEDGER_PORT_OTHER, .role = ROLE_SERVER },
+		[ROLE_CLIENT] = { .port = LEDGER_PORT_OTHER, .role = ROLE_CLIENT },
+	};
+
+	to->pairs = snapshot_alloc(snapshot, n + ROLE_COUNT, sizeof(*to->pairs));
+	if (to->pairs == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct portview *view = ledger_pair_view(ledger, &pairs[i]);
+
+		if (pairs[i].published) {
+			fill_pair(&to->pairs[used++], ledger, &pairs[i]);
+		} else if (view != NULL || pairs[i].pinned) {
+			if (view != NULL)
+				portview_merge(&other[pairs[i].role].view, view);
+			to->folded[pairs[i].role]++;
+		}
+	}
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		memcpy(other[role].counter, ledger_other(ledger, (enum role)role),
+		       sizeof(other[role].counter));
+		if (to->folded[role] != 0 || has_counted(other[role].counter))
+			to->pairs[used++] = other[role];
+	}
+	to->pair_count = used;
+	qsort(to->pairs, used, sizeof(*to->pairs), compare_pairs);
+	return 0;
+}
+
+static bool has_series(struct ledger *ledger, uint16_t port)
+{
+	const struct ledger_pair *pair = ledger_pair(ledger, ROLE_SERVER, port);
+
+	return pair != NULL && pair->published;
+}
+
+static void fold_listener(struct listener_port *into, const struct listener_port *row)
+{
+	into->sockets += row->sockets;
+	into->queue_length += row->queue_length;
+	into->queue_limit += row->queue_limit;
+	into->drops_total += row->drops_total;
+	into->backlog_known |= row->backlog_known;
+	into->drops_known |= row->drops_known;
+	if (row->saturation > into->saturation)
+		into->saturation = row->saturation;
+}
+
+/*
+ * A listener's series come and go with its server pair's. The drops of `other` are a sum over whoever is folded in this
+ * sample, and would fall when a port gets series of its own: they are left out.
+ */
+static int fill_listeners(struct snapshot *snapshot, struct snapshot_ns *to, struct census *census)
+{
+	size_t n, used = 0;
+	const struct listener_port *rows = listeners_ports(census_listeners(census), &n);
+	struct snapshot_listener other = { .port = LEDGER_PORT_OTHER };
+	bool folded = false;
+
+	to->listeners = snapshot_alloc(snapshot, n + 1, sizeof(*to->listeners));
+	if (to->listeners == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (!rows[i].kept)
+			continue;
+		if (has_series(census_ledger(census), rows[i].port)) {
+			to->listeners[used++] = (struct snapshot_listener){ rows[i].port, rows[i] };
+		} else {
+			fold_listener(&other.row, &rows[i]);
+			folded = true;
+		}
+	}
+	other.row.drops_known = false;
+	if (folded)
+		to->listeners[used++] = other;
+	to->listener_count = used;
+	return 0;
+}
+
+static uint32_t shown_port(struct ledger *ledger, enum role role, uint16_t port)
+{
+	const struct ledger_pair *pair = ledger_pair(ledger, role, port);
+
+	return pair != NULL && pair->published ? port : LEDGER_PORT_OTHER;
+}
+
+static bool same_unit(const struct snapshot_unit *a, const struct snapshot_unit *b)
+{
+	return a->port == b->port && a->role == b->role && a->reason == b->reason &&
+	       strcmp(a->unit, b->unit) == 0;
+}
+
+/* Several cgroups may bear one name, several ports stand under `other`: one series each. */
+static void merge_unit(struct snapshot_ns *to, const struct snapshot_unit *unit)
+{
+	for (size_t i = 0; i < to->unit_count; i++) {
+		struct snapshot_unit *u = &to->units[i];
+
+		if (!same_unit(u, unit))
+			continue;
+		u->sockets += unit->sockets;
+		if (unit->oldest_ms > u->oldest_ms)
+			u->oldest_ms = unit->oldest_ms;
+		return;
+	}
+	to->units[to->unit_count++] = *unit;
+}
+
+static int compare_units(const void *a, const void *b)
+{
+	const struct snapshot_unit *x = a, *y = b;
+
+	if (x->role != y->role)
+		return x->role < y->role ? -1 : 1;
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	if (x->reason != y->reason)
+		return x->reason < y->reason ? -1 : 1;
+	return strcmp(x->unit, y->unit);
+}
+
+static int fill_units(struct snapshot *snapshot, struct snapshot_ns *to, const struct survey *survey,
+		      struct census *census)
+{
+	size_t n;
+	const struct census_owner *owners = census_owners(census, &n);
+
+	to->units = snapshot_alloc(snapshot, n, sizeof(*to->units));
+	if (to->units == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct snapshot_unit unit = {
+			.role = (enum role)owners[i].role,
+			.reason = (enum stale_reason)owners[i].reason,
+			.sockets = owners[i].sockets,
+			.oldest_ms = owners[i].oldest_ms,
+			.unit = "",
+		};
+
+		unit.port = shown_port(census_ledger(census), unit.role, owners[i].port);
+		if (survey->unit_fn != NULL && owners[i].cgroup_id != 0)
+			unit.unit = copy_text(snapshot, survey->unit_fn(survey->unit_arg,
+									owners[i].cgroup_id));
+		if (unit.unit == NULL)
+			return -ENOMEM;
+		merge_unit(to, &unit);
+	}
+	qsort(to->units, to->unit_count, sizeof(*to->units), compare_units);
+	return 0;
+}
+
+static int fill_ns(struct snapshot *snapshot, struct snapshot_ns *to, const struct survey *survey,
+		   const struct survey_ns *from)
+{
+	int r;
+
+	if (from->name != NULL) {
+		to->name = copy_text(snapshot, from->name);
+		if (to->name == NULL)
+			return -ENOMEM;
+	}
+	to->netstat = *from->netstat;
+	to->sysctl = *from->sysctl;
+	memcpy(to->evidence, census_evidence(from->census), sizeof(to->evidence));
+	snapshot->sockets += census_sockets(from->census);
+	r = fill_pairs(snapshot, to, census_ledger(from->census));
+	if (r == 0)
+		r = fill_listeners(snapshot, to, from->census);
+	if (r == 0)
+		r = fill_units(snapshot, to, survey, from->census);
+	return r;
+}
+
+static int arbitrate(const struct survey *survey)
+{
+	struct ledger *ledgers[NS_MAX];
+
+	if (survey->ns_count > NS_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < survey->ns_count; i++)
+		ledgers[i] = census_ledger(survey->ns[i].census);
+	return ledger_arbitrate(ledgers, survey->ns_count, survey->ports_max, survey->now_ms,
+				survey->keep_ms);
+}
+
+int survey_take(const struct survey *survey, struct snapshot **ret_snapshot)
+{
+	struct snapshot *snapshot;
+	int r = arbitrate(survey);
+
+	if (r < 0)
+		return r;
+	snapshot = snapshot_new(survey->ns_count);
+	if (snapshot == NULL)
+		return -ENOMEM;
+	snapshot->needs_met = survey->needs_met;
+	snapshot->timestamp = survey->timestamp;
+	snapshot->thresholds = *survey->thresholds;
+	for (size_t i = 0; i < survey->ns_count && r == 0; i++)
+		r = fill_ns(snapshot, &snapshot->ns[i], survey, &survey->ns[i]);
+	if (r < 0) {
+		snapshot_unref(snapshot);
+		return r;
+	}
+	*ret_snapshot = snapshot;
+	return 0;
+}

@@ -1,0 +1,299 @@
+/*
+ * track: one entry a socket, found by order or by hash. Knows nothing of what an entry means.
+ */
+#include "tcphealth/model/track.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define NO_ENTRY UINT32_MAX
+#define SMALLEST 1024u /* entries */
+
+/*
+ * Both tables are mapped, not allocated: growing moves pages instead of copying them, untouched pages cost nothing, and unmapping gives
+ * them back. The hash holds entry index + 1, 0 where empty, at most 2/3 full.
+ */
+struct track {
+	struct track_entry *entries;
+	uint32_t *hash;
+	size_t cap;       /* entries mapped */
+	size_t end;       /* entries below here were used once */
+	size_t count;     /* in use */
+	size_t seen;      /* of these, in this dump */
+	size_t hash_size; /* a power of two */
+	uint32_t free;    /* first of the free list, linked by `next` */
+	uint32_t cursor;  /* entry of the last record; its `next` is the guess */
+	uint32_t head;    /* first entry of the last dump */
+	bool parity;      /* of this dump; between dumps every entry has it */
+	bool open;        /* a dump has begun and was not swept */
+};
+
+static void *map_pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t hash_of(const struct track *track, uint64_t id)
+{
+	return (size_t)((id * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & (track->hash_size - 1);
+}
+
+static size_t hash_slot(const struct track *track, uint64_t id)
+{
+	size_t i = hash_of(track, id);
+
+	while (track->hash[i] != 0 && track->entries[track->hash[i] - 1].id != id)
+		i = (i + 1) & (track->hash_size - 1);
+	return i;
+}
+
+static bool rehash(struct track *track, size_t size)
+{
+	uint32_t *old = track->hash;
+	size_t old_size = track->hash_size;
+	uint32_t *table = map_pages(size * sizeof(*table));
+
+	if (table == NULL)
+		return false;
+	track->hash = table;
+	track->hash_size = size;
+	for (size_t i = 0; i < track->end; i++) {
+		if (track->entries[i].id != 0)
+			table[hash_slot(track, track->entries[i].id)] = (uint32_t)i + 1;
+	}
+	if (old != NULL)
+		munmap(old, old_size * sizeof(*old));
+	return true;
+}
+
+static bool grow_entries(struct track *track)
+{
+	size_t cap = track->cap * 2;
+	void *p;
+
+	if (cap >= NO_ENTRY)
+		return false;
+	p = mremap(track->entries, track->cap * sizeof(*track->entries),
+		   cap * sizeof(*track->entries), MREMAP_MAYMOVE);
+	if (p == MAP_FAILED)
+		return false;
+	track->entries = p;
+	track->cap = cap;
+	return true;
+}
+
+static struct track_entry *create(struct track *track, uint64_t id)
+{
+	uint32_t i = track->free;
+
+	if ((track->count + 1) * 3 > track->hash_size * 2 && !rehash(track, track->hash_size * 2))
+		return NULL;
+	if (i != NO_ENTRY) {
+		track->free = track->entries[i].next;
+	} else {
+		if (track->end == track->cap && !grow_entries(track))
+			return NULL;
+		i = (uint32_t)track->end++;
+	}
+	track->entries[i] = (struct track_entry){ .id = id, .next = NO_ENTRY };
+	track->hash[hash_slot(track, id)] = i + 1;
+	track->count++;
+	return &track->entries[i];
+}
+
+/* Where the last dump went on from here. */
+static uint32_t guess(const struct track *track)
+{
+	return track->cursor == NO_ENTRY ? track->head : track->entries[track->cursor].next;
+}
+
+static void remember_order(struct track *track, uint32_t i)
+{
+	if (track->cursor == NO_ENTRY)
+		track->head = i;
+	else
+		track->entries[track->cursor].next = i;
+	track->cursor = i;
+}
+
+struct track *track_new(void)
+{
+	struct track *track = calloc(1, sizeof(*track));
+
+	if (track == NULL)
+		return NULL;
+	track->cap = SMALLEST;
+	track->free = track->cursor = track->head = NO_ENTRY;
+	track->entries = map_pages(track->cap * sizeof(*track->entries));
+	if (track->entries == NULL || !rehash(track, 2 * (size_t)SMALLEST)) {
+		track_free(track);
+		return NULL;
+	}
+	return track;
+}
+
+void track_free(struct track *track)
+{
+	if (track == NULL)
+		return;
+	if (track->entries != NULL)
+		munmap(track->entries, track->cap * sizeof(*track->entries));
+	if (track->hash != NULL)
+		munmap(track->hash, track->hash_size * sizeof(*track->hash));
+	free(track);
+}
+
+void track_begin(struct track *track)
+{
+	if (track->open) { /* the last dump broke off: what it saw counts for nothing */
+		for (size_t i = 0; i < track->end; i++)
+			track->entries[i].seen = track->parity;
+	}
+	track->open = true;
+	track->parity = !track->parity;
+	track->seen = 0;
+	track->cursor = NO_ENTRY;
+}
+
+struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_created, bool *ret_again)
+{
+	uint32_t i = guess(track);
+	struct track_entry *entry;
+
+	*ret_created = *ret_again = false;
+	if (i < track->end && track->entries[i].id == id) {
+		entry = &track->entries[i];
+	} else {
+		uint32_t found = track->hash[hash_slot(track, id)];
+
+		entry = found != 0 ? &track->entries[found - 1] : create(track, id);
+		if (entry == NULL)
+			return NULL;
+		*ret_created = found == 0;
+		i = (uint32_t)(entry - track->entries);
+	}
+	if (!*ret_created && entry->seen == track->parity) {
+		*ret_again = true;
+		return entry;
+	}
+	/* The entry after this one is wanted next: fetch it while this one is worked on. */
+	if (entry->next < track->end)
+		__builtin_prefetch(&track->entries[entry->next], 1);
+	remember_order(track, i);
+	entry->seen = track->parity;
+	track->seen++;
+	return entry;
+}
+
+struct track_entry *track_find(const struct track *track, uint64_t id)
+{
+	uint32_t found = track->hash[hash_slot(track, id)];
+
+	return found != 0 ? &track->entries[found - 1] : NULL;
+}
+
+/* Closes the gap in the probe sequence: no tombstones. */
+static void unhash(struct track *track, uint64_t id)
+{
+	size_t mask = track->hash_size - 1;
+	size_t hole = hash_slot(track, id);
+
+	for (size_t i = (hole + 1) & mask; track->hash[i] != 0; i = (i + 1) & mask) {
+		size_t home = hash_of(track, track->entries[track->hash[i] - 1].id);
+
+		if (((i - home) & mask) < ((i - hole) & mask))
+			continue;
+		track->hash[hole] = track->hash[i];
+		hole = i;
+	}
+	track->hash[hole] = 0;
+}
+
+void track_remove(struct track *track, struct track_entry *entry)
+{
+	uint32_t i = (uint32_t)(entry - track->entries);
+
+	unhash(track, entry->id);
+	if (entry->seen == track->parity)
+		track->seen--;
+	track->count--;
+	if (track->cursor == i)
+		track->cursor = NO_ENTRY;
+	*entry = (struct track_entry){ .next = track->free };
+	track->free = i;
+}
+
+size_t track_count(const struct track *track)
+{
+	return track->count;
+}
+
+void track_sweep(struct track *track, track_fn fn, void *arg)
+{
+	track->open = false;
+	if (track->seen == track->count)
+		return;
+	for (size_t i = 0; i < track->end; i++) {
+		struct track_entry *entry = &track->entries[i];
+
+		if (entry->id == 0 || entry->seen == track->parity)
+			continue;
+		entry->seen = track->parity;
+		track->seen++;
+		fn(arg, entry);
+	}
+}
+
+void track_each(struct track *track, track_fn fn, void *arg)
+{
+	for (size_t i = 0; i < track->end; i++) {
+		if (track->entries[i].id != 0)
+			fn(arg, &track->entries[i]);
+	}
+}
+
+/* Moves the entries together; the order of the last dump is lost and learned anew. */
+static void compact(struct track *track)
+{
+	size_t to = 0;
+
+	for (size_t from = 0; from < track->end; from++) {
+		if (track->entries[from].id == 0)
+			continue;
+		if (to != from)
+			track->entries[to] = track->entries[from];
+		track->entries[to].next = NO_ENTRY;
+		to++;
+	}
+	track->end = to;
+	track->free = track->cursor = track->head = NO_ENTRY;
+}
+
+void track_trim(struct track *track)
+{
+	size_t cap = SMALLEST;
+	void *p;
+
+	if (track->cap <= SMALLEST || track->count > track->cap / 8)
+		return;
+	compact(track);
+	while (cap < track->count * 2)
+		cap *= 2;
+	p = mremap(track->entries, track->cap * sizeof(*track->entries),
+		   cap * sizeof(*track->entries), MREMAP_MAYMOVE);
+	if (p != MAP_FAILED) {
+		/* What lies behind `end` must read as never used. */
+		track->entries = p;
+		track->cap = cap;
+		memset(&track->entries[track->end], 0, (cap - track->end) * sizeof(*track->entries));
+	}
+	if (!rehash(track, 2 * cap)) {
+		/* The old table has stale indices: build it again in place. */
+		memset(track->hash, 0, track->hash_size * sizeof(*track->hash));
+		for (size_t i = 0; i < track->end; i++)
+			track->hash[hash_slot(track, track->entries[i].id)] = (uint32_t)i + 1;
+	}
+}

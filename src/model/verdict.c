@@ -1,0 +1,490 @@
+/*
+ * verdict: ages, staleness and keepalive of one socket. Knows TCP's timers; no ports, no counters, no sources.
+ */
+#include "tcphealth/model/verdict.h"
+
+#define TIME_WAIT_MS 60000u   /* TCP_TIMEWAIT_LEN, not a sysctl */
+#define SYN_RTO_MS 1000u      /* TCP_TIMEOUT_INIT */
+#define RTO_MAX_MS 120000u    /* TCP_RTO_MAX */
+#define KEEPIDLE_MAX_S 32767u /* MAX_TCP_KEEPIDLE */
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint32_t verdict_tick(uint64_t mono_ms)
+{
+	return (uint32_t)(mono_ms / TRACK_TICK_MS);
+}
+
+uint64_t verdict_since(uint64_t now_ms, uint32_t tick)
+{
+	int32_t ticks = (int32_t)(verdict_tick(now_ms) - tick);
+
+	/* A moment is never ahead of now but by rounding. */
+	if (ticks < 0 && ticks > -2)
+		return 0;
+	return (uint64_t)(uint32_t)ticks * TRACK_TICK_MS;
+}
+
+/* The tick `age_ms` ago, rounded so that the age read back is not longer. Before the boot the sum wraps, as ticks do. */
+static uint32_t tick_ago(uint64_t now_ms, uint64_t age_ms)
+{
+	return verdict_tick(now_ms) - (uint32_t)(age_ms / TRACK_TICK_MS);
+}
+
+/* Time since the peer was heard, by the kernel's own measure (net/ipv4/tcp_timer.c: keepalive_time_elapsed). */
+static uint64_t kernel_silence_ms(const struct tcpsock *sock)
+{
+	return min_u64(sock->last_data_recv_ms, sock->last_ack_recv_ms);
+}
+
+/* Time since the timer that is running now was armed. */
+static uint64_t timer_elapsed_ms(uint64_t wait_ms, uint32_t expires_ms)
+{
+	return wait_ms > expires_ms ? wait_ms - expires_ms : 0;
+}
+
+/*
+ * How long an exponential timer has been running, at least: the waits before each doubling, and what has passed of
+ * the present one. The longest waits are cut at RTO_MAX_MS, which makes the sum smaller, never larger.
+ */
+static uint64_t backoff_elapsed_ms(uint64_t base_ms, unsigned int doublings, uint32_t expires_ms)
+{
+	unsigned int n = doublings < 16 ? doublings : 16;
+	uint64_t wait_ms = min_u64(base_ms << n, RTO_MAX_MS);
+	uint64_t past_ms = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		past_ms += min_u64(base_ms << i, RTO_MAX_MS);
+	return past_ms + timer_elapsed_ms(wait_ms, expires_ms);
+}
+
+/*
+ * SYN_SENT: the first retransmissions come once a second (tcp_syn_linear_timeouts), the others back off. Without tcp_info the
+ * doublings are read off the timeout itself.
+ */
+static uint64_t syn_sent_age_ms(const struct tcpsock *sock)
+{
+	uint64_t rto_ms = sock->rto_us / 1000;
+	unsigned int retransmits = sock->retransmits;
+	unsigned int doublings = 0;
+
+	if (sock->timer != TCP_TIMER_RETRANSMIT)
+		return 0;
+	while (doublings < retransmits && (uint64_t)SYN_RTO_MS << (doublings + 1) <= rto_ms)
+		doublings++;
+	if (tcpsock_knows(sock, TCPSOCK_INFO) && sock->backoff < doublings)
+		doublings = sock->backoff;
+	return (uint64_t)(retransmits - doublings) * SYN_RTO_MS +
+	       backoff_elapsed_ms(SYN_RTO_MS, doublings, sock->expires_ms);
+}
+
+static uint64_t syn_recv_age_ms(const struct tcpsock *sock)
+{
+	if (!tcpsock_knows(sock, TCPSOCK_MINI))
+		return 0;
+	return backoff_elapsed_ms(SYN_RTO_MS, sock->timer_retransmits, sock->expires_ms);
+}
+
+/* Since the data or FIN now unanswered was first sent, at least. */
+static uint64_t unanswered_age_ms(const struct tcpsock *sock)
+{
+	uint64_t rto_ms = sock->rto_us / 1000;
+	uint64_t base_ms;
+
+	if (!tcpsock_knows(sock, TCPSOCK_INFO))
+		return 0;
+	/* tcpi_rto is backed off already for timer 1; for window probes it is not. */
+	base_ms = sock->timer == TCP_TIMER_PROBE ? rto_ms : rto_ms >> (sock->backoff & 31);
+	if (sock->backoff == 0)
+		return 0;
+	return backoff_elapsed_ms(base_ms, sock->backoff, sock->expires_ms);
+}
+
+static uint64_t fin_wait2_age_ms(const struct tcpsock *sock, const struct netsysctl *sysctl)
+{
+	uint64_t timeout_ms = (uint64_t)sysctl->value[NETSYSCTL_FIN_TIMEOUT] * 1000;
+
+	if (tcpsock_knows(sock, TCPSOCK_INFO))
+		return sock->last_ack_recv_ms; /* the ACK of our FIN, until the peer sends more */
+	if (tcpsock_knows(sock, TCPSOCK_MINI) && sock->timer == TCP_TIMER_TIME_WAIT)
+		return timer_elapsed_ms(timeout_ms, sock->expires_ms);
+	return 0;
+}
+
+/* A connection that never sent, or never received, data keeps the moment of its establishment. */
+static uint64_t connection_age_ms(const struct tcpsock *sock)
+{
+	uint64_t age_ms = 0;
+
+	if (!tcpsock_knows(sock, TCPSOCK_INFO | TCPSOCK_DATA_SEGS))
+		return 0;
+	if (sock->data_segs_out == 0)
+		age_ms = sock->last_data_sent_ms;
+	if (sock->data_segs_in == 0)
+		age_ms = max_u64(age_ms, sock->last_data_recv_ms);
+	return age_ms;
+}
+
+/* Time in its state as far as one look tells, at least. */
+static uint64_t kernel_age_ms(const struct tcpsock *sock, const struct netsysctl *sysctl)
+{
+	bool info = tcpsock_knows(sock, TCPSOCK_INFO);
+
+	switch (sock->state) {
+	case TCP_STATE_ESTABLISHED:
+		return connection_age_ms(sock);
+	case TCP_STATE_SYN_SENT:
+		return syn_sent_age_ms(sock);
+	case TCP_STATE_SYN_RECV:
+		return syn_recv_age_ms(sock);
+	case TCP_STATE_FIN_WAIT2:
+		return fin_wait2_age_ms(sock, sysctl);
+	case TCP_STATE_TIME_WAIT:
+		return timer_elapsed_ms(TIME_WAIT_MS, sock->expires_ms);
+	case TCP_STATE_CLOSE_WAIT:
+		return info ? sock->last_ack_recv_ms : 0; /* a FIN counts as an ACK, not as data */
+	case TCP_STATE_FIN_WAIT1:
+	case TCP_STATE_LAST_ACK:
+	case TCP_STATE_CLOSING:
+		return info ? min_u64(sock->last_ack_recv_ms, unanswered_age_ms(sock)) : 0;
+	default:
+		return 0;
+	}
+}
+
+static bool bytes_moved(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	return tcpsock_knows(sock, TCPSOCK_BYTES) &&
+	       (sock->bytes_acked != track_acked(entry) || sock->bytes_received != track_received(entry));
+}
+
+static bool half_closed(unsigned int state)
+{
+	return state == TCP_STATE_CLOSE_WAIT || state == TCP_STATE_FIN_WAIT2;
+}
+
+static bool closing(unsigned int state)
+{
+	return state == TCP_STATE_FIN_WAIT1 || state == TCP_STATE_LAST_ACK || state == TCP_STATE_CLOSING;
+}
+
+/* When something last moved, for a state just entered: the kernel's clocks where they mean that. */
+static uint64_t first_progress_age_ms(const struct tcpsock *sock, uint64_t age_ms)
+{
+	if (tcpsock_knows(sock, TCPSOCK_INFO) &&
+	    (half_closed(sock->state) || sock->state == TCP_STATE_ESTABLISHED))
+		return kernel_silence_ms(sock);
+	return age_ms;
+}
+
+/* True if this is the first look at the socket in this state. */
+static bool remember_state(struct track_entry *entry, const struct tcpsock *sock, bool created,
+			   const struct verdict_context *context)
+{
+	uint64_t age_ms = kernel_age_ms(sock, context->sysctl);
+
+	if (created || entry->state != sock->state) {
+		entry->state = sock->state & 15u;
+		entry->since = tick_ago(context->now_ms, age_ms);
+		entry->moved = tick_ago(context->now_ms, first_progress_age_ms(sock, age_ms));
+		entry->is_blocked = false;
+		return true;
+	}
+	if (age_ms > verdict_since(context->now_ms, entry->since))
+		entry->since = tick_ago(context->now_ms, age_ms);
+	return false;
+}
+
+/* Half-closed and closing sockets live by bytes; established ones by any segment, a keepalive probe included. */
+static bool has_moved(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	if (sock->state == TCP_STATE_ESTABLISHED)
+		return tcpsock_knows(sock, TCPSOCK_SEGS) && (uint16_t)sock->segs_in != entry->segs_in;
+	return bytes_moved(entry, sock);
+}
+
+/*
+ * When it moved, at the latest: by the kernel's clocks if they name a moment since the last look; they do not where the peer only
+ * sent keepalive probes.
+ */
+static void remember_progress(struct track_entry *entry, const struct tcpsock *sock, bool fresh,
+			      const struct verdict_context *context)
+{
+	uint64_t ago_ms = 0;
+
+	if (!fresh && has_moved(entry, sock)) {
+		if (tcpsock_knows(sock, TCPSOCK_INFO) &&
+		    kernel_silence_ms(sock) <= context->interval_ms)
+			ago_ms = kernel_silence_ms(sock);
+		entry->moved = tick_ago(context->now_ms, ago_ms);
+	}
+	entry->segs_in = (uint16_t)sock->segs_in;
+}
+
+static void remember_reading(struct track_entry *entry, const struct tcpsock *sock,
+			     const struct verdict_context *context)
+{
+	uint32_t position = (uint32_t)sock->bytes_received - sock->rqueue;
+
+	if (!tcpsock_knows(sock, TCPSOCK_BYTES))
+		return;
+	if (!entry->has_read || entry->read_position != position)
+		entry->read_since = verdict_tick(context->now_ms);
+	entry->read_position = position;
+	entry->has_read = true;
+}
+
+/* Waiting for the peer: an RTO or a probe has gone out, or a window is shut. */
+static bool waits_for_peer(const struct tcpsock *sock)
+{
+	switch (sock->timer) {
+	case TCP_TIMER_RETRANSMIT:
+		return sock->retransmits != 0;
+	case TCP_TIMER_PROBE:
+		return true;
+	case TCP_TIMER_KEEPALIVE:
+		return sock->probes != 0;
+	default:
+		return false;
+	}
+}
+
+static void remember_blocked(struct track_entry *entry, const struct tcpsock *sock, bool fresh,
+			     const struct verdict_context *context)
+{
+	bool acked = !fresh && tcpsock_knows(sock, TCPSOCK_BYTES) &&
+		     sock->bytes_acked != track_acked(entry);
+
+	if (!waits_for_peer(sock) || acked) {
+		entry->is_blocked = false;
+		return;
+	}
+	if (entry->is_blocked)
+		return;
+	entry->is_blocked = true;
+	entry->blocked = tick_ago(context->now_ms, unanswered_age_ms(sock));
+}
+
+/*
+ * Timer 2 is the keepalive timer (or, without an inode, an orphan's fin timeout); 1 and 4 hide it. Seen unarmed
+ * once may be the moment between two periods.
+ */
+static void remember_keepalive(struct track_entry *entry, const struct tcpsock *sock)
+{
+	uint64_t idle_s = (sock->expires_ms + 500) / 1000;
+
+	if (sock->timer == TCP_TIMER_RETRANSMIT || sock->timer == TCP_TIMER_PROBE)
+		return;
+	if (sock->timer != TCP_TIMER_KEEPALIVE) {
+		if (entry->keepalive != TRACK_KEEPALIVE_ON || entry->keepalive_gone)
+			entry->keepalive = TRACK_KEEPALIVE_OFF;
+		entry->keepalive_gone = entry->keepalive == TRACK_KEEPALIVE_ON;
+		return;
+	}
+	entry->keepalive = TRACK_KEEPALIVE_ON;
+	entry->keepalive_gone = false;
+	/* With nothing heard since it was armed, what is left and what has passed make the idle time. */
+	if (tcpsock_knows(sock, TCPSOCK_INFO))
+		idle_s = (sock->expires_ms + kernel_silence_ms(sock) + 500) / 1000;
+	if (sock->probes == 0 && idle_s > entry->keepidle_s)
+		entry->keepidle_s = (uint16_t)min_u64(idle_s, KEEPIDLE_MAX_S);
+}
+
+static enum keepalive_class keepalive_class(const struct track_entry *entry)
+{
+	switch ((enum track_keepalive)entry->keepalive) {
+	case TRACK_KEEPALIVE_ON:
+		return KEEPALIVE_ON;
+	case TRACK_KEEPALIVE_OFF:
+		return KEEPALIVE_OFF;
+	case TRACK_KEEPALIVE_UNKNOWN:
+		break;
+	}
+	return KEEPALIVE_UNKNOWN;
+}
+
+static uint64_t keepalive_loss_ms(const struct track_entry *entry, const struct netsysctl *sysctl)
+{
+	uint64_t idle_s = entry->keepidle_s;
+
+	if (idle_s == 0)
+		idle_s = sysctl->value[NETSYSCTL_KEEPALIVE_TIME];
+	return (idle_s + (uint64_t)sysctl->value[NETSYSCTL_KEEPALIVE_PROBES] *
+				 sysctl->value[NETSYSCTL_KEEPALIVE_INTVL]) *
+	       1000;
+}
+
+static void judge_loss(const struct track_entry *entry, const struct tcpsock *sock,
+		       const struct verdict_context *context, struct verdict *v)
+{
+	bool held = sock->inode != 0 && half_closed(sock->state);
+
+	if (sock->state != TCP_STATE_ESTABLISHED && !held)
+		return;
+	v->has_loss = v->keepalive != KEEPALIVE_UNKNOWN;
+	v->loss_ms = v->keepalive == KEEPALIVE_ON ? keepalive_loss_ms(entry, context->sysctl) :
+						    PORTVIEW_NEVER;
+}
+
+/* A probe that is merely in flight is no sign: several, or one that is overdue. */
+static bool probes_unanswered(const struct tcpsock *sock, uint64_t threshold_ms)
+{
+	uint64_t wait_ms = min_u64((uint64_t)sock->rto_us / 1000 << (sock->backoff & 15), RTO_MAX_MS);
+
+	return sock->probes >= 2 ||
+	       (sock->probes == 1 && timer_elapsed_ms(wait_ms, sock->expires_ms) >= threshold_ms);
+}
+
+static bool stuck(struct verdict *v, enum stale_reason reason, uint64_t for_ms,
+		  const struct stale_thresholds *thresholds)
+{
+	if (for_ms < thresholds->ms[reason])
+		return false;
+	v->reason = reason;
+	v->stale_ms = for_ms;
+	return true;
+}
+
+static bool is_unanswered(const struct tcpsock *sock, uint64_t threshold_ms)
+{
+	if (sock->timer == TCP_TIMER_RETRANSMIT)
+		return sock->retransmits != 0;
+	return sock->timer == TCP_TIMER_PROBE && probes_unanswered(sock, threshold_ms);
+}
+
+/* Less than one segment: the peer's program does not read. A window probe alone may be this host's own trouble. */
+static bool window_is_shut(const struct tcpsock *sock)
+{
+	return sock->timer == TCP_TIMER_PROBE && tcpsock_knows(sock, TCPSOCK_SND_WND) &&
+	       sock->snd_wnd < sock->snd_mss;
+}
+
+static bool nothing_would_notice(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	bool armed = sock->timer == TCP_TIMER_RETRANSMIT || sock->timer == TCP_TIMER_KEEPALIVE ||
+		     sock->timer == TCP_TIMER_PROBE;
+
+	return !armed && entry->keepalive != TRACK_KEEPALIVE_ON;
+}
+
+static void judge_established(const struct track_entry *entry, const struct tcpsock *sock,
+			      const struct verdict_context *context, struct verdict *v)
+{
+	const struct stale_thresholds *t = context->thresholds;
+	uint64_t blocked_ms = entry->is_blocked ? verdict_since(context->now_ms, entry->blocked) : 0;
+	uint64_t unread_ms = verdict_since(context->now_ms, entry->read_since);
+
+	if (sock->timer == TCP_TIMER_KEEPALIVE && sock->probes >= t->keepalive_probes) {
+		v->reason = STALE_KEEPALIVE;
+		v->stale_ms = tcpsock_knows(sock, TCPSOCK_INFO) ? v->silence_ms : blocked_ms;
+		return;
+	}
+	if (!tcpsock_knows(sock, TCPSOCK_INFO))
+		return;
+	if (entry->is_blocked && is_unanswered(sock, t->ms[STALE_RETRANSMIT]) &&
+	    stuck(v, STALE_RETRANSMIT, min_u64(blocked_ms, v->silence_ms), t))
+		return;
+	if (window_is_shut(sock) && stuck(v, STALE_ZERO_WINDOW, blocked_ms, t))
+		return;
+	if (sock->rqueue != 0 && entry->has_read && stuck(v, STALE_UNREAD, unread_ms, t))
+		return;
+	if (nothing_would_notice(entry, sock))
+		(void)stuck(v, STALE_IDLE, v->silence_ms, t);
+}
+
+static void judge(const struct track_entry *entry, const struct tcpsock *sock,
+		  const struct verdict_context *context, struct verdict *v)
+{
+	const struct stale_thresholds *t = context->thresholds;
+	uint64_t still_ms = min_u64(v->age_ms, verdict_since(context->now_ms, entry->moved));
+	bool queued = sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI);
+
+	switch (sock->info_state) {
+	case TCP_STATE_ESTABLISHED:
+		if (!queued)
+			judge_established(entry, sock, context, v);
+		else
+			(void)stuck(v, STALE_UNACCEPTED, max_u64(v->age_ms, connection_age_ms(sock)), t);
+		break;
+	case TCP_STATE_CLOSE_WAIT:
+		if (!queued)
+			(void)stuck(v, STALE_CLOSE_WAIT, still_ms, t);
+		else
+			(void)stuck(v, STALE_UNACCEPTED, max_u64(v->age_ms, connection_age_ms(sock)), t);
+		break;
+	case TCP_STATE_FIN_WAIT2:
+		if (sock->inode != 0)
+			(void)stuck(v, STALE_FIN_WAIT2, still_ms, t);
+		break;
+	case TCP_STATE_FIN_WAIT1:
+	case TCP_STATE_CLOSING:
+	case TCP_STATE_LAST_ACK:
+		(void)stuck(v, STALE_CLOSING, still_ms, t);
+		break;
+	case TCP_STATE_SYN_SENT:
+		(void)stuck(v, STALE_SYN_SENT, v->age_ms, t);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The memory does not wrap after 49.7 days as the kernel's clocks do; without segs_in they are all there is. */
+static uint64_t silence_ms(const struct track_entry *entry, const struct tcpsock *sock,
+			   const struct verdict_context *context)
+{
+	if (!tcpsock_knows(sock, TCPSOCK_INFO))
+		return 0;
+	if (!tcpsock_knows(sock, TCPSOCK_SEGS))
+		return kernel_silence_ms(sock);
+	return verdict_since(context->now_ms, entry->moved);
+}
+
+static bool has_age(unsigned int state)
+{
+	return state == TCP_STATE_SYN_SENT || state == TCP_STATE_SYN_RECV || half_closed(state) ||
+	       closing(state);
+}
+
+void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
+		  const struct verdict_context *context, struct verdict *ret_verdict)
+{
+	struct verdict v = { .reason = STALE_NONE, .keepalive = KEEPALIVE_UNKNOWN };
+
+	bool fresh = remember_state(entry, sock, created, context);
+
+	remember_progress(entry, sock, fresh, context);
+	remember_blocked(entry, sock, fresh, context);
+	v.age_ms = verdict_since(context->now_ms, entry->since);
+	v.has_age = has_age(sock->state);
+	if (sock->state == TCP_STATE_ESTABLISHED || half_closed(sock->state)) {
+		remember_keepalive(entry, sock);
+		v.keepalive = keepalive_class(entry);
+		judge_loss(entry, sock, context, &v);
+	}
+	if (sock->state == TCP_STATE_ESTABLISHED) {
+		remember_reading(entry, sock, context);
+		v.silence_ms = silence_ms(entry, sock, context);
+	}
+	if (sock->state == sock->info_state)
+		judge(entry, sock, context, &v);
+	*ret_verdict = v;
+}
+
+void verdict_dead(const struct track_entry *entry, const struct verdict_context *context,
+		  struct verdict *ret_verdict)
+{
+	struct verdict v = { .reason = STALE_NONE, .keepalive = KEEPALIVE_UNKNOWN };
+
+	v.age_ms = verdict_since(context->now_ms, entry->since);
+	(void)stuck(&v, STALE_DEAD, v.age_ms, context->thresholds);
+	*ret_verdict = v;
+}
