@@ -1,0 +1,40 @@
+/*
+ * feed: where the sockets of the own namespace come from, now.
+ *
+ * Owns the netlink socket, and decides between netlink and /proc: begins with netlink, falls to /proc where netlink is refused or lacks
+ * its handler, and comes back by itself. Hands records to a census; must not know what they mean. One thread.
+ */
+#ifndef TCPHEALTH_APP_FEED_H
+#define TCPHEALTH_APP_FEED_H
+
+#include "tcphealth/app/options.h"
+#include "tcphealth/model/census.h"
+#include "tcphealth/model/health.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct feed;
+
+/* `procfs` is borrowed. NULL when out of memory. */
+struct feed *feed_new(enum options_source source, const char *procfs);
+void feed_free(struct feed *feed);
+
+struct feed_result {
+	enum health_source source; /* in use */
+	uint32_t needs_met;        /* enum snapshot_needs, without events */
+	bool changed;              /* another source than the sample before */
+	int refusal;               /* -errno of netlink where /proc is used instead; 0 where not asked */
+};
+
+/*
+ * One sample: census_begin() to census_end(). `sample` has everything but `ids` set, and `events` is cleared where ids are not
+ * cookies. 0 and *ret_result, or -errno of the source that was tried last: the census has been aborted.
+ */
+int feed_sample(struct feed *feed, struct census *census, const struct census_sample *sample,
+		struct feed_result *ret_result);
+
+/* Messages and records that were skipped, since the start. */
+void feed_skipped(const struct feed *feed, uint64_t *ret_forged, uint64_t *ret_malformed);
+
+#endif

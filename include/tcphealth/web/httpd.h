@@ -1,0 +1,55 @@
+/*
+ * httpd: serves pages over HTTP with libmicrohttpd.
+ *
+ * Owns the listening sockets and libmicrohttpd's threads. Knows HTTP, routes and pages; must not know TCP
+ * sockets, metrics or how a page came to be. A request never waits for the kernel's tables.
+ */
+#ifndef TCPHEALTH_WEB_HTTPD_H
+#define TCPHEALTH_WEB_HTTPD_H
+
+#include "tcphealth/base/buf.h"
+#include "tcphealth/render/page.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct httpd;
+
+/* Writes why it is not ready (plain text, one line) and returns false, or returns true. Called on serving threads. */
+typedef bool (*httpd_ready_fn)(void *arg, struct buf *why);
+
+struct httpd_config {
+	const char *const *listen;  /* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1"; borrowed */
+	size_t listen_count;        /* >= 1 */
+	const char *telemetry_path; /* "/metrics"; borrowed */
+	unsigned int max_requests;  /* requests served at the same time; more get 503; 0: no limit */
+	unsigned int timeout_s;     /* inactivity of a connection, and the wall-clock bound of a whole request */
+	struct pageslot *pages;     /* borrowed */
+	httpd_ready_fn ready;
+	void *ready_arg;
+};
+
+/* Where and why httpd_start() failed: "listen tcp :10793: Address already in use". */
+struct httpd_error {
+	char text[256];
+};
+
+/*
+ * Binds every address (with SO_REUSEADDR, never SO_REUSEPORT), then serves. 0 and *ret_httpd, or -errno and *ret_error.
+ * ":PORT" and "[::]:PORT" take IPv6 and IPv4 where the host has IPv6, else IPv4.
+ */
+int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct httpd_error *ret_error);
+
+/* Closes the listening sockets at once, ends the connections and joins the threads. */
+void httpd_stop(struct httpd *httpd);
+
+/* Version of libmicrohttpd in use: "0.9.75". Static text. */
+const char *httpd_version(void);
+
+/* The port that the i-th listening address got (":0" asks the kernel); 0 if there is none. */
+unsigned int httpd_port(const struct httpd *httpd, size_t i);
+
+/* Sends listening sockets to the deaf: closes only them; running requests go on until httpd_stop(). */
+void httpd_quiesce(struct httpd *httpd);
+
+#endif

@@ -1,0 +1,535 @@
+/*
+ * collector: one sample an interval, from the kernel to the published pages. Knows no HTTP.
+ */
+#include "tcphealth/app/collector.h"
+
+#include "tcphealth/app/feed.h"
+#include "tcphealth/app/stalelog.h"
+#include "tcphealth/base/clock.h"
+#include "tcphealth/base/log.h"
+#include "tcphealth/base/version.h"
+#include "tcphealth/model/census.h"
+#include "tcphealth/model/survey.h"
+#include "tcphealth/render/families.h"
+#include "tcphealth/source/netstat.h"
+#include "tcphealth/source/procfs.h"
+#include "tcphealth/source/sockevents.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_RCVBUF_BYTES (64u << 20) /* doubled by the kernel: some 100,000 events where the privilege is given */
+#define EVENTS_BATCH 256u
+#define EVENTS_RETRY_MS 60000u
+#define NICE 19
+#define READY_INTERVALS 3u
+#define ROOT_CGROUP_ID 1u
+
+/* What both the sampling thread and the watchdog publish from, under `lock`. */
+struct published {
+	struct snapshot *snapshot; /* of the last good sample, or NULL */
+	struct health health;
+	struct procself procself;
+	uint64_t good_ms;    /* monotonic: when the last good sample ended; 0: none yet */
+	uint64_t busy_ms;    /* monotonic: when the running sample began; 0: none runs */
+	uint64_t watched_ms; /* when the watchdog last published */
+	int error;           /* of the last sample */
+};
+
+struct collector {
+	struct collector_config config;
+	pthread_t thread;
+	int stop_fd;
+	/* the sampling thread's own */
+	struct feed *feed;
+	struct census *census;
+	struct sockevents *events;
+	uint64_t events_retry_ms;
+	uint64_t overruns;       /* already answered */
+	struct stalelog stalelog;
+	struct netstat netstat;
+	struct netsysctl sysctl;
+	uint64_t cpu_ns;
+	int logged_error;
+	/* shared */
+	pthread_mutex_t lock;
+	pthread_cond_t ended_cond;
+	bool ended;
+	struct published published;
+};
+
+static struct stale_thresholds thresholds_of(const struct options *o)
+{
+	struct stale_thresholds t = { .keepalive_probes = o->stale_keepalive_probes };
+
+	t.ms[STALE_DEAD] = o->stale_dead_ms;
+	t.ms[STALE_UNACCEPTED] = o->stale_unaccepted_ms;
+	t.ms[STALE_CLOSE_WAIT] = o->stale_close_wait_ms;
+	t.ms[STALE_FIN_WAIT2] = o->stale_fin_wait2_ms;
+	t.ms[STALE_CLOSING] = o->stale_closing_ms;
+	t.ms[STALE_SYN_SENT] = o->stale_syn_sent_ms;
+	t.ms[STALE_RETRANSMIT] = o->stale_retransmit_ms;
+	t.ms[STALE_ZERO_WINDOW] = o->stale_zero_window_ms;
+	t.ms[STALE_UNREAD] = o->stale_unread_ms;
+	t.ms[STALE_IDLE] = o->stale_idle_ms;
+	return t;
+}
+
+/*
+ * The kernel's own sockets (NFS, for one) live in the root cgroup and die without an event. Where programs have cgroups of their own, as under
+ * systemd, a socket of the root cgroup is the kernel's.
+ */
+static uint64_t kernel_cgroup_id(void)
+{
+	char text[4096];
+	const char *line;
+
+	if (procfs_read("/proc/self/cgroup", text, sizeof(text)) < 0)
+		return 0;
+	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (line == NULL)
+		return 0;
+	line = strstr(line, "0::/");
+	return line != NULL && line[4] != '\n' && line[4] != '\0' ? ROOT_CGROUP_ID : 0;
+}
+
+static void tell_stale(void *arg, const struct census_stale *stale)
+{
+	struct collector *c = arg;
+
+	stalelog_tell(&c->stalelog, stale, "", clock_mono_ms());
+}
+
+static struct health health_of(struct collector *c, bool success, enum health_source source,
+			       double duration)
+{
+	struct health health = {
+		.success = success,
+		.source = source,
+		.duration_seconds = duration,
+		.cpu_ns = c->cpu_ns,
+		.errors = c->published.health.errors + (success ? 0 : 1),
+		.events_lost = c->published.health.events_lost,
+		.wiped_closes = census_wiped_closes(c->census),
+	};
+	struct sockevents_stats stats = { 0 };
+
+	if (c->events != NULL)
+		stats = sockevents_stats(c->events);
+	feed_skipped(c->feed, &health.forged, &health.malformed);
+	health.events_active = stats.active;
+	health.events = stats.received;
+	health.events_lost = stats.lost;
+	health.event_overruns = stats.overruns;
+	health.forged += stats.forged;
+	health.malformed += stats.malformed;
+	return health;
+}
+
+/* Renders one format; NULL when out of memory. */
+static struct page *render(const struct families_input *input, enum expo_format format)
+{
+	struct buf buf;
+	struct expo expo;
+	struct page *page;
+
+	buf_init(&buf, 0);
+	expo_init(&expo, &buf, format);
+	families_render(input, &expo);
+	page = page_new(&buf);
+	buf_done(&buf);
+	return page;
+}
+
+static struct families_input input_of(const struct collector *c, const struct published *p)
+{
+	return (struct families_input){
+		.snapshot = p->snapshot,
+		.health = &p->health,
+		.procself = c->config.options->disable_exporter_metrics ? NULL : &p->procself,
+		.version = version_number(),
+		.revision = version_revision(),
+		.microhttpd = c->config.microhttpd,
+	};
+}
+
+/* Under `lock`: the page is replaced by a whole one or stays. */
+static void publish(struct collector *c)
+{
+	struct families_input input = input_of(c, &c->published);
+	struct page *text = render(&input, EXPO_TEXT);
+	struct page *openmetrics = render(&input, EXPO_OPENMETRICS);
+
+	if (text != NULL && openmetrics != NULL) {
+		pageslot_put(c->config.pages, PAGE_METRICS_TEXT, text);
+		pageslot_put(c->config.pages, PAGE_METRICS_OPENMETRICS, openmetrics);
+		return;
+	}
+	page_unref(text);
+	page_unref(openmetrics);
+}
+
+static void start_events(struct collector *c, uint64_t now_ms)
+{
+	int r;
+
+	if (!c->config.options->events || c->events != NULL || now_ms < c->events_retry_ms ||
+	    c->config.options->source == OPTIONS_SOURCE_PROCFS)
+		return;
+	r = sockevents_start(EVENTS_RCVBUF_BYTES, &c->events);
+	if (r < 0 && c->events_retry_ms == 0)
+		log_warn("no destroy events: connections that live and die between samples are not counted",
+			 "err", strerror(-r), NULL);
+	c->events_retry_ms = now_ms + EVENTS_RETRY_MS;
+}
+
+static bool events_active(const struct collector *c)
+{
+	return c->events != NULL && sockevents_stats(c->events).active;
+}
+
+/* Only between dumps: what is taken now follows every record of its socket. */
+static void drain_events(struct collector *c)
+{
+	struct tcpdeath deaths[EVENTS_BATCH];
+	uint64_t overruns;
+	size_t n;
+
+	if (c->events == NULL)
+		return;
+	do {
+		n = sockevents_take(c->events, deaths, EVENTS_BATCH);
+		for (size_t i = 0; i < n; i++)
+			(void)census_event(c->census, &deaths[i]);
+	} while (n == EVENTS_BATCH);
+	overruns = sockevents_stats(c->events).overruns;
+	if (overruns != c->overruns)
+		census_overrun(c->census);
+	c->overruns = overruns;
+}
+
+static void log_source(struct collector *c, const struct feed_result *result)
+{
+	if (result->source == HEALTH_SOURCE_PROCFS && result->refusal != 0 &&
+	    (result->changed || c->published.good_ms == 0))
+		log_warn("netlink is refused, reading /proc/net/tcp: no counters, no accept queue limits",
+			 "err", strerror(-result->refusal), NULL);
+	if (result->source == HEALTH_SOURCE_NETLINK && result->changed)
+		log_info("netlink works again", NULL);
+}
+
+/* A failure is told when it is new, and its end once. */
+static void log_outcome(struct collector *c, int error)
+{
+	if (error != 0 && error != c->logged_error)
+		log_error("sample failed, the last data stays", "err", strerror(-error), NULL);
+	if (error == 0 && c->logged_error != 0)
+		log_info("samples succeed again", NULL);
+	c->logged_error = error;
+}
+
+static void read_settings(struct collector *c)
+{
+	char dir[PATH_MAX];
+
+	netsysctl_read(c->config.options->path_procfs, &c->sysctl);
+	if (procfs_net_dir(c->config.options->path_procfs, dir, sizeof(dir)) == 0)
+		netstat_read(dir, &c->netstat);
+}
+
+static int take_snapshot(struct collector *c, const struct feed_result *result, bool events,
+			 struct snapshot **ret_snapshot)
+{
+	const struct options *o = c->config.options;
+	struct stale_thresholds thresholds = thresholds_of(o);
+	struct survey_ns ns = { c->census, NULL, &c->netstat, &c->sysctl };
+	struct survey survey = {
+		.ns = &ns,
+		.ns_count = 1,
+		.thresholds = &thresholds,
+		.needs_met = result->needs_met | (events ? SNAPSHOT_EVENTS : 0u),
+		.ports_max = o->ports_max,
+		.keep_ms = o->ports_keep_ms,
+		.now_ms = clock_mono_ms(),
+		.timestamp = clock_wall(),
+	};
+
+	return survey_take(&survey, ret_snapshot);
+}
+
+static int sample_once(struct collector *c, uint64_t now_ms, struct feed_result *ret_result,
+		       struct snapshot **ret_snapshot)
+{
+	struct census_sample sample = { .now_ms = now_ms, .events = events_active(c) };
+	int r;
+
+	read_settings(c);
+	sample.sysctl = c->sysctl;
+	r = feed_sample(c->feed, c->census, &sample, ret_result);
+	if (r < 0)
+		return r;
+	drain_events(c);
+	return take_snapshot(c, ret_result, sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
+			     ret_snapshot);
+}
+
+static void begin_sample(struct collector *c, uint64_t now_ms)
+{
+	pthread_mutex_lock(&c->lock);
+	c->published.busy_ms = now_ms;
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* A failed sample keeps the last snapshot; the page is made anew so that the failure shows. */
+static void end_sample(struct collector *c, int error, const struct feed_result *result,
+		       struct snapshot *snapshot, double duration)
+{
+	struct published *p = &c->published;
+
+	pthread_mutex_lock(&c->lock);
+	p->health = health_of(c, error == 0, result->source, duration);
+	p->error = error;
+	p->busy_ms = 0;
+	if (error == 0) {
+		snapshot_unref(p->snapshot);
+		p->snapshot = snapshot;
+		p->good_ms = clock_mono_ms();
+	}
+	if (!c->config.options->disable_exporter_metrics)
+		procself_read("/proc/self", &p->procself);
+	publish(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void run_sample(struct collector *c)
+{
+	uint64_t begin_ns = clock_mono_ns();
+	struct feed_result result = { 0 };
+	struct snapshot *snapshot = NULL;
+	int r;
+
+	begin_sample(c, begin_ns / 1000000);
+	start_events(c, begin_ns / 1000000);
+	r = sample_once(c, begin_ns / 1000000, &result, &snapshot);
+	c->cpu_ns = clock_thread_cpu_ns();
+	if (r == 0)
+		log_source(c, &result);
+	log_outcome(c, r);
+	stalelog_tick(&c->stalelog, clock_mono_ms());
+	end_sample(c, r, &result, snapshot, (double)(clock_mono_ns() - begin_ns) / 1e9);
+}
+
+/* Waits until `until_ms`, taking events meanwhile. False when told to stop. */
+static bool wait_until(struct collector *c, uint64_t until_ms)
+{
+	for (;;) {
+		uint64_t now_ms = clock_mono_ms();
+		struct pollfd fds[2] = {
+			{ .fd = c->stop_fd, .events = POLLIN },
+			{ .fd = c->events != NULL ? sockevents_fd(c->events) : -1, .events = POLLIN },
+		};
+		int left = now_ms < until_ms ? (int)(until_ms - now_ms) : 0;
+
+		if (poll(fds, 2, left) < 0 && errno != EINTR)
+			return false;
+		if (fds[0].revents != 0)
+			return false;
+		if (fds[1].revents != 0)
+			drain_events(c);
+		if (clock_mono_ms() >= until_ms)
+			return true;
+	}
+}
+
+/* The next multiple of the interval: samples that took too long are skipped, not made up for. */
+static uint64_t next_tick(uint64_t tick_ms, uint64_t interval_ms, uint64_t now_ms)
+{
+	tick_ms += interval_ms;
+	if (tick_ms < now_ms)
+		tick_ms += (now_ms - tick_ms) / interval_ms * interval_ms;
+	return tick_ms;
+}
+
+static void *run(void *arg)
+{
+	struct collector *c = arg;
+	uint64_t tick_ms = clock_mono_ms();
+
+	pthread_setname_np(pthread_self(), "tcphealth-dump");
+	(void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread; without it sampling still works */
+	do {
+		run_sample(c);
+		tick_ms = next_tick(tick_ms, c->config.options->interval_ms, clock_mono_ms());
+	} while (wait_until(c, tick_ms));
+	pthread_mutex_lock(&c->lock);
+	c->ended = true;
+	pthread_cond_signal(&c->ended_cond);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static void free_all(struct collector *c)
+{
+	sockevents_stop(c->events);
+	feed_free(c->feed);
+	census_free(c->census);
+	snapshot_unref(c->published.snapshot);
+	if (c->stop_fd >= 0)
+		close(c->stop_fd);
+	pthread_cond_destroy(&c->ended_cond);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static int create(const struct collector_config *config, struct collector **ret_collector)
+{
+	const struct options *o = config->options;
+	struct collector *c = calloc(1, sizeof(*c));
+	struct census_config census = {
+		.thresholds = thresholds_of(o),
+		.keep_ms = o->ports_keep_ms,
+		.include = &o->ports_include,
+		.exclude = &o->ports_exclude,
+		.kernel_cgroup_id = kernel_cgroup_id(),
+		.stale_fn = tell_stale,
+		.stale_arg = c,
+	};
+	pthread_condattr_t attr;
+
+	if (c == NULL)
+		return -ENOMEM;
+	c->config = *config;
+	c->stalelog.enabled = o->log_stale;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->ended_cond, &attr);
+	pthread_condattr_destroy(&attr);
+	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	c->feed = feed_new(o->source, o->path_procfs);
+	c->census = census_new(&census);
+	if (c->stop_fd < 0 || c->feed == NULL || c->census == NULL) {
+		free_all(c);
+		return -ENOMEM;
+	}
+	*ret_collector = c;
+	return 0;
+}
+
+int collector_start(const struct collector_config *config, struct collector **ret_collector)
+{
+	struct collector *c;
+	int r = create(config, &c);
+
+	if (r < 0)
+		return r;
+	r = pthread_create(&c->thread, NULL, run, c);
+	if (r != 0) {
+		free_all(c);
+		return -r;
+	}
+	*ret_collector = c;
+	return 0;
+}
+
+bool collector_stop(struct collector *c, uint64_t wait_ms)
+{
+	struct timespec until;
+	bool ended;
+
+	if (c == NULL)
+		return true;
+	(void)eventfd_write(c->stop_fd, 1);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+	until.tv_sec += (time_t)(wait_ms / 1000) + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&c->lock);
+	while (!c->ended && pthread_cond_timedwait(&c->ended_cond, &c->lock, &until) == 0)
+		;
+	ended = c->ended;
+	pthread_mutex_unlock(&c->lock);
+	if (!ended)
+		return false;
+	pthread_join(c->thread, NULL);
+	free_all(c);
+	return true;
+}
+
+void collector_watch(struct collector *c)
+{
+	struct published *p = &c->published;
+	uint64_t interval_ms = c->config.options->interval_ms;
+	uint64_t now_ms = clock_mono_ms();
+
+	pthread_mutex_lock(&c->lock);
+	if (p->busy_ms != 0 && now_ms - p->busy_ms > interval_ms &&
+	    now_ms - p->watched_ms >= interval_ms) {
+		p->watched_ms = now_ms;
+		p->health.success = false;
+		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
+		publish(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool collector_ready(void *collector, struct buf *why)
+{
+	struct collector *c = collector;
+	uint64_t limit_ms = READY_INTERVALS * c->config.options->interval_ms;
+	struct published p;
+	uint64_t now_ms;
+
+	pthread_mutex_lock(&c->lock);
+	p = c->published;
+	now_ms = clock_mono_ms();
+	pthread_mutex_unlock(&c->lock);
+	if (p.good_ms != 0 && now_ms - p.good_ms < limit_ms)
+		return true;
+	if (p.good_ms == 0)
+		buf_puts(why, "no good sample yet");
+	else
+		buf_printf(why, "the last good sample ended %.1f s ago, more than %.1f s",
+			   (double)(now_ms - p.good_ms) / 1e3, (double)limit_ms / 1e3);
+	if (p.busy_ms != 0 && now_ms - p.busy_ms > c->config.options->interval_ms)
+		buf_printf(why, "; a sample has been waiting for the kernel for %.1f s",
+			   (double)(now_ms - p.busy_ms) / 1e3);
+	else if (p.error != 0)
+		buf_printf(why, "; the last one failed: %s", strerror(-p.error));
+	return false;
+}
+
+int collector_once(const struct collector_config *config, struct buf *page)
+{
+	struct collector *c;
+	struct feed_result result = { 0 };
+	struct families_input input;
+	struct expo expo;
+	uint64_t begin_ns = clock_mono_ns();
+	int r = create(config, &c);
+
+	if (r < 0)
+		return r;
+	r = sample_once(c, begin_ns / 1000000, &result, &c->published.snapshot);
+	if (r == 0) {
+		c->cpu_ns = clock_thread_cpu_ns();
+		c->published.health = health_of(c, true, result.source,
+						(double)(clock_mono_ns() - begin_ns) / 1e9);
+		input = input_of(c, &c->published);
+		input.once = true;
+		expo_init(&expo, page, EXPO_TEXT);
+		families_render(&input, &expo);
+		r = page->err;
+	}
+	free_all(c);
+	return r;
+}

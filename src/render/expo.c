@@ -1,0 +1,299 @@
+/*
+ * expo: the exposition formats' grammar.
+ *
+ * Owns escaping, the announcement of a family and the layout of a line. Must not know which metrics
+ * exist. Tens of thousands of lines are written a sample: each piece reserves its room once and is
+ * then copied in place.
+ */
+#include "tcphealth/render/expo.h"
+
+#include "tcphealth/base/utf8.h"
+
+#include <string.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define TOTAL       "_total"
+
+/* Bytes that stand for themselves in every place: ASCII but NUL, newline, quote and backslash. */
+static const bool plain[256] = {
+	[0x01 ... 0x09] = true,
+	[0x0b ... 0x21] = true,
+	[0x23 ... 0x5b] = true,
+	[0x5d ... 0x7f] = true,
+};
+
+#define U64_DIGITS 20
+
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+			    "25262728293031323334353637383940414243444546474849"
+			    "50515253545556575859606162636465666768697071727374"
+			    "75767778798081828384858687888990919293949596979899";
+
+/* `len` more bytes to write to, or NULL when the buffer has an error. */
+static inline char *room(struct buf *buf, size_t len)
+{
+	if (buf->err)
+		return NULL;
+	if (buf->cap - buf->len < len && buf_reserve(buf, len))
+		return NULL;
+	return buf->data + buf->len;
+}
+
+static inline char *copy(char *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	return to + len;
+}
+
+static inline void written(struct buf *buf, const char *end)
+{
+	buf->len = (size_t)(end - buf->data);
+}
+
+/* Decimal digits, two at a time. */
+static char *put_u64(char *to, uint64_t value)
+{
+	char text[U64_DIGITS];
+	size_t at = sizeof(text);
+
+	for (; value >= 100; value /= 100) {
+		at -= 2;
+		memcpy(text + at, &pairs[value % 100 * 2], 2);
+	}
+	if (value >= 10) {
+		at -= 2;
+		memcpy(text + at, &pairs[value * 2], 2);
+	} else {
+		text[--at] = (char)('0' + value);
+	}
+	return copy(to, text + at, sizeof(text) - at);
+}
+
+/* One character that is not plain at `*text`: its escape or itself, or U+FFFD. Takes off `*budget`; NULL when over it. */
+static char *put_special(char *to, const char **text, size_t *budget, bool quotes)
+{
+	const char *s = *text;
+	size_t sequence = utf8_sequence(s, strnlen(s, 4));
+	size_t cost = sequence ? sequence : sizeof(REPLACEMENT) - 1;
+
+	if (cost > *budget)
+		return NULL;
+	*budget -= cost;
+	*text += sequence ? sequence : 1;
+	if (!sequence)
+		return copy(to, REPLACEMENT, sizeof(REPLACEMENT) - 1);
+	if (*s == '\n')
+		return copy(to, "\\n", 2);
+	if (*s == '\\' || (*s == '"' && quotes))
+		*to++ = '\\';
+	return copy(to, s, sequence);
+}
+
+/* At most `budget` bytes of `text` (before escaping), which never takes more than twice that or U+FFFD's three. */
+static char *put_escaped(char *to, const char *text, size_t budget, bool quotes)
+{
+	while (*text && budget) {
+		if (plain[(unsigned char)*text]) {
+			*to++ = *text++;
+			budget--;
+			continue;
+		}
+		char *next = put_special(to, &text, &budget, quotes);
+		if (!next)
+			break;
+		to = next;
+	}
+	return to;
+}
+
+static bool ends_with(const char *name, size_t len, const char *tail)
+{
+	size_t tail_len = strlen(tail);
+
+	return len >= tail_len && memcmp(name + len - tail_len, tail, tail_len) == 0;
+}
+
+/* The name of the family in its comments: OpenMetrics has no _total there. */
+static size_t family_name_len(const struct expo *expo)
+{
+	const struct expo_family *family = expo->family;
+	size_t len = expo->name_len;
+
+	if (expo->format == EXPO_OPENMETRICS && family->type == EXPO_COUNTER &&
+	    ends_with(family->name, len, TOTAL))
+		return len - strlen(TOTAL);
+	return len;
+}
+
+static void put_comment(struct buf *buf, const char *keyword, const char *name, size_t name_len)
+{
+	buf_puts(buf, "# ");
+	buf_puts(buf, keyword);
+	buf_putc(buf, ' ');
+	buf_put(buf, name, name_len);
+	buf_putc(buf, ' ');
+}
+
+static void put_help(struct expo *expo, size_t name_len)
+{
+	const struct expo_family *family = expo->family;
+	size_t help_len = strlen(family->help);
+
+	put_comment(expo->buf, "HELP", family->name, name_len);
+	char *to = room(expo->buf, 3 * help_len + 1);
+	if (!to)
+		return;
+	to = put_escaped(to, family->help, 3 * help_len, expo->format == EXPO_OPENMETRICS);
+	*to++ = '\n';
+	written(expo->buf, to);
+}
+
+/* A unit that the name does not end in makes parsers refuse the page. */
+static void put_unit(struct expo *expo, size_t name_len)
+{
+	const struct expo_family *family = expo->family;
+	const char *unit = family->unit;
+
+	if (!unit || !ends_with(family->name, name_len, unit))
+		return;
+	size_t stem = name_len - strlen(unit);
+	if (stem == 0 || family->name[stem - 1] != '_')
+		return;
+	put_comment(expo->buf, "UNIT", family->name, name_len);
+	buf_puts(expo->buf, unit);
+	buf_putc(expo->buf, '\n');
+}
+
+static void announce(struct expo *expo)
+{
+	size_t name_len = family_name_len(expo);
+
+	expo->announced = true;
+	put_help(expo, name_len);
+	put_comment(expo->buf, "TYPE", expo->family->name, name_len);
+	buf_puts(expo->buf, expo->family->type == EXPO_COUNTER ? "counter\n" : "gauge\n");
+	if (expo->format == EXPO_OPENMETRICS)
+		put_unit(expo, name_len);
+}
+
+/* The name at a line's beginning, or the comma between labels, with room for `len` bytes more. */
+static char *begin_label(struct expo *expo, size_t len)
+{
+	if (!expo->announced)
+		announce(expo);
+	char *to = room(expo->buf, expo->name_len + 1 + len);
+	if (!to)
+		return NULL;
+	if (expo->in_labels) {
+		*to++ = ',';
+		return to;
+	}
+	expo->in_labels = true;
+	to = copy(to, expo->family->name, expo->name_len);
+	*to++ = '{';
+	return to;
+}
+
+/* All of a line before its value, with room for `len` bytes more; NULL when the buffer has an error. */
+static char *begin_value(struct expo *expo, size_t len)
+{
+	if (!expo->announced)
+		announce(expo);
+	char *to = room(expo->buf, expo->name_len + 2 + len);
+	expo->samples++;
+	if (!to)
+		return NULL;
+	if (expo->in_labels)
+		*to++ = '}';
+	else
+		to = copy(to, expo->family->name, expo->name_len);
+	expo->in_labels = false;
+	*to++ = ' ';
+	return to;
+}
+
+void expo_init(struct expo *expo, struct buf *buf, enum expo_format format)
+{
+	*expo = (struct expo){ .buf = buf, .format = format };
+}
+
+void expo_family(struct expo *expo, const struct expo_family *family)
+{
+	expo->family = family;
+	expo->name_len = strlen(family->name);
+	expo->announced = false;
+	expo->in_labels = false;
+}
+
+void expo_label(struct expo *expo, const char *name, const char *value)
+{
+	size_t name_len = strlen(name);
+	size_t value_len = strnlen(value, EXPO_LABEL_MAX);
+	char *to = begin_label(expo, name_len + 3 + 3 * value_len);
+
+	if (!to)
+		return;
+	to = copy(to, name, name_len);
+	to = copy(to, "=\"", 2);
+	to = put_escaped(to, value, EXPO_LABEL_MAX, true);
+	*to++ = '"';
+	written(expo->buf, to);
+}
+
+void expo_label_u64(struct expo *expo, const char *name, uint64_t value)
+{
+	size_t name_len = strlen(name);
+	char *to = begin_label(expo, name_len + 3 + U64_DIGITS);
+
+	if (!to)
+		return;
+	to = copy(to, name, name_len);
+	to = copy(to, "=\"", 2);
+	to = put_u64(to, value);
+	*to++ = '"';
+	written(expo->buf, to);
+}
+
+void expo_label_raw(struct expo *expo, const char *text, size_t len)
+{
+	if (len == 0)
+		return;
+	char *to = begin_label(expo, len);
+	if (to)
+		written(expo->buf, copy(to, text, len));
+}
+
+void expo_u64(struct expo *expo, uint64_t value)
+{
+	char *to = begin_value(expo, U64_DIGITS + 1);
+
+	if (!to)
+		return;
+	to = put_u64(to, value);
+	*to++ = '\n';
+	written(expo->buf, to);
+}
+
+void expo_double(struct expo *expo, double value)
+{
+	char *to = begin_value(expo, 0);
+
+	if (!to)
+		return;
+	written(expo->buf, to);
+	buf_put_double(expo->buf, value);
+	buf_putc(expo->buf, '\n');
+}
+
+void expo_end(struct expo *expo)
+{
+	if (expo->format == EXPO_OPENMETRICS)
+		buf_puts(expo->buf, "# EOF\n");
+}
+
+const char *expo_content_type(enum expo_format format)
+{
+	return format == EXPO_OPENMETRICS
+		       ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+		       : "text/plain; version=0.0.4; charset=utf-8";
+}

@@ -1,0 +1,388 @@
+/*
+ * families-connections: the metrics of connections by role and port.
+ *
+ * One row each. Must not know how a figure was found.
+ */
+#include "families-internal.h"
+
+#include <math.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct families_values states = {
+	.label = "state",
+	.name = tcp_state_name,
+	.count = 10,
+	.which = { TCP_STATE_ESTABLISHED, TCP_STATE_SYN_SENT, TCP_STATE_SYN_RECV,
+		   TCP_STATE_FIN_WAIT1, TCP_STATE_FIN_WAIT2, TCP_STATE_TIME_WAIT, TCP_STATE_CLOSE,
+		   TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK, TCP_STATE_CLOSING },
+};
+
+/* ESTABLISHED may be old, and TIME_WAIT has its fixed time. */
+static const struct families_values passing_states = {
+	.label = "state",
+	.name = tcp_state_name,
+	.count = 7,
+	.which = { TCP_STATE_SYN_SENT, TCP_STATE_SYN_RECV, TCP_STATE_FIN_WAIT1, TCP_STATE_FIN_WAIT2,
+		   TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK, TCP_STATE_CLOSING },
+};
+
+static const char *reason_name(unsigned int reason)
+{
+	return stale_reason_name(reason);
+}
+
+/* Order of enum stale_reason, without STALE_NONE. */
+static const struct families_values reasons = {
+	.label = "reason",
+	.name = reason_name,
+	.count = STALE_REASONS - 1,
+	.which = { STALE_DEAD, STALE_UNACCEPTED, STALE_CLOSE_WAIT, STALE_FIN_WAIT2, STALE_CLOSING,
+		   STALE_SYN_SENT, STALE_KEEPALIVE, STALE_RETRANSMIT, STALE_ZERO_WINDOW, STALE_UNREAD,
+		   STALE_IDLE },
+	.needs = {
+		[STALE_DEAD - 1] = SNAPSHOT_INFO | SNAPSHOT_EVENTS, /* matched by cookie */
+		[STALE_RETRANSMIT - 1] = SNAPSHOT_INFO,
+		[STALE_ZERO_WINDOW - 1] = SNAPSHOT_INFO,
+		[STALE_UNREAD - 1] = SNAPSHOT_INFO,
+		[STALE_IDLE - 1] = SNAPSHOT_INFO,
+	},
+};
+
+static const char *keepalive_name(unsigned int class)
+{
+	static const char *const names[KEEPALIVE_CLASSES] = {
+		[KEEPALIVE_ON] = "on",
+		[KEEPALIVE_OFF] = "off",
+		[KEEPALIVE_UNKNOWN] = "unknown",
+	};
+
+	return names[class];
+}
+
+static const struct families_values keepalive_classes = {
+	.label = "keepalive",
+	.name = keepalive_name,
+	.count = KEEPALIVE_CLASSES,
+	.which = { KEEPALIVE_ON, KEEPALIVE_OFF, KEEPALIVE_UNKNOWN },
+};
+
+static uint64_t connections_of(const struct snapshot_pair *pair, unsigned int state)
+{
+	return pair->view.state[state];
+}
+
+static uint64_t stale_of(const struct snapshot_pair *pair, unsigned int reason)
+{
+	return pair->view.stale[reason];
+}
+
+static uint64_t age_of(const struct snapshot_pair *pair, unsigned int state)
+{
+	return families_whole_seconds(pair->view.oldest_ms[state]);
+}
+
+static uint64_t silence_of(const struct snapshot_pair *pair, unsigned int which)
+{
+	(void)which;
+	return families_whole_seconds(pair->view.silence_ms);
+}
+
+static uint64_t keepalive_of(const struct snapshot_pair *pair, unsigned int class)
+{
+	return pair->view.keepalive[class];
+}
+
+static uint64_t probes_of(const struct snapshot_pair *pair, unsigned int which)
+{
+	(void)which;
+	return pair->view.unanswered_probes;
+}
+
+static uint64_t receive_queue_of(const struct snapshot_pair *pair, unsigned int which)
+{
+	(void)which;
+	return pair->view.receive_queue;
+}
+
+static uint64_t send_queue_of(const struct snapshot_pair *pair, unsigned int which)
+{
+	(void)which;
+	return pair->view.send_queue;
+}
+
+static uint64_t counter_of(const struct snapshot_pair *pair, unsigned int counter)
+{
+	return pair->counter[counter];
+}
+
+static void label_unit(const struct families_walk *walk, const struct snapshot_unit *unit)
+{
+	expo_label(walk->expo, "role", role_name(unit->role));
+	families_label_port(walk, unit->port);
+	expo_label(walk->expo, "reason", stale_reason_name(unit->reason));
+	expo_label(walk->expo, "unit", unit->unit);
+}
+
+static void emit_units(const struct families_walk *walk)
+{
+	for (size_t i = 0; i < walk->ns->unit_count; i++) {
+		const struct snapshot_unit *unit = &walk->ns->units[i];
+
+		if (unit->sockets == 0)
+			continue;
+		label_unit(walk, unit);
+		families_u64(walk, unit->sockets);
+	}
+}
+
+static void emit_unit_ages(const struct families_walk *walk)
+{
+	for (size_t i = 0; i < walk->ns->unit_count; i++) {
+		const struct snapshot_unit *unit = &walk->ns->units[i];
+
+		if (unit->sockets == 0)
+			continue;
+		label_unit(walk, unit);
+		families_u64(walk, families_whole_seconds(unit->oldest_ms));
+	}
+}
+
+static void emit_thresholds(const struct families_walk *walk)
+{
+	const struct snapshot *snapshot = walk->input->snapshot;
+
+	for (unsigned int i = STALE_NONE + 1; snapshot && i < STALE_REASONS; i++) {
+		if (i == STALE_KEEPALIVE)
+			continue;
+		expo_label(walk->expo, "reason", stale_reason_name(i));
+		expo_double(walk->expo, families_seconds(snapshot->thresholds.ms[i]));
+	}
+}
+
+static void emit_threshold_probes(const struct families_walk *walk)
+{
+	const struct snapshot *snapshot = walk->input->snapshot;
+
+	if (!snapshot)
+		return;
+	expo_label(walk->expo, "reason", stale_reason_name(STALE_KEEPALIVE));
+	expo_u64(walk->expo, snapshot->thresholds.keepalive_probes);
+}
+
+static void emit_loss(const struct families_walk *walk, const struct snapshot_pair *pair)
+{
+	uint64_t loss_ms = pair->view.loss_ms;
+
+	families_label_pair(walk);
+	families_double(walk,
+			loss_ms == PORTVIEW_NEVER ? (double)INFINITY : families_seconds(loss_ms));
+}
+
+static void emit_failed(const struct families_walk *walk, const struct snapshot_pair *pair)
+{
+	static const struct {
+		const char *reason;
+		enum ledger_counter counter;
+	} failures[] = {
+		{ "refused", LEDGER_FAILED_REFUSED },
+		{ "timeout", LEDGER_FAILED_TIMEOUT },
+		{ "other", LEDGER_FAILED_OTHER },
+	};
+
+	if (pair->role != ROLE_CLIENT)
+		return;
+	for (size_t i = 0; i < COUNT_OF(failures); i++) {
+		families_label_pair_port(walk);
+		expo_label(walk->expo, "reason", failures[i].reason);
+		families_u64(walk, pair->counter[failures[i].counter]);
+	}
+}
+
+static const struct families_row rows[] = {
+	{
+		.family.name = "tcphealth_connections",
+		.family.help = "TCP sockets but listeners by state, each counted once: role is "
+			       "server where this end accepted the connection (port is the "
+			       "local one), client where it opened it (port is the remote "
+			       "one).",
+		.labels = "role, port, state",
+		.value = connections_of,
+		.values = &states,
+	},
+	{
+		.family.name = "tcphealth_stale_connections",
+		.family.help = "TCP sockets that have been stuck for longer than the threshold "
+			       "of the reason, each under the first reason that applies.",
+		.labels = "role, port, reason",
+		.value = stale_of,
+		.values = &reasons,
+	},
+	{
+		.family.name = "tcphealth_stale_unit_connections",
+		.family.help = "Stale TCP sockets by the systemd unit, pod or cgroup that owns "
+			       "them; present only where there are any, unit is empty where "
+			       "unknown.",
+		.labels = "role, port, reason, unit",
+		.ns = emit_units,
+	},
+	{
+		.family.name = "tcphealth_stale_unit_oldest_seconds",
+		.family.help = "How long the stale TCP socket of this owner that is stuck "
+			       "longest has been so, at least, in whole seconds.",
+		.family.unit = "seconds",
+		.labels = "role, port, reason, unit",
+		.ns = emit_unit_ages,
+	},
+	{
+		.family.name = "tcphealth_stale_threshold_seconds",
+		.family.help = "How long a TCP socket has to be stuck before it counts as "
+			       "stale.",
+		.family.unit = "seconds",
+		.labels = "reason",
+		.page = emit_thresholds,
+	},
+	{
+		.family.name = "tcphealth_stale_threshold_probes",
+		.family.help = "How many keepalive probes in a row have to be unanswered "
+			       "before a TCP socket counts as stale.",
+		.labels = "reason",
+		.page = emit_threshold_probes,
+	},
+	{
+		.family.name = "tcphealth_oldest_state_age_seconds",
+		.family.help = "How long the TCP socket longest in this state has been in it, "
+			       "at least, in whole seconds: time before the exporter first saw "
+			       "it may be missing; 0 where there is none.",
+		.family.unit = "seconds",
+		.labels = "role, port, state",
+		.value = age_of,
+		.values = &passing_states,
+	},
+	{
+		.family.name = "tcphealth_longest_silence_seconds",
+		.family.help = "How long nothing at all was heard from the most silent peer of "
+			       "an established connection, in whole seconds.",
+		.family.unit = "seconds",
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.value = silence_of,
+	},
+	{
+		.family.name = "tcphealth_keepalive_connections",
+		.family.help = "Established connections by whether TCP keepalive is on; "
+			       "unknown while another timer has hidden it ever since the "
+			       "socket was first seen.",
+		.labels = "role, port, keepalive",
+		.value = keepalive_of,
+		.values = &keepalive_classes,
+	},
+	{
+		.family.name = "tcphealth_unanswered_keepalive_probes",
+		.family.help = "Keepalive probes now without an answer, summed over "
+			       "established connections; one of a connection is normally just "
+			       "in flight.",
+		.labels = "role, port",
+		.value = probes_of,
+	},
+	{
+		.family.name = "tcphealth_peer_loss_detection_seconds",
+		.family.help = "Worst time in which the kernel would notice that a peer has "
+			       "vanished, counted from when the connection is quiet; +Inf if "
+			       "never, 0 where there is no connection.",
+		.family.unit = "seconds",
+		.labels = "role, port",
+		.pair = emit_loss,
+	},
+	{
+		.family.name = "tcphealth_receive_queue_bytes",
+		.family.help = "Bytes received that the programs of this host have not read "
+			       "yet, summed.",
+		.family.unit = "bytes",
+		.labels = "role, port",
+		.value = receive_queue_of,
+	},
+	{
+		.family.name = "tcphealth_send_queue_bytes",
+		.family.help = "Bytes written that the peers have not acknowledged yet, sent "
+			       "or not, summed.",
+		.family.unit = "bytes",
+		.labels = "role, port",
+		.value = send_queue_of,
+	},
+	{
+		.family.name = "tcphealth_retransmitted_segments_total",
+		.family.help = "TCP segments sent again, since the exporter first saw each "
+			       "connection.",
+		.family.type = EXPO_COUNTER,
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.which = LEDGER_RETRANSMITTED_SEGMENTS,
+		.value = counter_of,
+	},
+	{
+		.family.name = "tcphealth_sent_segments_total",
+		.family.help = "TCP segments sent, pure acknowledgements and retransmissions "
+			       "included, since the exporter first saw each connection.",
+		.family.type = EXPO_COUNTER,
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.which = LEDGER_SENT_SEGMENTS,
+		.value = counter_of,
+	},
+	{
+		.family.name = "tcphealth_sent_bytes_total",
+		.family.help = "Bytes that the peers have acknowledged, as the kernel counts "
+			       "them: payload, and one for each SYN and FIN.",
+		.family.unit = "bytes",
+		.family.type = EXPO_COUNTER,
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.which = LEDGER_SENT_BYTES,
+		.value = counter_of,
+	},
+	{
+		.family.name = "tcphealth_received_bytes_total",
+		.family.help = "Bytes received in order, as the kernel counts them: payload, "
+			       "and one for each FIN.",
+		.family.unit = "bytes",
+		.family.type = EXPO_COUNTER,
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.which = LEDGER_RECEIVED_BYTES,
+		.value = counter_of,
+	},
+	{
+		.family.name = "tcphealth_opened_connections_total",
+		.family.help = "Connections that became established since the exporter "
+			       "started.",
+		.family.type = EXPO_COUNTER,
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.which = LEDGER_OPENED,
+		.value = counter_of,
+	},
+	{
+		.family.name = "tcphealth_closed_connections_total",
+		.family.help = "Connections that had become established and have left the "
+			       "kernel's table since the exporter started.",
+		.family.type = EXPO_COUNTER,
+		.labels = "role, port",
+		.needs = SNAPSHOT_INFO,
+		.which = LEDGER_CLOSED,
+		.value = counter_of,
+	},
+	{
+		.family.name = "tcphealth_failed_connects_total",
+		.family.help = "Attempts of this host to connect that never got established: "
+			       "refused by the peer, timeout after the SYN was sent again in "
+			       "vain, or other (abandoned before that); port is unknown where "
+			       "the kernel wiped it.",
+		.family.type = EXPO_COUNTER,
+		.labels = "port, reason",
+		.needs = SNAPSHOT_EVENTS,
+		.pair = emit_failed,
+	},
+};
+
+const struct families_group families_connections = FAMILIES_GROUP(rows);

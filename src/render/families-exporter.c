@@ -1,0 +1,192 @@
+/*
+ * families-exporter: how the exporter itself is doing, and its process.
+ *
+ * One row each. These are there without any sample, unless they tell of one; they belong to no namespace.
+ */
+#include "families-internal.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static void emit_build(const struct families_walk *walk)
+{
+	expo_label(walk->expo, "version", walk->input->version);
+	expo_label(walk->expo, "revision", walk->input->revision);
+	expo_label(walk->expo, "microhttpd", walk->input->microhttpd);
+	expo_u64(walk->expo, 1);
+}
+
+/* One tier does the work of both. */
+static void emit_timestamp(const struct families_walk *walk)
+{
+	static const char *const tiers[] = { "full", "states" };
+	const struct snapshot *snapshot = walk->input->snapshot;
+
+	for (size_t i = 0; snapshot && i < sizeof(tiers) / sizeof(tiers[0]); i++) {
+		expo_label(walk->expo, "tier", tiers[i]);
+		expo_double(walk->expo, snapshot->timestamp);
+	}
+}
+
+static void emit_success(const struct families_walk *walk)
+{
+	expo_u64(walk->expo, walk->input->health->success);
+}
+
+static void emit_duration(const struct families_walk *walk)
+{
+	if (walk->input->snapshot)
+		expo_double(walk->expo, walk->input->health->duration_seconds);
+}
+
+static void emit_sockets(const struct families_walk *walk)
+{
+	if (walk->input->snapshot)
+		expo_u64(walk->expo, walk->input->snapshot->sockets);
+}
+
+static void emit_source(const struct families_walk *walk)
+{
+	static const char *const sources[HEALTH_SOURCES] = {
+		[HEALTH_SOURCE_NETLINK] = "netlink",
+		[HEALTH_SOURCE_PROCFS] = "procfs",
+	};
+
+	for (unsigned int i = 0; i < HEALTH_SOURCES; i++) {
+		expo_label(walk->expo, "source", sources[i]);
+		expo_u64(walk->expo, walk->input->health->source == i);
+	}
+}
+
+static void emit_events_active(const struct families_walk *walk)
+{
+	expo_u64(walk->expo, walk->input->health->events_active);
+}
+
+static void emit_cpu(const struct families_walk *walk)
+{
+	expo_double(walk->expo, (double)walk->input->health->cpu_ns / 1e9);
+}
+
+/* `which` is the offset of a uint64_t in struct health. */
+static void emit_counter(const struct families_walk *walk)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)walk->input->health + walk->row->which, sizeof(value));
+	expo_u64(walk->expo, value);
+}
+
+static const struct families_row rows[] = {
+	{
+		.family.name = "tcphealth_build_info",
+		.family.help = "1, with the version and revision of the exporter and the "
+			       "version of libmicrohttpd it runs with.",
+		.family.type = EXPO_INFO,
+		.labels = "version, revision, microhttpd",
+		.page = emit_build,
+	},
+	{
+		.family.name = "tcphealth_last_sample_timestamp_seconds",
+		.family.help = "When the last good sample of the tier ended, in seconds since "
+			       "the epoch; full reads everything, states at least the states.",
+		.family.unit = "seconds",
+		.labels = "tier",
+		.page = emit_timestamp,
+	},
+	{
+		.family.name = "tcphealth_sample_success",
+		.family.help = "1 if the last sample was good, 0 if it failed or hangs: then "
+			       "the figures are those of the last good one.",
+		.page = emit_success,
+	},
+	{
+		.family.name = "tcphealth_sample_duration_seconds",
+		.family.help = "How long the last sample took.",
+		.family.unit = "seconds",
+		.page = emit_duration,
+	},
+	{
+		.family.name = "tcphealth_sampled_sockets",
+		.family.help = "TCP sockets in the last good sample, listeners included.",
+		.page = emit_sockets,
+	},
+	{
+		.family.name = "tcphealth_sample_source",
+		.family.help = "1 for the source of the kernel's table that is in use, 0 for "
+			       "the others; procfs knows less than netlink, and metrics it "
+			       "cannot know are absent.",
+		.labels = "source",
+		.page = emit_source,
+	},
+	{
+		.family.name = "tcphealth_events_active",
+		.family.help = "1 while the kernel tells of each connection's end, 0 while "
+			       "connections that live and die between two samples are missed.",
+		.page = emit_events_active,
+	},
+	{
+		.family.name = "tcphealth_sample_cpu_seconds_total",
+		.family.help = "Processor time spent on samples.",
+		.family.unit = "seconds",
+		.family.type = EXPO_COUNTER,
+		.page = emit_cpu,
+	},
+	{
+		.family.name = "tcphealth_sample_errors_total",
+		.family.help = "Samples that failed.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, errors),
+		.page = emit_counter,
+	},
+	{
+		.family.name = "tcphealth_events_total",
+		.family.help = "Events of destroyed sockets that were received.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, events),
+		.page = emit_counter,
+	},
+	{
+		.family.name = "tcphealth_events_lost_total",
+		.family.help = "Events of destroyed sockets that are known to be lost; while "
+			       "it stands still the counters of connections lose nothing.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, events_lost),
+		.page = emit_counter,
+	},
+	{
+		.family.name = "tcphealth_event_overruns_total",
+		.family.help = "Times the kernel dropped events because they were not read "
+			       "fast enough.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, event_overruns),
+		.page = emit_counter,
+	},
+	{
+		.family.name = "tcphealth_forged_messages_total",
+		.family.help = "Netlink messages that did not come from the kernel and were "
+			       "ignored.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, forged),
+		.page = emit_counter,
+	},
+	{
+		.family.name = "tcphealth_malformed_records_total",
+		.family.help = "Records and lines of the kernel's tables that made no sense "
+			       "and were skipped.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, malformed),
+		.page = emit_counter,
+	},
+	{
+		.family.name = "tcphealth_wiped_closes_total",
+		.family.help = "Closed connections whose final figures the kernel had wiped "
+			       "(SO_LINGER 0 and its like), so that their last bytes and "
+			       "segments are not counted.",
+		.family.type = EXPO_COUNTER,
+		.which = offsetof(struct health, wiped_closes),
+		.page = emit_counter,
+	},
+};
+
+const struct families_group families_exporter = FAMILIES_GROUP(rows);

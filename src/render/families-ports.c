@@ -1,0 +1,166 @@
+/*
+ * families-ports: the metrics of listening ports, of clients' ports, and of how ports became series.
+ *
+ * One row each. Must not know how a figure was found.
+ */
+#include "families-internal.h"
+
+static void emit_listeners(const struct families_walk *walk,
+			   const struct snapshot_listener *listener)
+{
+	families_label_port(walk, listener->port);
+	families_u64(walk, listener->row.sockets);
+}
+
+static void emit_queue_length(const struct families_walk *walk,
+			      const struct snapshot_listener *listener)
+{
+	families_label_port(walk, listener->port);
+	families_u64(walk, listener->row.queue_length);
+}
+
+/* Of a port whose last listener has closed, the queue is known to be gone. */
+static bool knows_backlog(const struct snapshot_listener *listener)
+{
+	return listener->row.backlog_known || listener->row.sockets == 0;
+}
+
+static void emit_queue_limit(const struct families_walk *walk,
+			     const struct snapshot_listener *listener)
+{
+	if (!knows_backlog(listener))
+		return;
+	families_label_port(walk, listener->port);
+	families_u64(walk, listener->row.queue_limit);
+}
+
+static void emit_saturation(const struct families_walk *walk,
+			    const struct snapshot_listener *listener)
+{
+	if (!knows_backlog(listener))
+		return;
+	families_label_port(walk, listener->port);
+	families_double(walk, listener->row.saturation);
+}
+
+static void emit_drops(const struct families_walk *walk, const struct snapshot_listener *listener)
+{
+	if (!listener->row.drops_known)
+		return;
+	families_label_port(walk, listener->port);
+	families_u64(walk, listener->row.drops_total);
+}
+
+static void emit_listener_units(const struct families_walk *walk)
+{
+	for (size_t i = 0; i < walk->ns->listener_unit_count; i++) {
+		const struct snapshot_listener_unit *unit = &walk->ns->listener_units[i];
+
+		families_label_port(walk, unit->port);
+		expo_label(walk->expo, "unit", unit->unit);
+		families_u64(walk, 1);
+	}
+}
+
+/* Connections whose remote port was wiped use some other port's local ports. */
+static void emit_ephemeral(const struct families_walk *walk, const struct snapshot_pair *pair)
+{
+	if (pair->role != ROLE_CLIENT || pair->port == LEDGER_PORT_UNKNOWN)
+		return;
+	families_label_pair_port(walk);
+	families_double(walk, pair->view.ephemeral_ratio);
+}
+
+static void emit_evidence(const struct families_walk *walk)
+{
+	for (unsigned int i = 0; i < ROLE_EVIDENCE_COUNT; i++) {
+		expo_label(walk->expo, "evidence", role_evidence_name(i));
+		families_u64(walk, walk->ns->evidence[i]);
+	}
+}
+
+static void emit_folded(const struct families_walk *walk)
+{
+	for (unsigned int i = 0; i < ROLE_COUNT; i++) {
+		expo_label(walk->expo, "role", role_name(i));
+		families_u64(walk, walk->ns->folded[i]);
+	}
+}
+
+static const struct families_row rows[] = {
+	{
+		.family.name = "tcphealth_listeners",
+		.family.help = "Listening TCP sockets of the port; 0 for a while after the "
+			       "last has closed.",
+		.labels = "port",
+		.listener = emit_listeners,
+	},
+	{
+		.family.name = "tcphealth_listen_queue_length",
+		.family.help = "Connections whose handshake is finished and that no program "
+			       "has accepted yet, summed over the listeners of the port.",
+		.labels = "port",
+		.listener = emit_queue_length,
+	},
+	{
+		.family.name = "tcphealth_listen_queue_limit",
+		.family.help = "Connections that may wait to be accepted (the backlog in "
+			       "force), summed over the listeners of the port.",
+		.labels = "port",
+		.needs = SNAPSHOT_BACKLOG,
+		.listener = emit_queue_limit,
+	},
+	{
+		.family.name = "tcphealth_listen_queue_saturation_ratio",
+		.family.help = "Length of the accept queue of the fullest listener of the "
+			       "port, divided by its limit plus one; at 1 the kernel drops new "
+			       "connections.",
+		.family.unit = "ratio",
+		.labels = "port",
+		.needs = SNAPSHOT_BACKLOG,
+		.listener = emit_saturation,
+	},
+	{
+		.family.name = "tcphealth_listen_drops_total",
+		.family.help = "Packets and connections that the listeners of the port "
+			       "dropped, for any cause, since the exporter first saw each.",
+		.family.type = EXPO_COUNTER,
+		.labels = "port",
+		.needs = SNAPSHOT_DROPS,
+		.listener = emit_drops,
+	},
+	{
+		.family.name = "tcphealth_listener_info",
+		.family.help = "1 for each systemd unit, pod or cgroup that listens on the "
+			       "port; unit is empty where unknown.",
+		.family.type = EXPO_INFO,
+		.labels = "port, unit",
+		.ns = emit_listener_units,
+	},
+	{
+		.family.name = "tcphealth_ephemeral_ports_used_ratio",
+		.family.help = "Part of the local port range that connections to this remote "
+			       "port use, of the pair of local and remote address that uses "
+			       "most; at 1 connect() fails.",
+		.family.unit = "ratio",
+		.labels = "port",
+		.pair = emit_ephemeral,
+	},
+	{
+		.family.name = "tcphealth_role_evidence_connections",
+		.family.help = "TCP sockets by the evidence that decided which end opened the "
+			       "connection, strongest first; port_range, port_parity and "
+			       "port_order are guesses.",
+		.labels = "evidence",
+		.ns = emit_evidence,
+	},
+	{
+		.family.name = "tcphealth_ports_folded",
+		.family.help = "Ports that have no series of their own and are counted under "
+			       "port other.",
+		.labels = "role",
+		.ns = emit_folded,
+	},
+};
+
+const struct families_group families_ports = FAMILIES_GROUP(rows);

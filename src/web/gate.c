@@ -1,0 +1,415 @@
+/*
+ * gate: the thread that accepts and the list of connections.
+ *
+ * Owns listening sockets, slots and deadlines. Must not know HTTP.
+ *
+ * A slot is found by its descriptor. That is safe because only this thread makes slots, and because gate_closed() comes
+ * before the descriptor is closed: a shutdown(2) under the lock never meets a number that was given out anew.
+ */
+#include "tcphealth/web/gate.h"
+
+#include "tcphealth/base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define BACKOFF_MS  250 /* after accept(2) found no descriptor or memory */
+#define SOURCE_SIZE 16
+#define NEVER       UINT64_MAX
+
+/* An address as far as its owner cannot change it at will: IPv4 in whole, of IPv6 the network. */
+struct source {
+	unsigned char bytes[SOURCE_SIZE];
+};
+
+struct slot {
+	int fd; /* -1: free */
+	bool connected;
+	uint64_t deadline_ms; /* NEVER once it was shut down */
+	struct source source;
+};
+
+struct gate {
+	struct gate_config config;
+	int wake; /* eventfd */
+	pthread_t thread;
+	struct pollfd *polled; /* [0] is wake, then the listeners; the thread's own */
+	uint64_t resume_ms;    /* accept nothing before; the thread's own */
+
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t quiet; /* signalled once listening is false */
+	bool running;         /* there is a thread */
+	bool quiescing;
+	bool stopping;
+	bool listening;
+	unsigned int used;
+	struct slot *slots; /* config.max_connections */
+};
+
+static struct source source_of(const struct sockaddr_storage *peer)
+{
+	struct source source = { { 0 } };
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+
+	if (peer->ss_family == AF_INET)
+		memcpy(source.bytes + 12, &v4->sin_addr, 4);
+	else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		memcpy(source.bytes + 12, v6->sin6_addr.s6_addr + 12, 4);
+	else
+		memcpy(source.bytes, v6->sin6_addr.s6_addr, 8);
+	return source;
+}
+
+static void wake(struct gate *gate)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full, and then the thread is awake. */
+	if (write(gate->wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+static struct slot *slot_find(struct gate *gate, int fd)
+{
+	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
+		if (gate->slots[i].fd == fd)
+			return &gate->slots[i];
+	}
+	return NULL;
+}
+
+static void slot_release(struct gate *gate, struct slot *slot)
+{
+	slot->fd = -1;
+	gate->used--;
+}
+
+static unsigned int count_source(const struct gate *gate, const struct source *source)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
+		const struct slot *slot = &gate->slots[i];
+		if (slot->fd >= 0 && memcmp(&slot->source, source, sizeof(*source)) == 0)
+			count++;
+	}
+	return count;
+}
+
+/* False if the source has its share already. */
+static bool slot_take(struct gate *gate, int fd, const struct source *source, uint64_t now_ms)
+{
+	/* A number that comes anew was closed without our being told (out of memory on the way). */
+	struct slot *stale = slot_find(gate, fd);
+	if (stale)
+		slot_release(gate, stale);
+	if (count_source(gate, source) >= gate->config.max_per_source)
+		return false;
+	struct slot *slot = slot_find(gate, -1);
+	if (!slot)
+		return false;
+	*slot = (struct slot){
+		.fd = fd,
+		.deadline_ms = now_ms + gate->config.timeout_s * UINT64_C(1000),
+		.source = *source,
+	};
+	gate->used++;
+	return true;
+}
+
+/* Ends what is overdue; the next deadline, or NEVER. */
+static uint64_t sweep(struct gate *gate, uint64_t now_ms)
+{
+	uint64_t next = NEVER;
+
+	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
+		struct slot *slot = &gate->slots[i];
+		if (slot->fd < 0)
+			continue;
+		if (slot->deadline_ms > now_ms) {
+			next = slot->deadline_ms < next ? slot->deadline_ms : next;
+		} else if (slot->connected) {
+			shutdown(slot->fd, SHUT_RDWR);
+			slot->deadline_ms = NEVER;
+		} else {
+			slot_release(gate,
+				     slot); /* never served: the number may be another's by now */
+		}
+	}
+	return next;
+}
+
+static void close_listeners(struct gate *gate)
+{
+	for (size_t i = 0; i < gate->config.listener_count; i++)
+		close(gate->polled[i + 1].fd);
+	gate->listening = false;
+	pthread_cond_broadcast(&gate->quiet);
+}
+
+static int wait_ms(uint64_t now_ms, uint64_t until_ms)
+{
+	if (until_ms == NEVER)
+		return -1;
+	if (until_ms <= now_ms)
+		return 0;
+	return until_ms - now_ms < INT_MAX ? (int)(until_ms - now_ms) : INT_MAX;
+}
+
+static void complain(const struct gate *gate, const char *what, const char *key, const char *value)
+{
+	gate->config.complain(gate->config.arg, what, key, value);
+}
+
+static void refuse(struct gate *gate, int fd, const struct sockaddr_storage *peer,
+		   socklen_t peer_len)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	close(fd);
+	getnameinfo((const struct sockaddr *)peer, peer_len, text, sizeof(text), NULL, 0,
+		    NI_NUMERICHOST);
+	complain(gate, "too many http connections from one address", "peer", text);
+}
+
+static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *peer,
+		      socklen_t peer_len)
+{
+	struct source source = source_of(peer);
+
+	pthread_mutex_lock(&gate->lock);
+	bool taken = slot_take(gate, fd, &source, clock_mono_ms());
+	pthread_mutex_unlock(&gate->lock);
+	if (!taken) {
+		refuse(gate, fd, peer, peer_len);
+		return;
+	}
+	int err = gate->config.admit(gate->config.arg, fd, (const struct sockaddr *)peer, peer_len);
+	if (!err)
+		return;
+	gate_closed(gate, fd);
+	complain(gate, "http connection not admitted", "err", strerror(-err));
+}
+
+/* Errors of accept(2) that belong to the one connection; after any other the gate waits a little. */
+static bool error_is_of_peer(int err)
+{
+	static const int of_peer[] = {
+		EAGAIN,    ECONNABORTED, EINTR,       EPROTO,      ENETDOWN,
+		EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT, ENONET,
+	};
+
+	for (size_t i = 0; i < sizeof(of_peer) / sizeof(*of_peer); i++) {
+		if (err == of_peer[i])
+			return true;
+	}
+	return false;
+}
+
+static void accept_one(struct gate *gate, int listener)
+{
+	struct sockaddr_storage peer = { 0 };
+	socklen_t peer_len = sizeof(peer);
+	int fd = accept4(listener, (struct sockaddr *)&peer, &peer_len,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		hand_over(gate, fd, &peer, peer_len);
+		return;
+	}
+	int err = errno;
+	if (error_is_of_peer(err))
+		return;
+	gate->resume_ms = clock_mono_ms() + BACKOFF_MS;
+	complain(gate, "http connections cannot be accepted", "err", strerror(err));
+}
+
+/* Sweeps and decides what to wait for: false when it is time to end. */
+static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	pthread_mutex_lock(&gate->lock);
+	if (gate->quiescing && gate->listening)
+		close_listeners(gate);
+	uint64_t until_ms = sweep(gate, now_ms);
+	bool has_room = gate->listening && gate->used < gate->config.max_connections;
+	bool go_on = !gate->stopping;
+	pthread_mutex_unlock(&gate->lock);
+
+	bool waits = now_ms < gate->resume_ms;
+	if (has_room && waits && gate->resume_ms < until_ms)
+		until_ms = gate->resume_ms;
+	*ret_count = has_room && !waits ? 1 + gate->config.listener_count : 1;
+	*ret_timeout = wait_ms(now_ms, until_ms);
+	return go_on;
+}
+
+static bool has_room(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	bool room = gate->used < gate->config.max_connections;
+	pthread_mutex_unlock(&gate->lock);
+	return room;
+}
+
+static void drain_wake(struct gate *gate)
+{
+	uint64_t count;
+
+	if (read(gate->wake, &count, sizeof(count)) < 0)
+		return; /* nothing there */
+}
+
+static void *run(void *arg)
+{
+	struct gate *gate = arg;
+	nfds_t count;
+	int timeout;
+
+	pthread_setname_np(pthread_self(), "http-accept");
+	while (plan(gate, &count, &timeout)) {
+		if (poll(gate->polled, count, timeout) <= 0)
+			continue;
+		if (gate->polled[0].revents)
+			drain_wake(gate);
+		for (nfds_t i = 1; i < count; i++) {
+			if (gate->polled[i].revents && has_room(gate))
+				accept_one(gate, gate->polled[i].fd);
+		}
+	}
+	return NULL;
+}
+
+static int copy_config(struct gate *gate, const struct gate_config *config)
+{
+	gate->config = *config;
+	gate->config.listeners = NULL;
+	gate->polled = calloc(config->listener_count + 1, sizeof(*gate->polled));
+	gate->slots = calloc(config->max_connections, sizeof(*gate->slots));
+	gate->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!gate->polled || !gate->slots || gate->wake < 0)
+		return -ENOMEM;
+	gate->polled[0] = (struct pollfd){ .fd = gate->wake, .events = POLLIN };
+	for (size_t i = 0; i < config->listener_count; i++)
+		gate->polled[i + 1] =
+			(struct pollfd){ .fd = config->listeners[i], .events = POLLIN };
+	for (unsigned int i = 0; i < config->max_connections; i++)
+		gate->slots[i].fd = -1;
+	gate->listening = true;
+	return 0;
+}
+
+struct gate *gate_new(const struct gate_config *config)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+
+	if (gate) {
+		gate->wake = -1;
+		pthread_mutex_init(&gate->lock, NULL);
+		pthread_cond_init(&gate->quiet, NULL);
+		if (copy_config(gate, config) == 0)
+			return gate;
+		gate_free(gate);
+	}
+	for (size_t i = 0; i < config->listener_count; i++)
+		close(config->listeners[i]);
+	return NULL;
+}
+
+void gate_free(struct gate *gate)
+{
+	if (!gate)
+		return;
+	gate_stop(gate);
+	if (gate->wake >= 0)
+		close(gate->wake);
+	pthread_cond_destroy(&gate->quiet);
+	pthread_mutex_destroy(&gate->lock);
+	free(gate->polled);
+	free(gate->slots);
+	free(gate);
+}
+
+int gate_start(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	int err = pthread_create(&gate->thread, NULL, run, gate);
+	gate->running = err == 0;
+	pthread_mutex_unlock(&gate->lock);
+	return -err;
+}
+
+void gate_quiesce(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->quiescing = true;
+	if (gate->running)
+		wake(gate);
+	else if (gate->listening)
+		close_listeners(gate);
+	while (gate->listening)
+		pthread_cond_wait(&gate->quiet, &gate->lock);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_stop(struct gate *gate)
+{
+	gate_quiesce(gate);
+	pthread_mutex_lock(&gate->lock);
+	bool running = gate->running;
+	gate->running = false;
+	gate->stopping = true;
+	pthread_mutex_unlock(&gate->lock);
+	if (!running)
+		return;
+	wake(gate);
+	pthread_join(gate->thread, NULL);
+}
+
+void gate_connected(struct gate *gate, int fd)
+{
+	pthread_mutex_lock(&gate->lock);
+	struct slot *slot = slot_find(gate, fd);
+	if (slot)
+		slot->connected = true;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+/*
+ * Nobody tells when the next request begins, only that the connection may idle for one timeout before. So
+ * two from here: no request that keeps within its own is ever cut.
+ */
+void gate_answered(struct gate *gate, int fd)
+{
+	uint64_t deadline_ms = clock_mono_ms() + 2 * gate->config.timeout_s * UINT64_C(1000);
+
+	pthread_mutex_lock(&gate->lock);
+	struct slot *slot = slot_find(gate, fd);
+	if (slot && slot->deadline_ms != NEVER)
+		slot->deadline_ms = deadline_ms;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_closed(struct gate *gate, int fd)
+{
+	pthread_mutex_lock(&gate->lock);
+	struct slot *slot = slot_find(gate, fd);
+	if (slot) {
+		if (gate->used == gate->config.max_connections)
+			wake(gate); /* it has stopped accepting */
+		slot_release(gate, slot);
+	}
+	pthread_mutex_unlock(&gate->lock);
+}

@@ -1,0 +1,616 @@
+/*
+ * httpd: routes, answers and the life of the server.
+ *
+ * Owns libmicrohttpd's daemon and the gate in front of it; no other file sees a type of libmicrohttpd. Must not know what
+ * the pages say or how they came to be.
+ *
+ * One daemon without a listening socket serves every address: the gate accepts and hands the
+ * connections over. Answers are finished bytes, sent from the page itself; the page stays alive until they are sent.
+ */
+#include "tcphealth/web/httpd.h"
+
+#include "tcphealth/base/clock.h"
+#include "tcphealth/base/log.h"
+#include "tcphealth/render/expo.h"
+#include "tcphealth/web/accept.h"
+#include "tcphealth/web/gate.h"
+#include "tcphealth/web/listenaddr.h"
+#include "tcphealth/web/loglimit.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define WORKERS         4u
+#define CONNECTIONS_MAX 256u
+#define PER_SOURCE_MAX  16u
+#define FD_RESERVE      64u /* descriptors that stay for everything else */
+#define REQUEST_MEMORY  ((size_t)16 * 1024)
+#define TIMEOUT_S       10u
+#define LOG_LINES       10u /* a minute */
+#define GZIP_MIN        1024u
+#define LISTEN_MAX      64u
+
+#define TEXT_TYPE "text/plain; charset=utf-8"
+#define HTML_TYPE "text/html; charset=utf-8"
+#define HTML_POLICY                                                                                \
+	"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri "       \
+	"'none'; "                                                                                 \
+	"form-action 'self'; frame-ancestors 'none'"
+
+struct request;
+
+struct route {
+	const char *path;
+	enum MHD_Result (*answer)(struct request *request);
+};
+
+enum {
+	ROUTES = 4,
+};
+
+struct httpd {
+	struct httpd_config config; /* `listen` is not kept */
+	char *telemetry_path;
+	struct route routes[ROUTES];
+	struct page *landing; /* where there is no PAGE_HTML */
+	unsigned int *ports;
+	size_t port_count;
+	struct gate *gate;
+	struct MHD_Daemon *daemon;
+	atomic_uint answering; /* pages being sent */
+	pthread_mutex_t log_lock;
+	struct loglimit log_limit; /* under log_lock */
+	char known;                /* addresses that mark a request: its headers were seen ... */
+	char counted;              /* ... and it is in `answering` */
+};
+
+struct request {
+	struct httpd *httpd;
+	struct MHD_Connection *connection;
+	void **mark;
+};
+
+/* What an answer has besides its bytes; NULL where it has not. */
+struct heading {
+	unsigned int status;
+	const char *content_type;
+	const char *name, *value; /* one header more */
+};
+
+static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
+{
+	uint64_t count = loglimit_report(&httpd->log_limit, now_ms, final);
+
+	if (count)
+		log_warn("http: messages held back", "count", LOG_U64(count), NULL);
+}
+
+static void log_limited(struct httpd *httpd, enum log_level level, const char *msg, const char *key,
+			const char *value)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	pthread_mutex_lock(&httpd->log_lock);
+	report_held_back(httpd, now_ms, false);
+	if (loglimit_pass(&httpd->log_limit, now_ms))
+		log_event(level, msg, key, value, NULL);
+	pthread_mutex_unlock(&httpd->log_lock);
+}
+
+/* Even when nothing more goes wrong, the count of what was held back appears with a later request. */
+static void log_overdue(struct httpd *httpd, bool final)
+{
+	pthread_mutex_lock(&httpd->log_lock);
+	report_held_back(httpd, clock_mono_ms(), final);
+	pthread_mutex_unlock(&httpd->log_lock);
+}
+
+__attribute__((format(printf, 2, 0))) static void log_library(void *arg, const char *fmt,
+							      va_list args)
+{
+	char text[256];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	text[strcspn(text, "\n")] = '\0';
+	/* Nearly all of it is what clients do, and the library tells no levels. */
+	log_limited(arg, LOG_LEVEL_INFO, "http", "detail", text);
+}
+
+static void on_complaint(void *arg, const char *what, const char *key, const char *value)
+{
+	log_limited(arg, LOG_LEVEL_WARN, what, key, value);
+}
+
+/* All headers of an answer; false when out of memory. */
+static bool add_headers(struct MHD_Response *response, const struct heading *heading)
+{
+	const char *const headers[][2] = {
+		{ MHD_HTTP_HEADER_CONTENT_TYPE, heading->content_type },
+		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
+		{ "X-Content-Type-Options", "nosniff" },
+		{ "Content-Security-Policy",
+		  strcmp(heading->content_type, HTML_TYPE) == 0 ? HTML_POLICY : NULL },
+		{ heading->name, heading->value },
+	};
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
+		if (headers[i][0] && headers[i][1] &&
+		    MHD_add_response_header(response, headers[i][0], headers[i][1]) != MHD_YES)
+			return false;
+	}
+	return true;
+}
+
+/* Sends a response and lets go of it. A failure ends the connection: MHD_NO. */
+static enum MHD_Result send_response(struct request *request, struct MHD_Response *response,
+				     const struct heading *heading)
+{
+	enum MHD_Result result = MHD_NO;
+
+	if (!response)
+		return MHD_NO;
+	if (add_headers(response, heading))
+		result = MHD_queue_response(request->connection, heading->status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static enum MHD_Result send_text(struct request *request, const struct heading *heading,
+				 const char *text, size_t len)
+{
+	/* The library copies; only its prototype lacks the const. */
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+
+	return send_response(request, response, heading);
+}
+
+static enum MHD_Result send_line(struct request *request, unsigned int status, const char *line)
+{
+	struct heading heading = { .status = status, .content_type = TEXT_TYPE };
+
+	return send_text(request, &heading, line, strlen(line));
+}
+
+static enum MHD_Result send_unavailable(struct request *request, const char *retry_after,
+					const char *line)
+{
+	struct heading heading = {
+		.status = MHD_HTTP_SERVICE_UNAVAILABLE,
+		.content_type = TEXT_TYPE,
+		.name = MHD_HTTP_HEADER_RETRY_AFTER,
+		.value = retry_after,
+	};
+
+	return send_text(request, &heading, line, strlen(line));
+}
+
+static const char *request_header(const struct request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+static void release_page(void *page)
+{
+	page_unref(page);
+}
+
+/* Takes over the reference to `page`. */
+static struct MHD_Response *page_response(struct page *page, const char *data, size_t len)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+		len, (void *)(uintptr_t)data, release_page, page);
+
+	if (!response)
+		page_unref(page);
+	return response;
+}
+
+/* Takes over the reference to `page`; compressed where the client takes that and it pays. */
+static enum MHD_Result send_page(struct request *request, struct page *page,
+				 const char *content_type)
+{
+	struct heading heading = { .status = MHD_HTTP_OK, .content_type = content_type };
+	const char *data = page_data(page);
+	size_t len = page_len(page);
+
+	if (len > GZIP_MIN && accept_gzip(request_header(request, "Accept-Encoding"))) {
+		const char *gzip = page_gzip(page, &len);
+		data = gzip ? gzip : data;
+		heading.name = gzip ? MHD_HTTP_HEADER_CONTENT_ENCODING : NULL;
+		heading.value = "gzip";
+	}
+	struct MHD_Response *response = page_response(page, data, len);
+	if (response && MHD_add_response_header(response, MHD_HTTP_HEADER_VARY,
+						"Accept, Accept-Encoding") != MHD_YES) {
+		MHD_destroy_response(response);
+		return MHD_NO;
+	}
+	return send_response(request, response, &heading);
+}
+
+/* False if as many are under way as may be. Ends with the request, in on_completed(). */
+static bool count_request(struct request *request)
+{
+	struct httpd *httpd = request->httpd;
+	unsigned int before = atomic_fetch_add(&httpd->answering, 1);
+
+	*request->mark = &httpd->counted;
+	return httpd->config.max_requests == 0 || before < httpd->config.max_requests;
+}
+
+static enum MHD_Result answer_page(struct request *request, struct page *page,
+				   const char *content_type)
+{
+	if (count_request(request))
+		return send_page(request, page, content_type);
+	page_unref(page);
+	return send_unavailable(request, "1", "Too many requests at once (--web.max-requests).\n");
+}
+
+static enum MHD_Result answer_metrics(struct request *request)
+{
+	static const enum page_kind kinds[EXPO_FORMATS] = {
+		[EXPO_TEXT] = PAGE_METRICS_TEXT,
+		[EXPO_OPENMETRICS] = PAGE_METRICS_OPENMETRICS,
+	};
+	enum expo_format format = accept_format(request_header(request, "Accept"));
+
+	if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, "collect[]",
+					  strlen("collect[]"), NULL, NULL) == MHD_YES)
+		return send_line(request, MHD_HTTP_BAD_REQUEST,
+				 "collect[] is not supported: every scrape is the whole page.\n");
+	struct page *page = pageslot_get(request->httpd->config.pages, kinds[format]);
+	if (!page)
+		return send_unavailable(request, "5", "No sample has been taken yet.\n");
+	return answer_page(request, page, expo_content_type(format));
+}
+
+static enum MHD_Result answer_home(struct request *request)
+{
+	struct page *page = pageslot_get(request->httpd->config.pages, PAGE_HTML);
+
+	if (!page)
+		page = page_ref(request->httpd->landing);
+	return answer_page(request, page, HTML_TYPE);
+}
+
+static enum MHD_Result answer_healthy(struct request *request)
+{
+	return send_line(request, MHD_HTTP_OK, "tcphealth_exporter is healthy.\n");
+}
+
+static enum MHD_Result answer_ready(struct request *request)
+{
+	const struct httpd_config *config = &request->httpd->config;
+	struct heading heading = { .status = MHD_HTTP_SERVICE_UNAVAILABLE, TEXT_TYPE, NULL, NULL };
+	struct buf why;
+
+	buf_init(&why, 4096);
+	if (!config->ready || config->ready(config->ready_arg, &why)) {
+		buf_done(&why);
+		return send_line(request, MHD_HTTP_OK, "tcphealth_exporter is ready.\n");
+	}
+	buf_putc(&why, '\n');
+	enum MHD_Result result = send_text(request, &heading, why.data ? why.data : "", why.len);
+	buf_done(&why);
+	return result;
+}
+
+static enum MHD_Result note_body(void *arg, enum MHD_ValueKind kind, const char *name,
+				 const char *value)
+{
+	bool *has_body = arg;
+
+	(void)kind;
+	if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0)
+		*has_body = true;
+	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+		*has_body |= !value || strcmp(value, "0") != 0;
+	return MHD_YES;
+}
+
+/* Looks at every header: a second Content-Length must not hide behind the first. */
+static bool announces_body(struct MHD_Connection *connection)
+{
+	bool has_body = false;
+
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, note_body, &has_body);
+	return has_body;
+}
+
+/*
+ * At the end of the headers. What is not ours is refused here, before any of its body is read, and the library then
+ * closes the connection. All else is answered at the second call.
+ */
+static enum MHD_Result receive(struct request *request, const char *method)
+{
+	struct heading not_allowed = {
+		.status = MHD_HTTP_METHOD_NOT_ALLOWED,
+		.content_type = TEXT_TYPE,
+		.name = MHD_HTTP_HEADER_ALLOW,
+		.value = "GET, HEAD",
+	};
+	static const char text[] = "Only GET and HEAD are allowed.\n";
+
+	*request->mark = &request->httpd->known;
+	log_overdue(request->httpd, false);
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return send_text(request, &not_allowed, text, sizeof(text) - 1);
+	if (announces_body(request->connection))
+		return send_line(request, MHD_HTTP_CONTENT_TOO_LARGE,
+				 "Requests with a body are refused.\n");
+	return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *upload,
+				  size_t *upload_size, void **mark)
+{
+	struct request request = { .httpd = arg, .connection = connection, .mark = mark };
+
+	(void)version;
+	(void)upload;
+	(void)upload_size;
+	if (!*mark)
+		return receive(&request, method);
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (strcmp(url, request.httpd->routes[i].path) == 0)
+			return request.httpd->routes[i].answer(&request);
+	}
+	return send_line(&request, MHD_HTTP_NOT_FOUND, "404 page not found\n");
+}
+
+static int connection_fd(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **mark,
+			 enum MHD_RequestTerminationCode code)
+{
+	struct httpd *httpd = arg;
+
+	(void)code;
+	if (*mark == &httpd->counted)
+		atomic_fetch_sub(&httpd->answering, 1);
+	*mark = NULL;
+	gate_answered(httpd->gate, connection_fd(connection));
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct httpd *httpd = arg;
+	int fd = connection_fd(connection);
+
+	(void)socket_context;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		gate_connected(httpd->gate, fd);
+	else
+		gate_closed(httpd->gate, fd);
+}
+
+static int on_admit(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	struct httpd *httpd = arg;
+
+	return MHD_add_connection(httpd->daemon, fd, peer, peer_len) == MHD_YES ? 0 : -ECONNABORTED;
+}
+
+static void put_html(struct buf *buf, const char *text)
+{
+	for (; *text; text++) {
+		switch (*text) {
+		case '&':
+			buf_puts(buf, "&amp;");
+			break;
+		case '<':
+			buf_puts(buf, "&lt;");
+			break;
+		case '>':
+			buf_puts(buf, "&gt;");
+			break;
+		case '"':
+			buf_puts(buf, "&quot;");
+			break;
+		default:
+			buf_putc(buf, *text);
+		}
+	}
+}
+
+static struct page *make_landing(const char *telemetry_path)
+{
+	struct buf buf;
+
+	buf_init(&buf, 0);
+	buf_puts(&buf, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		       "<title>tcphealth_exporter</title>\n</head>\n<body>\n"
+		       "<h1>tcphealth_exporter</h1>\n<ul>\n<li><a href=\"");
+	put_html(&buf, telemetry_path);
+	buf_puts(&buf, "\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Healthy</a></li>\n"
+		       "<li><a href=\"/-/ready\">Ready</a></li>\n</ul>\n</body>\n</html>\n");
+	struct page *page = page_new(&buf);
+	buf_done(&buf);
+	return page;
+}
+
+/* Well below what may be open: with none left, neither accept(2) nor the collector could go on. */
+static unsigned int connection_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= CONNECTIONS_MAX + FD_RESERVE)
+		return CONNECTIONS_MAX;
+	unsigned int soft = (unsigned int)files.rlim_cur;
+	unsigned int limit = soft > 2 * FD_RESERVE ? soft - FD_RESERVE : soft / 2;
+	return limit > WORKERS ? limit : WORKERS;
+}
+
+static void close_all(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+/* Opens all addresses or none. */
+static int open_listeners(struct httpd *httpd, const struct httpd_config *config, int *fds,
+			  struct httpd_error *ret_error)
+{
+	char why[128];
+
+	for (size_t i = 0; i < config->listen_count; i++) {
+		fds[i] = listenaddr_open(config->listen[i], why, sizeof(why));
+		if (fds[i] < 0) {
+			snprintf(ret_error->text, sizeof(ret_error->text), "listen tcp %.100s: %s",
+				 config->listen[i], why);
+			close_all(fds, i);
+			return fds[i];
+		}
+		httpd->ports[i] = listenaddr_port(fds[i]);
+	}
+	httpd->port_count = config->listen_count;
+	return 0;
+}
+
+static struct gate *make_gate(struct httpd *httpd, const int *fds)
+{
+	unsigned int limit = connection_limit();
+	struct gate_config config = {
+		.listeners = fds,
+		.listener_count = httpd->port_count,
+		.max_connections = limit,
+		.max_per_source = limit / 2 < PER_SOURCE_MAX ? limit / 2 : PER_SOURCE_MAX,
+		.timeout_s = httpd->config.timeout_s,
+		.admit = on_admit,
+		.complain = on_complaint,
+		.arg = httpd,
+	};
+
+	return gate_new(&config);
+}
+
+/*
+ * The gate's limits are the ones that hold. The library divides its own by its threads, and would drop what
+ * the gate let in when one thread has more than its part.
+ */
+static struct MHD_Daemon *start_daemon(struct httpd *httpd)
+{
+	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
+			     MHD_USE_ITC | MHD_USE_ERROR_LOG;
+
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, httpd, /* the logger first */
+				MHD_OPTION_EXTERNAL_LOGGER, log_library, httpd,
+				MHD_OPTION_STRICT_FOR_CLIENT, 1,                        //
+				MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, //
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY,     //
+				MHD_OPTION_CONNECTION_TIMEOUT, httpd->config.timeout_s, //
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, httpd,       //
+				MHD_OPTION_NOTIFY_CONNECTION, on_connection, httpd,     //
+				MHD_OPTION_THREAD_POOL_SIZE, WORKERS, MHD_OPTION_END);
+}
+
+static int prepare(struct httpd *httpd, const struct httpd_config *config)
+{
+	httpd->config = *config;
+	httpd->config.listen = NULL;
+	if (!httpd->config.timeout_s)
+		httpd->config.timeout_s = TIMEOUT_S;
+	atomic_init(&httpd->answering, 0);
+	loglimit_init(&httpd->log_limit, LOG_LINES);
+	httpd->telemetry_path = strdup(config->telemetry_path);
+	httpd->landing = make_landing(config->telemetry_path);
+	httpd->ports = calloc(config->listen_count, sizeof(*httpd->ports));
+	if (!httpd->telemetry_path || !httpd->landing || !httpd->ports)
+		return -ENOMEM;
+	const struct route routes[ROUTES] = {
+		{ httpd->telemetry_path, answer_metrics },
+		{ "/", answer_home },
+		{ "/-/healthy", answer_healthy },
+		{ "/-/ready", answer_ready },
+	};
+	memcpy(httpd->routes, routes, sizeof(routes));
+	return 0;
+}
+
+static int serve(struct httpd *httpd, const int *fds)
+{
+	httpd->gate = make_gate(httpd, fds);
+	if (!httpd->gate)
+		return -ENOMEM;
+	httpd->daemon = start_daemon(httpd);
+	if (!httpd->daemon)
+		return -EAGAIN;
+	return gate_start(httpd->gate);
+}
+
+int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
+		struct httpd_error *ret_error)
+{
+	int fds[LISTEN_MAX];
+
+	if (config->listen_count == 0 || config->listen_count > LISTEN_MAX) {
+		snprintf(ret_error->text, sizeof(ret_error->text), "1 to %u listen addresses",
+			 LISTEN_MAX);
+		return -EINVAL;
+	}
+	struct httpd *httpd = calloc(1, sizeof(*httpd));
+	snprintf(ret_error->text, sizeof(ret_error->text), "start http: out of memory");
+	if (!httpd)
+		return -ENOMEM;
+	pthread_mutex_init(&httpd->log_lock, NULL);
+	ret_error->text[0] = '\0';
+	int err = prepare(httpd, config);
+	if (!err)
+		err = open_listeners(httpd, config, fds, ret_error);
+	if (!err)
+		err = serve(httpd, fds);
+	if (!err) {
+		*ret_httpd = httpd;
+		return 0;
+	}
+	if (!ret_error->text[0])
+		snprintf(ret_error->text, sizeof(ret_error->text), "start http: %s",
+			 strerror(-err));
+	httpd_stop(httpd);
+	return err;
+}
+
+void httpd_quiesce(struct httpd *httpd)
+{
+	if (httpd)
+		gate_quiesce(httpd->gate);
+}
+
+void httpd_stop(struct httpd *httpd)
+{
+	if (!httpd)
+		return;
+	if (httpd->gate)
+		gate_stop(httpd->gate);
+	MHD_stop_daemon(httpd->daemon);
+	gate_free(httpd->gate);
+	log_overdue(httpd, true);
+	pthread_mutex_destroy(&httpd->log_lock);
+	page_unref(httpd->landing);
+	free(httpd->ports);
+	free(httpd->telemetry_path);
+	free(httpd);
+}
+
+unsigned int httpd_port(const struct httpd *httpd, size_t i)
+{
+	return i < httpd->port_count ? httpd->ports[i] : 0;
+}

@@ -1,0 +1,177 @@
+/*
+ * listenaddr: parses an address, resolves it and binds.
+ *
+ * Owns the way from text to a listening socket. Must not know what will be served there.
+ */
+#include "tcphealth/web/listenaddr.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HOST_MAX 256
+
+struct endpoint {
+	char host[HOST_MAX]; /* empty: all addresses */
+	const char *port;
+};
+
+static bool port_is_valid(const char *port)
+{
+	size_t len = strlen(port);
+
+	if (len == 0 || len > 5 || strspn(port, "0123456789") != len)
+		return false;
+	return strtoul(port, NULL, 10) <= UINT16_MAX;
+}
+
+/* False if it has not the form; the host loses its brackets. */
+static bool parse(const char *address, struct endpoint *ret)
+{
+	const char *colon = strrchr(address, ':');
+	const char *host = address, *end = colon;
+
+	if (!colon || !port_is_valid(colon + 1))
+		return false;
+	if (*host == '[') {
+		host++;
+		end--;
+		if (end < host || *end != ']')
+			return false;
+	} else if (memchr(host, ':', (size_t)(end - host))) {
+		return false;
+	}
+	size_t len = (size_t)(end - host);
+	if (len >= sizeof(ret->host) || memchr(host, '[', len) || memchr(host, ']', len))
+		return false;
+	memcpy(ret->host, host, len);
+	ret->host[len] = '\0';
+	ret->port = colon + 1;
+	return true;
+}
+
+static int set_options(int fd, int family, bool dual)
+{
+	int on = 1, v6only = !dual;
+
+	/* Not SO_REUSEPORT: two instances would silently share the scrapes. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
+		return -errno;
+	if (family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)))
+		return -errno;
+	return 0;
+}
+
+static int bind_and_listen(int fd, const struct addrinfo *info)
+{
+	if (bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, SOMAXCONN))
+		return -errno;
+	return 0;
+}
+
+static int open_one(const struct addrinfo *info, bool dual)
+{
+	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+
+	if (fd < 0)
+		return -errno;
+	int err = set_options(fd, info->ai_family, dual);
+	if (!err)
+		err = bind_and_listen(fd, info);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+/* The first address of a family that can be bound; the error of the last that cannot, or -EAFNOSUPPORT. */
+static int open_family(const struct addrinfo *list, int family, bool dual)
+{
+	int fd = -EAFNOSUPPORT;
+
+	for (const struct addrinfo *info = list; info && fd < 0; info = info->ai_next) {
+		if (info->ai_family == family)
+			fd = open_one(info, dual);
+	}
+	return fd;
+}
+
+/* A host without IPv6 refuses the socket; one that switched it off by sysctl, the address. */
+static bool family_is_missing(int err)
+{
+	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL || err == -EPFNOSUPPORT ||
+	       err == -EPROTONOSUPPORT;
+}
+
+static int resolve(const char *host, const char *port, struct addrinfo **ret, char *ret_why,
+		   size_t size)
+{
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+	};
+	int err = getaddrinfo(host, port, &hints, ret);
+
+	if (!err)
+		return 0;
+	int saved = err == EAI_SYSTEM ? errno : EADDRNOTAVAIL;
+	snprintf(ret_why, size, "%s", err == EAI_SYSTEM ? strerror(saved) : gai_strerror(err));
+	return -saved;
+}
+
+static int open_all(const struct addrinfo *list, bool any)
+{
+	int first = any ? AF_INET6 : AF_INET;
+	int second = any ? AF_INET : AF_INET6;
+	int fd = open_family(list, first, any);
+
+	if (family_is_missing(fd)) {
+		int other = open_family(list, second, any);
+		if (other != -EAFNOSUPPORT)
+			return other;
+	}
+	return fd;
+}
+
+int listenaddr_open(const char *address, char *ret_why, size_t size)
+{
+	struct endpoint endpoint;
+	struct addrinfo *list;
+
+	if (!parse(address, &endpoint)) {
+		snprintf(ret_why, size, "not of the form HOST:PORT, [IPv6]:PORT or :PORT");
+		return -EINVAL;
+	}
+	bool any = !*endpoint.host || strcmp(endpoint.host, "::") == 0;
+	int err = resolve(any ? NULL : endpoint.host, endpoint.port, &list, ret_why, size);
+	if (err)
+		return err;
+	int fd = open_all(list, any);
+	freeaddrinfo(list);
+	if (fd < 0)
+		snprintf(ret_why, size, "%s", strerror(-fd));
+	return fd;
+}
+
+unsigned int listenaddr_port(int fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len))
+		return 0;
+	if (addr.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&addr)->sin_port);
+	if (addr.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
+	return 0;
+}

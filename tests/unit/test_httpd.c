@@ -1,0 +1,972 @@
+/* httpd: a real server on loopback, asked by raw sockets. */
+#include "tcphealth/base/clock.h"
+#include "tcphealth/web/httpd.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ANSWER_MS 5000 /* nothing here takes that long but on a broken server */
+#define BIG_PAGE  ((size_t)5 * 1024 * 1024)
+
+struct server {
+	struct pageslot *pages;
+	struct httpd *httpd;
+	unsigned int port;
+};
+
+struct server_options {
+	const char *listen; /* "127.0.0.1:0" */
+	const char *telemetry_path;
+	unsigned int max_requests, timeout_s;
+	httpd_ready_fn ready;
+};
+
+struct reply {
+	struct buf raw;
+	int status; /* 0: no reply */
+	const char *body;
+	size_t body_len;
+};
+
+static void put_page(struct server *server, enum page_kind kind, const char *unit, size_t times)
+{
+	struct buf buf;
+
+	buf_init(&buf, 0);
+	for (size_t i = 0; i < times; i++)
+		buf_puts(&buf, unit);
+	struct page *page = page_new(&buf);
+	assert_non_null(page);
+	pageslot_put(server->pages, kind, page);
+	buf_done(&buf);
+}
+
+static struct server server_start(struct server_options options)
+{
+	struct server server = { .pages = pageslot_new() };
+	const char *listen[] = { options.listen ? options.listen : "127.0.0.1:0" };
+	struct httpd_error error;
+	struct httpd_config config = {
+		.listen = listen,
+		.listen_count = 1,
+		.telemetry_path = options.telemetry_path ? options.telemetry_path : "/metrics",
+		.max_requests = options.max_requests,
+		.timeout_s = options.timeout_s ? options.timeout_s : 10,
+		.pages = server.pages,
+		.ready = options.ready,
+	};
+
+	assert_non_null(server.pages);
+	if (httpd_start(&config, &server.httpd, &error))
+		fail_msg("%s", error.text);
+	server.port = httpd_port(server.httpd, 0);
+	assert_int_not_equal(server.port, 0);
+	return server;
+}
+
+/* A server with all three pages. */
+static struct server server_with_pages(struct server_options options)
+{
+	struct server server = server_start(options);
+
+	put_page(&server, PAGE_METRICS_TEXT, "metric_text 1\n", 1000);
+	put_page(&server, PAGE_METRICS_OPENMETRICS, "metric_om 1\n", 1000);
+	put_page(&server, PAGE_HTML, "<!DOCTYPE html>", 1);
+	return server;
+}
+
+static void server_stop(struct server *server)
+{
+	httpd_stop(server->httpd);
+	pageslot_free(server->pages);
+}
+
+/* From `source` (an IPv4 address) or any; -1 if refused. */
+static int try_connect(unsigned int port, const char *source)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	if (source) {
+		assert_int_equal(inet_pton(AF_INET, source, &addr.sin_addr), 1);
+		assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	}
+	addr.sin_port = htons((uint16_t)port);
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int connect_from(unsigned int port, const char *source)
+{
+	int fd = try_connect(port, source);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static int connect_v6(unsigned int port)
+{
+	struct sockaddr_in6 addr = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr.sin6_port = htons((uint16_t)port);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static void send_all(int fd, const char *text)
+{
+	size_t len = strlen(text);
+
+	assert_int_equal(send(fd, text, len, MSG_NOSIGNAL), len);
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+
+	return poll(&polled, 1, timeout_ms) == 1;
+}
+
+/* Reads to the end of the connection (or its reset) and closes it. */
+static struct reply read_reply(int fd)
+{
+	struct reply reply = { .status = 0 };
+	char chunk[65536];
+	ssize_t got;
+
+	buf_init(&reply.raw, 0);
+	do {
+		if (!readable(fd, ANSWER_MS))
+			fail_msg("no answer, and the connection stays open");
+		got = read(fd, chunk, sizeof(chunk));
+		if (got > 0)
+			buf_put(&reply.raw, chunk, (size_t)got);
+	} while (got > 0);
+	close(fd);
+	buf_putc(&reply.raw, '\0');
+	sscanf(reply.raw.data, "HTTP/1.%*1[01] %d ", &reply.status);
+	char *end = strstr(reply.raw.data, "\r\n\r\n");
+	if (end) {
+		end[2] = '\0';
+		reply.body = end + 4;
+		reply.body_len = reply.raw.len - 1 - (size_t)(reply.body - reply.raw.data);
+	}
+	return reply;
+}
+
+static struct reply ask_raw(unsigned int port, const char *request)
+{
+	int fd = connect_from(port, NULL);
+
+	send_all(fd, request);
+	return read_reply(fd);
+}
+
+/* `headers`: none or more lines with their "\r\n". */
+static struct reply ask(unsigned int port, const char *method, const char *path,
+			const char *headers)
+{
+	char request[4096];
+
+	snprintf(request, sizeof(request),
+		 "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, path, headers);
+	return ask_raw(port, request);
+}
+
+/* The value of a header, or NULL; valid until the next call. */
+static const char *header_of(const struct reply *reply, const char *name)
+{
+	static char value[512];
+	char pattern[64];
+
+	snprintf(pattern, sizeof(pattern), "\r\n%s: ", name);
+	const char *at = strstr(reply->raw.data, pattern);
+	if (!at)
+		return NULL;
+	snprintf(value, sizeof(value), "%s", at + strlen(pattern));
+	value[strcspn(value, "\r")] = '\0';
+	return value;
+}
+
+static void assert_header(const struct reply *reply, const char *name, const char *expected)
+{
+	const char *value = header_of(reply, name);
+
+	assert_non_null(value);
+	assert_string_equal(value, expected);
+}
+
+static void assert_body(const struct reply *reply, const char *expected)
+{
+	assert_non_null(reply->body);
+	assert_string_equal(reply->body, expected);
+}
+
+static void reply_done(struct reply *reply)
+{
+	buf_done(&reply->raw);
+}
+
+static int status_of(unsigned int port, const char *path)
+{
+	struct reply reply = ask(port, "GET", path, "");
+	int status = reply.status;
+
+	reply_done(&reply);
+	return status;
+}
+
+static void test_routes(void **state)
+{
+	static const struct {
+		const char *path;
+		int status;
+		const char *type, *begin;
+	} cases[] = {
+		{ "/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", "metric_text 1\n" },
+		{ "/metrics?x=y", 200, "text/plain; version=0.0.4; charset=utf-8", "metric_" },
+		{ "/", 200, "text/html; charset=utf-8", "<!DOCTYPE html>" },
+		{ "/-/healthy", 200, "text/plain; charset=utf-8",
+		  "tcphealth_exporter is healthy.\n" },
+		{ "/-/ready", 200, "text/plain; charset=utf-8", "tcphealth_exporter is ready.\n" },
+		{ "/nope", 404, "text/plain; charset=utf-8", "404" },
+		{ "/metrics/", 404, "text/plain; charset=utf-8", "404" },
+		{ "//metrics", 404, "text/plain; charset=utf-8", "404" },
+		{ "/Metrics", 404, "text/plain; charset=utf-8", "404" },
+		{ "/-/healthy/..", 404, "text/plain; charset=utf-8", "404" },
+		{ "/metrics?collect[]=a", 400, "text/plain; charset=utf-8", "collect[] is not" },
+		{ "/metrics?a=b&collect%5B%5D=a", 400, "text/plain; charset=utf-8",
+		  "collect[] is" },
+		{ "/metrics?collect[]", 400, "text/plain; charset=utf-8", "collect[] is not" },
+	};
+	struct server server = server_with_pages((struct server_options){ 0 });
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct reply reply = ask(server.port, "GET", cases[i].path, "");
+		assert_int_equal(reply.status, cases[i].status);
+		assert_header(&reply, "Content-Type", cases[i].type);
+		assert_header(&reply, "Cache-Control", "no-store");
+		assert_header(&reply, "X-Content-Type-Options", "nosniff");
+		assert_null(header_of(&reply, "Content-Encoding"));
+		assert_int_equal(strncmp(reply.body, cases[i].begin, strlen(cases[i].begin)), 0);
+		assert_int_equal(atoi(header_of(&reply, "Content-Length")), reply.body_len);
+		reply_done(&reply);
+	}
+	server_stop(&server);
+}
+
+static void test_format_by_accept(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "", "metric_text" },
+		{ "Accept: */*\r\n", "metric_text" },
+		{ "Accept: text/plain\r\n", "metric_text" },
+		{ "accept: "
+		  "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n",
+		  "metric_om" },
+		{ "Accept: application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.5\r\n",
+		  "metric_text" },
+	};
+	struct server server = server_with_pages((struct server_options){ 0 });
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct reply reply = ask(server.port, "GET", "/metrics", cases[i][0]);
+		bool openmetrics = strcmp(cases[i][1], "metric_om") == 0;
+		assert_int_equal(strncmp(reply.body, cases[i][1], strlen(cases[i][1])), 0);
+		assert_header(&reply, "Vary", "Accept, Accept-Encoding");
+		assert_header(&reply, "Content-Type",
+			      openmetrics
+				      ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+				      : "text/plain; version=0.0.4; charset=utf-8");
+		reply_done(&reply);
+	}
+	server_stop(&server);
+}
+
+static void assert_unzips_to(const struct reply *reply, const char *unit, size_t times)
+{
+	struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+	size_t unit_len = strlen(unit), len = 0;
+	char *text = malloc(unit_len * times);
+
+	assert_int_equal(libdeflate_gzip_decompress(decompressor, reply->body, reply->body_len,
+						    text, unit_len * times, &len),
+			 LIBDEFLATE_SUCCESS);
+	assert_int_equal(len, unit_len * times);
+	for (size_t i = 0; i < times; i++)
+		assert_memory_equal(text + i * unit_len, unit, unit_len);
+	libdeflate_free_decompressor(decompressor);
+	free(text);
+}
+
+static void test_gzip(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+
+	(void)state;
+	struct reply zipped =
+		ask(server.port, "GET", "/metrics", "Accept-Encoding: deflate, gzip\r\n");
+	assert_header(&zipped, "Content-Encoding", "gzip");
+	assert_header(&zipped, "Vary", "Accept, Accept-Encoding");
+	assert_unzips_to(&zipped, "metric_text 1\n", 1000);
+	reply_done(&zipped);
+
+	struct reply refused =
+		ask(server.port, "GET", "/metrics", "Accept-Encoding: gzip;q=0, identity\r\n");
+	assert_null(header_of(&refused, "Content-Encoding"));
+	assert_int_equal(refused.body_len, 14000);
+	reply_done(&refused);
+
+	struct reply small = ask(server.port, "GET", "/", "Accept-Encoding: gzip\r\n");
+	assert_null(header_of(&small, "Content-Encoding"));
+	assert_body(&small, "<!DOCTYPE html>");
+	reply_done(&small);
+	server_stop(&server);
+}
+
+static void test_head(void **state)
+{
+	static const char *const paths[] = { "/metrics", "/", "/-/healthy", "/nope" };
+	static const char *const headers[] = { "", "Accept-Encoding: gzip\r\n" };
+	struct server server = server_with_pages((struct server_options){ 0 });
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++) {
+		struct reply get = ask(server.port, "GET", paths[i / 2], headers[i % 2]);
+		struct reply head = ask(server.port, "HEAD", paths[i / 2], headers[i % 2]);
+		char len[32];
+		snprintf(len, sizeof(len), "%zu", get.body_len);
+		assert_int_equal(head.status, get.status);
+		assert_header(&head, "Content-Length", len);
+		assert_int_equal(head.body_len, 0);
+		reply_done(&get);
+		reply_done(&head);
+	}
+	server_stop(&server);
+}
+
+static void test_other_methods(void **state)
+{
+	static const char *const methods[] = { "POST",  "PUT",  "DELETE",  "OPTIONS", "PATCH",
+					       "TRACE", "BREW", "CONNECT", "get" };
+	static const char *const paths[] = { "/metrics", "/", "/nope" };
+	struct server server = server_with_pages((struct server_options){ 0 });
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+		for (size_t j = 0; j < 3; j++) {
+			struct reply reply = ask(server.port, methods[i], paths[j], "");
+			assert_int_equal(reply.status, 405);
+			assert_header(&reply, "Allow", "GET, HEAD");
+			reply_done(&reply);
+		}
+	}
+	server_stop(&server);
+}
+
+/* Refused at the end of the headers, though none of the body has come, and the connection is closed. */
+static void test_bodies_are_refused(void **state)
+{
+	static const struct {
+		const char *method, *headers;
+		int status;
+	} cases[] = {
+		{ "GET", "Content-Length: 5\r\n", 413 },
+		{ "GET", "Content-Length: 999999999999\r\n", 413 },
+		{ "GET", "Transfer-Encoding: chunked\r\n", 413 },
+		{ "GET", "Content-Length: 5\r\nExpect: 100-continue\r\n", 413 },
+		{ "HEAD", "Content-Length: 1\r\n", 413 },
+		{ "POST", "Content-Length: 999999999999\r\n", 405 },
+		{ "PUT", "Transfer-Encoding: chunked\r\n", 405 },
+		{ "GET", "Content-Length: 0\r\nConnection: close\r\n", 200 },
+	};
+	struct server server = server_with_pages((struct server_options){ 0 });
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char request[512];
+		int fd = connect_from(server.port, NULL);
+		snprintf(request, sizeof(request), "%s /metrics HTTP/1.1\r\nHost: x\r\n%s\r\n",
+			 cases[i].method, cases[i].headers);
+		send_all(fd, request);
+		struct reply reply = read_reply(fd);
+		assert_int_equal(reply.status, cases[i].status);
+		reply_done(&reply);
+	}
+	server_stop(&server);
+}
+
+static void test_before_the_first_page(void **state)
+{
+	struct server server = server_start((struct server_options){ 0 });
+
+	(void)state;
+	struct reply metrics = ask(server.port, "GET", "/metrics", "");
+	assert_int_equal(metrics.status, 503);
+	assert_header(&metrics, "Retry-After", "5");
+	reply_done(&metrics);
+	assert_int_equal(status_of(server.port, "/"), 200);
+	assert_int_equal(status_of(server.port, "/-/healthy"), 200);
+	server_stop(&server);
+}
+
+static bool never_ready(void *arg, struct buf *why)
+{
+	(void)arg;
+	buf_puts(why, "the last sample is too old");
+	return false;
+}
+
+static void test_not_ready(void **state)
+{
+	struct server server = server_start((struct server_options){ .ready = never_ready });
+
+	(void)state;
+	struct reply reply = ask(server.port, "GET", "/-/ready", "");
+	assert_int_equal(reply.status, 503);
+	assert_body(&reply, "the last sample is too old\n");
+	reply_done(&reply);
+	assert_int_equal(status_of(server.port, "/-/healthy"), 200);
+	server_stop(&server);
+}
+
+static void test_landing_page(void **state)
+{
+	struct server server = server_start((struct server_options){ .telemetry_path = "/m\"<&>" });
+
+	(void)state;
+	struct reply reply = ask(server.port, "GET", "/", "");
+	assert_int_equal(reply.status, 200);
+	assert_header(&reply, "Content-Type", "text/html; charset=utf-8");
+	assert_non_null(strstr(header_of(&reply, "Content-Security-Policy"), "default-src 'none'"));
+	assert_non_null(strstr(reply.body, "<a href=\"/m&quot;&lt;&amp;&gt;\">"));
+	assert_non_null(strstr(reply.body, "<a href=\"/-/healthy\">"));
+	assert_non_null(strstr(reply.body, "<a href=\"/-/ready\">"));
+	reply_done(&reply);
+	server_stop(&server);
+}
+
+static void test_telemetry_path_at_the_root(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ .telemetry_path = "/" });
+
+	(void)state;
+	struct reply reply = ask(server.port, "GET", "/", "");
+	assert_int_equal(strncmp(reply.body, "metric_text", 11), 0);
+	reply_done(&reply);
+	assert_int_equal(status_of(server.port, "/metrics"), 404);
+	server_stop(&server);
+}
+
+static void test_connection_is_kept(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+	int fd = connect_from(server.port, NULL);
+	char chunk[4096];
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		send_all(fd, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(readable(fd, ANSWER_MS));
+		assert_true(read(fd, chunk, sizeof(chunk)) > 0);
+	}
+	send_all(fd, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+		     "GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	struct reply reply = read_reply(fd);
+	assert_non_null(strstr(reply.body, "is ready."));
+	reply_done(&reply);
+	server_stop(&server);
+}
+
+/* A client with a small window that has asked for a page too large for the socket buffers. */
+static int slow_reader(unsigned int port, const char *source)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int small = 4096;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(inet_pton(AF_INET, source, &addr.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	addr.sin_port = htons((uint16_t)port);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	send_all(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	assert_true(readable(fd, ANSWER_MS));
+	return fd;
+}
+
+static void test_page_swapped_under_a_slow_reader(void **state)
+{
+	struct server server = server_start((struct server_options){ 0 });
+
+	(void)state;
+	put_page(&server, PAGE_METRICS_TEXT, "aaaaaaaa", BIG_PAGE / 8);
+	int fd = slow_reader(server.port, "127.0.0.1");
+	for (int i = 0; i < 20; i++)
+		put_page(&server, PAGE_METRICS_TEXT, "bbbbbbbb", BIG_PAGE / 8);
+	struct reply reply = read_reply(fd);
+	assert_int_equal(reply.status, 200);
+	assert_int_equal(reply.body_len, BIG_PAGE);
+	for (size_t i = 0; i < BIG_PAGE; i++) {
+		if (reply.body[i] != 'a')
+			fail_msg("byte %zu is of another page", i);
+	}
+	reply_done(&reply);
+	server_stop(&server);
+}
+
+/* Until a path answers with a status; false after ANSWER_MS. */
+static bool comes_to(unsigned int port, const char *path, int status)
+{
+	uint64_t until = clock_mono_ms() + ANSWER_MS;
+
+	while (clock_mono_ms() < until) {
+		if (status_of(port, path) == status)
+			return true;
+	}
+	return false;
+}
+
+static void test_max_requests(void **state)
+{
+	struct server server = server_start((struct server_options){ .max_requests = 2 });
+	int readers[2];
+
+	(void)state;
+	put_page(&server, PAGE_METRICS_TEXT, "aaaaaaaa", BIG_PAGE / 8);
+	for (int i = 0; i < 2; i++)
+		readers[i] = slow_reader(server.port, "127.0.0.1");
+	struct reply reply = ask(server.port, "GET", "/metrics", "");
+	assert_int_equal(reply.status, 503);
+	assert_header(&reply, "Retry-After", "1");
+	reply_done(&reply);
+	assert_int_equal(status_of(server.port, "/-/healthy"), 200);
+
+	struct reply first = read_reply(readers[0]); /* one ends well ... */
+	assert_int_equal(first.body_len, BIG_PAGE);
+	reply_done(&first);
+	assert_true(comes_to(server.port, "/metrics", 200));
+	int third = slow_reader(server.port, "127.0.0.1");
+	assert_true(comes_to(server.port, "/metrics", 503));
+	close(readers[1]); /* ... one goes away */
+	assert_true(comes_to(server.port, "/metrics", 200));
+	close(third);
+	server_stop(&server);
+}
+
+static void test_several_addresses(void **state)
+{
+	static const char *const listen[] = { "127.0.0.1:0", "[::1]:0", ":0", "localhost:0" };
+	struct pageslot *pages = pageslot_new();
+	struct httpd_config config = {
+		.listen = listen,
+		.listen_count = 4,
+		.telemetry_path = "/metrics",
+		.pages = pages,
+	};
+	struct httpd *httpd;
+	struct httpd_error error;
+
+	(void)state;
+	assert_int_equal(httpd_start(&config, &httpd, &error), 0);
+	for (size_t i = 0; i < 4; i++) {
+		if (i != 1)
+			assert_int_equal(status_of(httpd_port(httpd, i), "/-/healthy"), 200);
+	}
+	for (size_t i = 1; i < 3; i++) { /* [::1] and both families on one socket */
+		int fd = connect_v6(httpd_port(httpd, i));
+		send_all(fd, "GET /-/healthy HTTP/1.0\r\n\r\n");
+		struct reply reply = read_reply(fd);
+		assert_int_equal(reply.status, 200);
+		reply_done(&reply);
+	}
+	assert_int_equal(httpd_port(httpd, 4), 0);
+	httpd_stop(httpd);
+	pageslot_free(pages);
+}
+
+/* Starts on `address`, which must fail; the error's text is left in `ret_error`. */
+static int start_error(const char *address, struct httpd_error *ret_error)
+{
+	const char *listen[] = { "127.0.0.1:0", address };
+	struct pageslot *pages = pageslot_new();
+	struct httpd_config config = {
+		.listen = listen,
+		.listen_count = 2,
+		.telemetry_path = "/metrics",
+		.pages = pages,
+	};
+	struct httpd *httpd = NULL;
+	int err = httpd_start(&config, &httpd, ret_error);
+
+	assert_null(httpd);
+	pageslot_free(pages);
+	return err;
+}
+
+static void test_bad_addresses(void **state)
+{
+	static const struct {
+		const char *address;
+		int err;
+		const char *why;
+	} cases[] = {
+		{ "", -EINVAL, "not of the form" },
+		{ "10793", -EINVAL, "not of the form" },
+		{ "localhost", -EINVAL, "not of the form" },
+		{ "127.0.0.1:", -EINVAL, "not of the form" },
+		{ "127.0.0.1:http", -EINVAL, "not of the form" },
+		{ "127.0.0.1:65536", -EINVAL, "not of the form" },
+		{ "127.0.0.1:-1", -EINVAL, "not of the form" },
+		{ "127.0.0.1:000001", -EINVAL, "not of the form" },
+		{ "::1:80", -EINVAL, "not of the form" },
+		{ "[::1]", -EINVAL, "not of the form" },
+		{ "[::1:80", -EINVAL, "not of the form" },
+		{ "::1]:80", -EINVAL, "not of the form" },
+		{ "[::1]x:80", -EINVAL, "not of the form" },
+		{ "[", -EINVAL, "not of the form" },
+		{ "192.0.2.1:0", -EADDRNOTAVAIL, "Cannot assign requested address" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct httpd_error error;
+		char begin[64];
+		assert_int_equal(start_error(cases[i].address, &error), cases[i].err);
+		snprintf(begin, sizeof(begin), "listen tcp %s: %s", cases[i].address, cases[i].why);
+		assert_int_equal(strncmp(error.text, begin, strlen(begin)), 0);
+	}
+}
+
+static void test_port_in_use(void **state)
+{
+	struct server server = server_start((struct server_options){ .listen = ":0" });
+	struct httpd_error error;
+	char address[32], expected[128];
+
+	(void)state;
+	snprintf(address, sizeof(address), ":%u", server.port);
+	snprintf(expected, sizeof(expected), "listen tcp %s: Address already in use", address);
+	assert_int_equal(start_error(address, &error), -EADDRINUSE);
+	assert_string_equal(error.text, expected);
+	assert_int_equal(status_of(server.port, "/-/healthy"), 200);
+	server_stop(&server);
+}
+
+static void close_fds(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+static void test_one_address_cannot_take_all(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+	int idle[300];
+	size_t open = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 300; i++)
+		idle[i] = connect_from(server.port, "127.0.0.1");
+	uint64_t start = clock_mono_ms();
+	int fd = connect_from(server.port, "127.0.0.2");
+	send_all(fd, "GET /metrics HTTP/1.0\r\n\r\n");
+	struct reply reply = read_reply(fd);
+	assert_int_equal(reply.status, 200);
+	assert_true(clock_mono_ms() - start < 1000);
+	reply_done(&reply);
+	for (size_t i = 0; i < 300; i++)
+		open += !readable(idle[i], 0);
+	assert_int_equal(open, 16);
+	close_fds(idle, 300);
+	assert_true(comes_to(server.port, "/metrics", 200)); /* its places are free again */
+	server_stop(&server);
+}
+
+/* `count` connections from 127.1.0.1, 127.1.0.2, ..., ten of each. */
+static void connect_many(unsigned int port, int *fds, size_t count)
+{
+	char source[32];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(source, sizeof(source), "127.1.0.%zu", 1 + i / 10);
+		fds[i] = connect_from(port, source);
+	}
+}
+
+static void test_full_house(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+	int idle[256];
+
+	(void)state;
+	connect_many(server.port, idle, 256);
+	int fd = connect_from(server.port, "127.0.0.2");
+	send_all(fd, "GET /metrics HTTP/1.0\r\n\r\n");
+	assert_false(readable(fd, 300)); /* waits in the backlog ... */
+	close(idle[100]);
+	struct reply reply = read_reply(fd); /* ... for a place */
+	assert_int_equal(reply.status, 200);
+	reply_done(&reply);
+	idle[100] = dup(0);
+	close_fds(idle, 256);
+	server_stop(&server);
+}
+
+/* Writes a byte of `text` (over and over) every 100 ms until the other end closes; how long that took. */
+static uint64_t drip(int fd, const char *text)
+{
+	uint64_t start = clock_mono_ms();
+
+	for (size_t i = 0; clock_mono_ms() - start < 10000; i++) {
+		if (send(fd, &text[i % strlen(text)], 1, MSG_NOSIGNAL) < 0)
+			break;
+		if (readable(fd, 100))
+			break;
+	}
+	return clock_mono_ms() - start;
+}
+
+static void test_slow_request_ends(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ .timeout_s = 1 });
+	int fd = connect_from(server.port, NULL);
+	char chunk[1024];
+
+	(void)state;
+	send_all(fd, "GET /metrics HTTP/1.1\r\nX: ");
+	uint64_t took = drip(fd, "x");
+	assert_in_range(took, 800, 2500);
+	close(fd);
+
+	/* The second request of a connection has one timeout for idling more. */
+	fd = connect_from(server.port, NULL);
+	send_all(fd, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(readable(fd, ANSWER_MS));
+	assert_true(read(fd, chunk, sizeof(chunk)) > 0);
+	took = drip(fd,
+		    "GET /metrics HTTP/1.1\r\nHost: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+	assert_in_range(took, 1500, 3500);
+	close(fd);
+	assert_int_equal(status_of(server.port, "/metrics"), 200);
+	server_stop(&server);
+}
+
+static void test_slow_answer_ends(void **state)
+{
+	struct server server = server_start((struct server_options){ .timeout_s = 1 });
+	uint64_t start = clock_mono_ms();
+	char chunk[1024];
+	ssize_t got;
+
+	(void)state;
+	put_page(&server, PAGE_METRICS_TEXT, "aaaaaaaa", BIG_PAGE / 8);
+	int fd = slow_reader(server.port, "127.0.0.1");
+	size_t total = 0;
+	do {
+		poll(NULL, 0, 20); /* 50 kB a second at most */
+		got = read(fd, chunk, sizeof(chunk));
+		total += got > 0 ? (size_t)got : 0;
+	} while (got > 0 && total < BIG_PAGE / 2 && clock_mono_ms() - start < 2000);
+	/* What is in the socket buffers still comes, then the end; never the whole page. */
+	while (got > 0) {
+		got = read(fd, chunk, sizeof(chunk));
+		total += got > 0 ? (size_t)got : 0;
+	}
+	assert_true(total < BIG_PAGE);
+	close(fd);
+	server_stop(&server);
+}
+
+static uint64_t process_cpu_ms(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static struct rlimit lower_files(rlim_t files)
+{
+	struct rlimit before, now;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	now = before;
+	now.rlim_cur = files;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return before;
+}
+
+static void test_out_of_descriptors(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)server.port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct rlimit before = lower_files(128);
+	int filler[128];
+	size_t fillers = 0;
+
+	(void)state;
+	while (fillers < 128 && (filler[fillers] = dup(fd)) >= 0)
+		fillers++;
+	assert_true(fillers > 0 && fillers < 128);
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	send_all(fd, "GET /metrics HTTP/1.0\r\n\r\n");
+	uint64_t cpu = process_cpu_ms();
+	assert_false(readable(fd, 1000));
+	assert_true(process_cpu_ms() - cpu < 300);
+
+	close_fds(filler, fillers);
+	assert_true(readable(fd, 1000));
+	struct reply reply = read_reply(fd);
+	assert_int_equal(reply.status, 200);
+	reply_done(&reply);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	server_stop(&server);
+}
+
+static void test_few_descriptors_at_start(void **state)
+{
+	struct rlimit before = lower_files(64);
+	struct server server = server_with_pages((struct server_options){ 0 });
+	int idle[50];
+
+	(void)state;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	connect_many(server.port, idle, 50);
+	int fd = connect_from(server.port, "127.0.0.2");
+	send_all(fd, "GET /metrics HTTP/1.0\r\n\r\n");
+	assert_false(readable(fd, 200)); /* 32 places, though 64 descriptors would do for more */
+	close_fds(idle, 50);
+	struct reply reply = read_reply(fd);
+	assert_int_equal(reply.status, 200);
+	reply_done(&reply);
+	server_stop(&server);
+}
+
+/* With nothing to do it does nothing, also while connections are idle. */
+static void test_idle_costs_nothing(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+	int idle[100];
+
+	(void)state;
+	connect_many(server.port, idle, 100);
+	assert_int_equal(status_of(server.port, "/metrics"), 200);
+	uint64_t cpu = process_cpu_ms();
+	poll(NULL, 0, 500);
+	assert_true(process_cpu_ms() - cpu < 50);
+	close_fds(idle, 100);
+	server_stop(&server);
+}
+
+static void test_stop_is_quick(void **state)
+{
+	struct server server = server_start((struct server_options){ 0 });
+	int idle[200];
+
+	(void)state;
+	put_page(&server, PAGE_METRICS_TEXT, "aaaaaaaa", BIG_PAGE / 8);
+	connect_many(server.port, idle, 200);
+	int slow = slow_reader(server.port, "127.0.0.2");
+	uint64_t start = clock_mono_ms();
+	server_stop(&server);
+	assert_true(clock_mono_ms() - start < 500);
+	assert_int_equal(try_connect(server.port, NULL), -1);
+	close(slow);
+	close_fds(idle, 200);
+}
+
+static void test_quiesce(void **state)
+{
+	struct server server = server_start((struct server_options){ 0 });
+
+	(void)state;
+	put_page(&server, PAGE_METRICS_TEXT, "aaaaaaaa", BIG_PAGE / 8);
+	int fd = slow_reader(server.port, "127.0.0.1");
+	httpd_quiesce(server.httpd);
+	httpd_quiesce(server.httpd);
+	assert_int_equal(try_connect(server.port, NULL), -1);
+	struct reply reply = read_reply(fd);
+	assert_int_equal(reply.body_len, BIG_PAGE);
+	reply_done(&reply);
+	server_stop(&server);
+	httpd_quiesce(NULL);
+	httpd_stop(NULL);
+}
+
+/* Takes the port over at once, although connections of the one before are in TIME_WAIT. */
+static void test_restart_on_the_same_port(void **state)
+{
+	struct server server = server_with_pages((struct server_options){ 0 });
+	char address[32];
+
+	(void)state;
+	assert_int_equal(status_of(server.port, "/metrics"), 200);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
+	server_stop(&server);
+	server = server_with_pages((struct server_options){ .listen = address });
+	assert_int_equal(status_of(server.port, "/metrics"), 200);
+	server_stop(&server);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_format_by_accept),
+		cmocka_unit_test(test_gzip),
+		cmocka_unit_test(test_head),
+		cmocka_unit_test(test_other_methods),
+		cmocka_unit_test(test_bodies_are_refused),
+		cmocka_unit_test(test_before_the_first_page),
+		cmocka_unit_test(test_not_ready),
+		cmocka_unit_test(test_landing_page),
+		cmocka_unit_test(test_telemetry_path_at_the_root),
+		cmocka_unit_test(test_connection_is_kept),
+		cmocka_unit_test(test_page_swapped_under_a_slow_reader),
+		cmocka_unit_test(test_max_requests),
+		cmocka_unit_test(test_several_addresses),
+		cmocka_unit_test(test_bad_addresses),
+		cmocka_unit_test(test_port_in_use),
+		cmocka_unit_test(test_one_address_cannot_take_all),
+		cmocka_unit_test(test_full_house),
+		cmocka_unit_test(test_slow_request_ends),
+		cmocka_unit_test(test_slow_answer_ends),
+		cmocka_unit_test(test_out_of_descriptors),
+		cmocka_unit_test(test_few_descriptors_at_start),
+		cmocka_unit_test(test_idle_costs_nothing),
+		cmocka_unit_test(test_stop_is_quick),
+		cmocka_unit_test(test_quiesce),
+		cmocka_unit_test(test_restart_on_the_same_port),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
