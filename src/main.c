@@ -1,7 +1,9 @@
 /*
  * main: the process. Owns signals, configuration and the order of start and end; wires collector and httpd.
  */
+#include "tcphealth/app/api.h"
 #include "tcphealth/app/collector.h"
+#include "tcphealth/app/drilldown.h"
 #include "tcphealth/app/options.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/base/clock.h"
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,6 +93,60 @@ static int run_once(const struct options *options)
 	return r < 0 ? EXIT_FAILED : EXIT_SUCCESS;
 }
 
+/* Columns of the terminal that standard output is; 0 for a pipe or a file. */
+static unsigned int terminal_width(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		return 0;
+	return size.ws_col;
+}
+
+static void print_stale(const struct options *options, const struct drilldown *result,
+			const struct drilldown_holders *holders, struct buf *text)
+{
+	const char *note = drilldown_holders_note(holders);
+
+	if (options->list_format == OPTIONS_LIST_JSON) {
+		drilldown_render_json(result, holders, text);
+		return;
+	}
+	if (result->count == 0)
+		return;
+	drilldown_render_table(result, holders, terminal_width(), text);
+	if (result->matched > result->count)
+		buf_printf(text, "%llu more\n", (unsigned long long)(result->matched - result->count));
+	if (note[0] != '\0')
+		(void)fprintf(stderr, "tcphealth_exporter: %s\n", note);
+}
+
+/* As grep does: 0 and 1 tell whether there was something, 2 that it is not known. */
+static int list_stale(const struct options *options)
+{
+	struct collector_config config = { .options = options, .microhttpd = httpd_version() };
+	struct drilldown_holders holders = { 0 };
+	struct drilldown result;
+	struct buf text;
+	int r = collector_list_stale(&config, DRILLDOWN_LIMIT_MAX, &result);
+
+	buf_init(&text, 0);
+	if (r == 0)
+		r = drilldown_find_holders(&result, options->path_procfs, &holders);
+	if (r == 0) {
+		print_stale(options, &result, &holders, &text);
+		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);
+	}
+	if (r < 0)
+		log_error("listing failed", "err", strerror(-r), NULL);
+	else
+		r = result.count != 0;
+	drilldown_holders_done(&holders);
+	drilldown_done(&result);
+	buf_done(&text);
+	return r < 0 ? EXIT_USAGE : r;
+}
+
 /* Blocked before any thread starts, read from a descriptor: no handler, and works as process 1, too. */
 static int open_signals(void)
 {
@@ -134,10 +191,12 @@ static void log_addresses(const struct options *options, const struct httpd *htt
  * Listening sockets first, so that a successor can start; then the requests; then the collector, which is not waited for if the kernel
  * holds it.
  */
-static int end(struct httpd *httpd, struct collector *collector, struct pageslot *pages)
+static int end(struct httpd *httpd, struct api *api, struct collector *collector, struct pageslot *pages)
 {
 	httpd_quiesce(httpd);
+	collector_interrupt(collector);
 	httpd_stop(httpd);
+	api_free(api);
 	if (!collector_stop(collector, STOP_WAIT_MS)) {
 		log_warn("the kernel still holds the sampling thread, ending without it", NULL);
 		_exit(EXIT_SUCCESS);
@@ -148,6 +207,8 @@ static int end(struct httpd *httpd, struct collector *collector, struct pageslot
 
 static int serve(const struct options *options)
 {
+	struct httpd_handler handlers[API_HANDLERS];
+	struct api *api;
 	struct pageslot *pages = pageslot_new();
 	struct collector_config collecting = { options, pages, httpd_version() };
 	struct httpd_config serving = {
@@ -169,6 +230,14 @@ static int serve(const struct options *options)
 		log_error("start failed", "err", strerror(-r), NULL);
 		return EXIT_FAILED;
 	}
+	api = api_new(options, collector);
+	if (api == NULL) {
+		log_error("start failed", "err", strerror(ENOMEM), NULL);
+		return EXIT_FAILED;
+	}
+	api_handlers(api, handlers);
+	serving.handlers = handlers;
+	serving.handler_count = API_HANDLERS;
 	serving.ready_arg = collector;
 	r = httpd_start(&serving, &httpd, &error);
 	if (r < 0) {
@@ -178,7 +247,7 @@ static int serve(const struct options *options)
 	}
 	log_addresses(options, httpd);
 	watch(collector, signal_fd);
-	return end(httpd, collector, pages);
+	return end(httpd, api, collector, pages);
 }
 
 int main(int argc, char *argv[])
@@ -200,6 +269,8 @@ int main(int argc, char *argv[])
 		return EXIT_SUCCESS;
 	case OPTIONS_ONCE:
 		return run_once(&options);
+	case OPTIONS_LIST_STALE:
+		return list_stale(&options);
 	case OPTIONS_SERVE:
 		break;
 	}

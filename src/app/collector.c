@@ -4,13 +4,16 @@
 #include "tcphealth/app/collector.h"
 
 #include "tcphealth/app/feed.h"
+#include "tcphealth/app/spaces.h"
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/version.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
+#include "tcphealth/model/unit.h"
 #include "tcphealth/render/families.h"
+#include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/sockevents.h"
@@ -34,6 +37,22 @@
 #define READY_INTERVALS 3u
 #define ROOT_CGROUP_ID 1u
 
+/* A question from another thread, answered between samples. Under `lock`. */
+enum mail_state {
+	MAIL_EMPTY,
+	MAIL_ASKED,
+	MAIL_RUNNING,
+	MAIL_ANSWERED,
+	MAIL_ABANDONED, /* whoever asked no longer waits */
+};
+
+struct mail {
+	enum mail_state state;
+	struct drilldown_query query;
+	struct drilldown result;
+	int error;
+};
+
 /* What both the sampling thread and the watchdog publish from, under `lock`. */
 struct published {
 	struct snapshot *snapshot; /* of the last good sample, or NULL */
@@ -49,9 +68,12 @@ struct collector {
 	struct collector_config config;
 	pthread_t thread;
 	int stop_fd;
+	int mail_fd; /* readable when there is a question */
 	/* the sampling thread's own */
 	struct feed *feed;
 	struct census *census;
+	struct cgroups *cgroups;
+	struct spaces *spaces; /* NULL: the own namespace only */
 	struct sockevents *events;
 	uint64_t events_retry_ms;
 	uint64_t overruns;       /* already answered */
@@ -60,11 +82,15 @@ struct collector {
 	struct netsysctl sysctl;
 	uint64_t cpu_ns;
 	int logged_error;
+	char unit[UNIT_NAME_MAX];
 	/* shared */
 	pthread_mutex_t lock;
 	pthread_cond_t ended_cond;
 	bool ended;
+	bool interrupted;
 	struct published published;
+	struct mail mail;
+	pthread_cond_t mail_cond;
 };
 
 static struct stale_thresholds thresholds_of(const struct options *o)
@@ -102,11 +128,30 @@ static uint64_t kernel_cgroup_id(void)
 	return line != NULL && line[4] != '\n' && line[4] != '\0' ? ROOT_CGROUP_ID : 0;
 }
 
+/* The unit that owns a cgroup; `dst` has UNIT_NAME_MAX bytes. */
+static const char *unit_of(struct collector *c, uint64_t cgroup_id, char *dst)
+{
+	const char *path = cgroup_id != 0 ? cgroups_path(c->cgroups, cgroup_id, clock_mono_ms()) : NULL;
+
+	return unit_name(dst, path != NULL ? path : "");
+}
+
+static const char *survey_unit(void *arg, uint64_t cgroup_id)
+{
+	struct collector *c = arg;
+
+	return unit_of(c, cgroup_id, c->unit);
+}
+
 static void tell_stale(void *arg, const struct census_stale *stale)
 {
 	struct collector *c = arg;
 
-	stalelog_tell(&c->stalelog, stale, "", clock_mono_ms());
+	char unit[UNIT_NAME_MAX] = "";
+
+	if (stale->sock != NULL && c->stalelog.enabled)
+		unit_of(c, stale->sock->cgroup_id, unit);
+	stalelog_tell(&c->stalelog, stale, unit, clock_mono_ms());
 }
 
 static struct health health_of(struct collector *c, bool success, enum health_source source,
@@ -125,6 +170,15 @@ static struct health health_of(struct collector *c, bool success, enum health_so
 
 	if (c->events != NULL)
 		stats = sockevents_stats(c->events);
+	if (c->spaces != NULL) {
+		struct spaces_stats spaces = spaces_stats(c->spaces);
+
+		health.spaces_used = true;
+		health.spaces_sampled = spaces.sampled;
+		health.spaces_denied = spaces.denied;
+		health.spaces_over_limit = spaces.over_limit;
+		health.spaces_unreadable = spaces.unreadable;
+	}
 	feed_skipped(c->feed, &health.forged, &health.malformed);
 	health.events_active = stats.active;
 	health.events = stats.received;
@@ -251,16 +305,20 @@ static int take_snapshot(struct collector *c, const struct feed_result *result, 
 {
 	const struct options *o = c->config.options;
 	struct stale_thresholds thresholds = thresholds_of(o);
-	struct survey_ns ns = { c->census, NULL, &c->netstat, &c->sysctl };
+	struct survey_ns ns[1 + SPACES_MAX] = {
+		{ .census = c->census, .netstat = &c->netstat, .sysctl = &c->sysctl },
+	};
 	struct survey survey = {
-		.ns = &ns,
-		.ns_count = 1,
+		.ns = ns,
+		.ns_count = 1 + (c->spaces != NULL ? spaces_fill(c->spaces, &ns[1], SPACES_MAX) : 0),
 		.thresholds = &thresholds,
 		.needs_met = result->needs_met | (events ? SNAPSHOT_EVENTS : 0u),
 		.ports_max = o->ports_max,
 		.keep_ms = o->ports_keep_ms,
 		.now_ms = clock_mono_ms(),
 		.timestamp = clock_wall(),
+		.unit_fn = survey_unit,
+		.unit_arg = c,
 	};
 
 	return survey_take(&survey, ret_snapshot);
@@ -274,10 +332,13 @@ static int sample_once(struct collector *c, uint64_t now_ms, struct feed_result 
 
 	read_settings(c);
 	sample.sysctl = c->sysctl;
+	drain_events(c); /* the TIME_WAIT of a connection that no dump has shown gets its role from them */
 	r = feed_sample(c->feed, c->census, &sample, ret_result);
 	if (r < 0)
 		return r;
 	drain_events(c);
+	if (c->spaces != NULL)
+		(void)spaces_step(c->spaces, now_ms); /* counted there: others' trouble is not ours */
 	return take_snapshot(c, ret_result, sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
 			     ret_snapshot);
 }
@@ -324,26 +385,58 @@ static void run_sample(struct collector *c)
 	if (r == 0)
 		log_source(c, &result);
 	log_outcome(c, r);
-	stalelog_tick(&c->stalelog, clock_mono_ms());
+	stalelog_tick(&c->stalelog, clock_mono_ms(), false);
 	end_sample(c, r, &result, snapshot, (double)(clock_mono_ns() - begin_ns) / 1e9);
 }
 
-/* Waits until `until_ms`, taking events meanwhile. False when told to stop. */
+/* Answers the question in the box, if there is one. */
+static void answer_mail(struct collector *c)
+{
+	struct mail *mail = &c->mail;
+	eventfd_t count;
+
+	(void)eventfd_read(c->mail_fd, &count);
+	pthread_mutex_lock(&c->lock);
+	if (mail->state == MAIL_ABANDONED)
+		mail->state = MAIL_EMPTY;
+	if (mail->state != MAIL_ASKED) {
+		pthread_mutex_unlock(&c->lock);
+		return;
+	}
+	mail->state = MAIL_RUNNING;
+	pthread_mutex_unlock(&c->lock);
+	mail->error = drilldown_take(c->feed, c->census, c->cgroups, &mail->query, clock_mono_ms(),
+				     &mail->result);
+	pthread_mutex_lock(&c->lock);
+	if (mail->state == MAIL_ABANDONED) {
+		drilldown_done(&mail->result);
+		mail->state = MAIL_EMPTY;
+	} else {
+		mail->state = MAIL_ANSWERED;
+		pthread_cond_broadcast(&c->mail_cond);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Waits until `until_ms`, taking events and answering meanwhile. False when told to stop. */
 static bool wait_until(struct collector *c, uint64_t until_ms)
 {
 	for (;;) {
 		uint64_t now_ms = clock_mono_ms();
-		struct pollfd fds[2] = {
+		struct pollfd fds[3] = {
 			{ .fd = c->stop_fd, .events = POLLIN },
+			{ .fd = c->mail_fd, .events = POLLIN },
 			{ .fd = c->events != NULL ? sockevents_fd(c->events) : -1, .events = POLLIN },
 		};
 		int left = now_ms < until_ms ? (int)(until_ms - now_ms) : 0;
 
-		if (poll(fds, 2, left) < 0 && errno != EINTR)
+		if (poll(fds, 3, left) < 0 && errno != EINTR)
 			return false;
 		if (fds[0].revents != 0)
 			return false;
 		if (fds[1].revents != 0)
+			answer_mail(c);
+		if (fds[2].revents != 0)
 			drain_events(c);
 		if (clock_mono_ms() >= until_ms)
 			return true;
@@ -382,12 +475,28 @@ static void free_all(struct collector *c)
 	sockevents_stop(c->events);
 	feed_free(c->feed);
 	census_free(c->census);
+	cgroups_free(c->cgroups);
+	spaces_free(c->spaces);
+	if (c->mail.state == MAIL_ANSWERED)
+		drilldown_done(&c->mail.result);
 	snapshot_unref(c->published.snapshot);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
+	if (c->mail_fd >= 0)
+		close(c->mail_fd);
 	pthread_cond_destroy(&c->ended_cond);
+	pthread_cond_destroy(&c->mail_cond);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
+}
+
+/* Other namespaces tell of nobody's staleness in the log, and have no kernel sockets of their own to know. */
+static struct spaces *create_spaces(const struct options *o, const struct census_config *census)
+{
+	struct spaces_config config = { .filter = o->netns, .procfs = o->path_procfs, .census = *census };
+
+	config.census.stale_fn = NULL;
+	return spaces_new(&config);
 }
 
 static int create(const struct collector_config *config, struct collector **ret_collector)
@@ -408,16 +517,27 @@ static int create(const struct collector_config *config, struct collector **ret_
 	if (c == NULL)
 		return -ENOMEM;
 	c->config = *config;
-	c->stalelog.enabled = o->log_stale;
+	stalelog_init(&c->stalelog, o->log_stale);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->ended_cond, &attr);
+	pthread_cond_init(&c->mail_cond, &attr);
 	pthread_condattr_destroy(&attr);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	c->mail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	c->cgroups = cgroups_new(o->path_cgroupfs, o->path_procfs);
 	c->feed = feed_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
-	if (c->stop_fd < 0 || c->feed == NULL || c->census == NULL) {
+	if (strcmp(o->netns, "own") != 0) {
+		c->spaces = create_spaces(o, &census);
+		if (c->spaces == NULL) {
+			free_all(c);
+			return -ENOMEM;
+		}
+	}
+	if (c->stop_fd < 0 || c->mail_fd < 0 || c->feed == NULL || c->census == NULL ||
+	    c->cgroups == NULL) {
 		free_all(c);
 		return -ENOMEM;
 	}
@@ -441,18 +561,21 @@ int collector_start(const struct collector_config *config, struct collector **re
 	return 0;
 }
 
+static struct timespec deadline(uint64_t wait_ms)
+{
+	uint64_t ns = clock_mono_ns() + wait_ms * 1000000;
+
+	return (struct timespec){ (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+}
+
 bool collector_stop(struct collector *c, uint64_t wait_ms)
 {
-	struct timespec until;
+	struct timespec until = deadline(wait_ms);
 	bool ended;
 
 	if (c == NULL)
 		return true;
 	(void)eventfd_write(c->stop_fd, 1);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-	until.tv_sec += (time_t)(wait_ms / 1000) + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&c->lock);
 	while (!c->ended && pthread_cond_timedwait(&c->ended_cond, &c->lock, &until) == 0)
 		;
@@ -506,6 +629,77 @@ bool collector_ready(void *collector, struct buf *why)
 	else if (p.error != 0)
 		buf_printf(why, "; the last one failed: %s", strerror(-p.error));
 	return false;
+}
+
+int collector_ask(struct collector *c, const struct drilldown_query *query, uint64_t wait_ms,
+		  struct drilldown *ret_result)
+{
+	struct timespec until = deadline(wait_ms);
+	struct mail *mail = &c->mail;
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (mail->state != MAIL_EMPTY) {
+		pthread_mutex_unlock(&c->lock);
+		return -EBUSY;
+	}
+	mail->query = *query;
+	mail->state = MAIL_ASKED;
+	(void)eventfd_write(c->mail_fd, 1);
+	while (mail->state != MAIL_ANSWERED && r == 0 && !c->interrupted)
+		r = -pthread_cond_timedwait(&c->mail_cond, &c->lock, &until);
+	if (mail->state == MAIL_ANSWERED) {
+		r = mail->error;
+		*ret_result = mail->result;
+		mail->state = MAIL_EMPTY;
+		if (r < 0)
+			drilldown_done(ret_result);
+	} else {
+		r = -ETIMEDOUT;
+		mail->state = MAIL_ABANDONED;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+void collector_interrupt(struct collector *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->interrupted = true;
+	pthread_cond_broadcast(&c->mail_cond);
+	pthread_mutex_unlock(&c->lock);
+}
+
+struct snapshot *collector_snapshot(struct collector *c, struct health *ret_health)
+{
+	struct snapshot *snapshot;
+
+	pthread_mutex_lock(&c->lock);
+	snapshot = c->published.snapshot != NULL ? snapshot_ref(c->published.snapshot) : NULL;
+	*ret_health = c->published.health;
+	pthread_mutex_unlock(&c->lock);
+	return snapshot;
+}
+
+int collector_list_stale(const struct collector_config *config, size_t limit, struct drilldown *ret_result)
+{
+	struct drilldown_query query = { .stale_only = true, .limit = limit,
+					 .states = TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
+	struct feed_result result = { 0 };
+	struct snapshot *snapshot = NULL;
+	struct collector *c;
+	int r = create(config, &c);
+
+	*ret_result = (struct drilldown){ 0 };
+	if (r < 0)
+		return r;
+	c->stalelog.enabled = false;
+	r = sample_once(c, clock_mono_ms(), &result, &snapshot);
+	snapshot_unref(snapshot);
+	if (r == 0)
+		r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), ret_result);
+	free_all(c);
+	return r;
 }
 
 int collector_once(const struct collector_config *config, struct buf *page)

@@ -6,7 +6,6 @@
 #include "tcphealth/model/snapshot.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/procnet.h"
-#include "tcphealth/source/sockdiag.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -199,6 +198,25 @@ int feed_sample(struct feed *feed, struct census *census, const struct census_sa
 	if (r == 0)
 		note_use(feed, HEALTH_SOURCE_PROCFS, ret_result);
 	return r;
+}
+
+int feed_dump(struct feed *feed, const struct sockdiag_query *query, tcpsock_fn fn, void *arg)
+{
+	char dir[PATH_MAX];
+	int r = 0;
+
+	if (feed->used == HEALTH_SOURCE_NETLINK) {
+		if (feed->diag == NULL)
+			r = sockdiag_open(&feed->diag);
+		return r < 0 ? r : sockdiag_dump(feed->diag, query, fn, arg);
+	}
+	r = procfs_net_dir(feed->procfs, dir, sizeof(dir));
+	return r < 0 ? r : procnet_dump(dir, query->states, fn, arg, &feed->procnet_stats);
+}
+
+enum health_source feed_source(const struct feed *feed)
+{
+	return feed->used;
 }
 
 void feed_skipped(const struct feed *feed, uint64_t *ret_forged, uint64_t *ret_malformed)

@@ -423,6 +423,8 @@ static const struct kind kind_listen = { "[HOST]:PORT", ":10793 or [::1]:10793",
 static const struct kind kind_mode = { NULL, NULL, parse_mode, describe_mode };
 
 static const char *const source_names[] = { "auto", "netlink", "procfs", NULL };
+static const char *const connections_names[] = { "loopback", "all", "none", NULL };
+static const char *const table_names[] = { "table", "json", NULL };
 static const char *const level_names[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_names[] = { "logfmt", "json", NULL };
 
@@ -442,6 +444,9 @@ static const struct row rows[] = {
 	{ .name = "web.disable-exporter-metrics", .kind = &kind_bool, FIELD(disable_exporter_metrics),
 	  .def = "false",
 	  .help = "leave out the metrics of the exporter's own process (process_*)" },
+	{ .name = "web.connections", .kind = &kind_choice, FIELD(connections),
+	  .names = connections_names, .def = "loopback",
+	  .help = "who may ask /api/v1 for single connections and their owners" },
 
 	{ .heading = "Collector",
 	  .name = "collector.interval", .kind = &kind_duration, FIELD(interval_ms),
@@ -452,6 +457,9 @@ static const struct row rows[] = {
 	  .help = "where sockets are read from; auto takes netlink, or procfs if the kernel refuses it" },
 	{ .name = "collector.events", .kind = &kind_bool, FIELD(events), .def = "true",
 	  .help = "receive the kernel's report of each socket's end" },
+	{ .name = "collector.netns", .kind = &kind_path, FIELD(netns), .min = 1, .max = 255,
+	  .def = "own",
+	  .help = "network namespaces: own, all, or a shell pattern of names" },
 
 	{ .heading = "Ports",
 	  .name = "ports.include", .kind = &kind_ports, FIELD(ports_include), .def = "",
@@ -523,6 +531,11 @@ static const struct row rows[] = {
 	  .help = "write one sample to standard output and end, for the textfile collector" },
 	{ .name = "output", .kind = &kind_path, FIELD(output), .min = 1, .max = PATH_TEXT_MAX,
 	  .help = "with --once: replace this file instead, as a whole" },
+	{ .name = "list-stale", .kind = &kind_mode, .min = OPTIONS_LIST_STALE,
+	  .help = "show what is stuck now and end: status 0 if nothing is, 1 if something is, 2 on errors" },
+	{ .name = "format", .kind = &kind_choice, FIELD(list_format),
+	  .names = table_names, .def = "table",
+	  .help = "form of --list-stale" },
 	{ .name = "version", .kind = &kind_mode, .min = OPTIONS_VERSION,
 	  .help = "show the version and end" },
 	{ .name = "help", .kind = &kind_mode, .min = OPTIONS_HELP,

@@ -7,8 +7,7 @@
 
 #include <stdio.h>
 
-#define WINDOW_MS 60000u
-#define LINES_MAX 10u
+#define LINES_A_MINUTE 10u
 
 static void endpoint(char *dst, size_t size, const struct in6_addr *addr, uint16_t port)
 {
@@ -36,33 +35,26 @@ static void tell(const struct census_stale *stale, const char *unit)
 		 "unit", unit, NULL);
 }
 
-static void close_window(struct stalelog *log, uint64_t now_ms)
+void stalelog_init(struct stalelog *log, bool enabled)
 {
-	if (log->window_ms == 0 || now_ms - log->window_ms < WINDOW_MS)
-		return;
-	if (log->left_out != 0)
-		log_warn("more stale connections", "count", LOG_U64(log->left_out), NULL);
-	log->window_ms = 0;
-	log->lines = 0;
-	log->left_out = 0;
+	log->enabled = enabled;
+	loglimit_init(&log->limit, LINES_A_MINUTE);
 }
 
-void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit, uint64_t now_ms)
+void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit,
+		   uint64_t now_ms)
 {
 	if (!log->enabled)
 		return;
-	close_window(log, now_ms);
-	if (log->window_ms == 0)
-		log->window_ms = now_ms;
-	if (log->lines == LINES_MAX) {
-		log->left_out++;
-		return;
-	}
-	log->lines++;
-	tell(stale, unit);
+	stalelog_tick(log, now_ms, false);
+	if (loglimit_pass(&log->limit, now_ms))
+		tell(stale, unit);
 }
 
-void stalelog_tick(struct stalelog *log, uint64_t now_ms)
+void stalelog_tick(struct stalelog *log, uint64_t now_ms, bool final)
 {
-	close_window(log, now_ms);
+	uint64_t left_out = loglimit_report(&log->limit, now_ms, final);
+
+	if (left_out != 0)
+		log_warn("more stale connections", "count", LOG_U64(left_out), NULL);
 }

@@ -70,7 +70,8 @@ static bool is_new_life(const struct track_entry *entry, const struct account_nu
 	if (entry->tuple == 0 && track_acked(entry) == 0 && track_received(entry) == 0)
 		return false; /* nothing was ever noted */
 	return numbers->tuple != entry->tuple || fell(numbers->acked, track_acked(entry)) ||
-	       fell(numbers->received, track_received(entry)) || numbers->retrans < entry->retrans;
+	       fell(numbers->received, track_received(entry)) || numbers->retrans < entry->retrans ||
+	       (int32_t)(numbers->segs_out - entry->segs_out) < 0;
 }
 
 void account_add(struct ledger_pair *pair, struct track_entry *entry,

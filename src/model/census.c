@@ -16,7 +16,8 @@
 #define INVISIBLE_MAX 65536u /* entries that wait for an event */
 #define TOMBS 65536u
 #define DEATHS 16384u
-#define OVERRUN_DUMPS 2u /* full dumps after an overrun in which what is newly missing may have died unseen */
+#define OVERRUN_DUMPS 2u /* full dumps after an overrun in which what is missing may have died unseen */
+#define OWNERS_MAX 2048u /* stale sockets of more owners are counted without one */
 
 /* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
 struct death_role {
@@ -33,7 +34,7 @@ struct census {
 	struct listeners *listeners;
 	struct track *tracks[CENSUS_ID_KINDS];
 	struct track *track; /* of this sample's kind of ids */
-	bool baseline[CENSUS_ID_KINDS]; /* the first whole dump is behind us */
+	bool baseline; /* the first whole dump with cookies is behind us */
 	enum census_ids last_ids;
 	uint64_t last_now_ms;
 	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
@@ -74,7 +75,7 @@ static void weigh(struct track_entry *entry, const struct role_verdict *verdict,
 }
 
 /* By what this record alone tells, or a listener that is alive. */
-static bool strong_evidence(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+static bool strong_evidence(const struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			    struct role_verdict *ret_verdict)
 {
 	if (role_from_state(sock, ret_verdict))
@@ -92,7 +93,7 @@ static bool strong_evidence(struct census *c, struct track_entry *entry, const s
 	return true;
 }
 
-static struct role_verdict weak_evidence(struct census *c, const struct tcpsock *sock)
+static struct role_verdict weak_evidence(const struct census *c, const struct tcpsock *sock)
 {
 	uint32_t hash = tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
 	const struct death_role *death = &c->deaths[hash % DEATHS];
@@ -122,7 +123,8 @@ static bool is_established(const struct tcpsock *sock)
 
 /*
  * What the first dump finds did its work before we looked. A mini that no dump had shown before is counted by its event, which
- * bears another cookie; without events it is all that will ever be seen of its connection.
+ * bears another cookie; without events it is all that will ever be seen of its connection. Ids without cookies change in
+ * a socket's life (by accept and close): nothing is counted by them, and what was missed follows when cookies are back.
  */
 static void count_first_sight(struct census *c, struct ledger_pair *pair, struct track_entry *entry,
 			      const struct tcpsock *sock)
@@ -130,7 +132,9 @@ static void count_first_sight(struct census *c, struct ledger_pair *pair, struct
 	struct account_numbers numbers = account_numbers_of(sock);
 	bool mini = tcpsock_knows(sock, TCPSOCK_MINI) && sock->state != TCP_STATE_SYN_RECV;
 
-	if (!c->baseline[c->sample.ids]) {
+	if (c->sample.ids == CENSUS_TUPLES) {
+		entry->opened = entry->closed = true;
+	} else if (!c->baseline) {
 		if (tcpsock_knows(sock, TCPSOCK_BYTES))
 			account_base(entry, &numbers);
 		entry->opened = mini || is_established(sock);
@@ -174,6 +178,8 @@ static int note_owner(struct census *c, const struct track_entry *entry, uint64_
 			owner = o;
 	}
 	if (owner == NULL) {
+		if (c->owner_count == OWNERS_MAX)
+			return 0;
 		if (!census_make_room((void **)&c->owners, &c->owner_cap, c->owner_count, sizeof(*owner)))
 			return -ENOMEM;
 		owner = &c->owners[c->owner_count++];
@@ -236,15 +242,36 @@ static int note_ephemeral(struct census *c, const struct tcpsock *sock)
 	return busyports_add(&c->busy, sock);
 }
 
+/*
+ * Better evidence, or a new peer, takes a connection to another pair: it leaves the old one as closed and comes to the new one as
+ * opened, so that in each the difference stays what is open.
+ */
+static int change_pair(struct census *c, struct track_entry *entry, uint16_t port)
+{
+	struct ledger_pair *old;
+
+	if (entry->opened && !entry->closed && (entry->pair_role != entry->role || entry->port != port)) {
+		old = ledger_pair(c->ledger, (enum role)entry->pair_role, entry->port);
+		if (old == NULL)
+			return -ENOMEM;
+		account_close(old, entry);
+		entry->opened = entry->closed = false;
+	}
+	entry->pair_role = entry->role;
+	entry->port = port;
+	return 0;
+}
+
 static int count_socket(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			bool created)
 {
 	struct ledger_pair *pair;
 	struct portview *view;
 	struct verdict verdict;
-	int r;
+	int r = change_pair(c, entry, service_port(entry, sock));
 
-	entry->port = service_port(entry, sock);
+	if (r < 0)
+		return r;
 	entry->mini = tcpsock_knows(sock, TCPSOCK_MINI);
 	entry->eventless = c->config.kernel_cgroup_id != 0 &&
 			   sock->cgroup_id == c->config.kernel_cgroup_id && sock->uid == 0;
@@ -272,10 +299,10 @@ static int defer(struct census *c, const struct tcpsock *sock)
 	return 0;
 }
 
-/* Its other end may be here, and know more: judged when the whole dump is in. */
-static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
+/* Its other end may be here, and know more: judged when the whole dump is in. That of a mini gets no wiser, nor comes back. */
+static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock, bool created)
 {
-	return c->deferred_count < DEFERRED_MAX &&
+	return c->deferred_count < DEFERRED_MAX && (created || !tcpsock_knows(sock, TCPSOCK_MINI)) &&
 	       (memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
 		tcpsock_addr_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote));
 }
@@ -317,18 +344,13 @@ void census_free(struct census *c)
 	free(c);
 }
 
-/* The memory by tuples is of no use once cookies are back; the memory by cookies is kept through the time without them. */
+/* The memory by cookies is kept through the time without them. */
 static int choose_track(struct census *c, enum census_ids ids)
 {
 	if (c->tracks[ids] == NULL)
 		c->tracks[ids] = track_new();
 	if (c->tracks[ids] == NULL)
 		return -ENOMEM;
-	if (ids == CENSUS_COOKIES && c->tracks[CENSUS_TUPLES] != NULL) {
-		track_free(c->tracks[CENSUS_TUPLES]);
-		c->tracks[CENSUS_TUPLES] = NULL;
-		c->baseline[CENSUS_TUPLES] = false;
-	}
 	c->track = c->tracks[ids];
 	return 0;
 }
@@ -392,7 +414,9 @@ int census_socket(void *census, const struct tcpsock *sock)
 	struct track_entry *entry;
 	bool created, again;
 
-	if (sock->state == TCP_STATE_LISTEN || sock->state >= TCP_STATE_COUNT)
+	/* CLOSE: caught on its way out of the kernel's table; the next dump will not show it. */
+	if (sock->state == TCP_STATE_LISTEN || sock->state == TCP_STATE_CLOSE ||
+	    sock->state == TCP_STATE_NONE || sock->state >= TCP_STATE_COUNT)
 		return 0;
 	entry = track_see(c->track, sock->id, &created, &again);
 	if (entry == NULL)
@@ -403,7 +427,8 @@ int census_socket(void *census, const struct tcpsock *sock)
 	c->sockets++;
 	entry->miss = 0;
 	entry->maybe_lost = false;
-	addrset_add(&c->local, &sock->local);
+	if (created)
+		addrset_add(&c->local, &sock->local);
 	if (entry->sure)
 		return count_socket(c, entry, sock, created);
 	if (strong_evidence(c, entry, sock, &verdict)) {
@@ -412,7 +437,7 @@ int census_socket(void *census, const struct tcpsock *sock)
 	}
 	if (!created && entry->evidence <= ROLE_BY_OTHER_END)
 		return count_socket(c, entry, sock, created);
-	if (may_be_on_this_host(c, sock))
+	if (may_be_on_this_host(c, sock, created))
 		return defer(c, sock);
 	verdict = weak_evidence(c, sock);
 	weigh(entry, &verdict, created);
@@ -525,18 +550,17 @@ static void sweep_entry(void *arg, struct track_entry *entry)
 
 	if (entry->miss < 3)
 		entry->miss++;
-	if (entry->miss == 1) {
-		entry->moved = verdict_tick(c->sample.now_ms);
-		entry->maybe_lost = c->suspicious != 0;
+	if (c->suspicious != 0)
+		entry->maybe_lost = true;
+	if (entry->miss == 1)
 		return;
-	}
 	if (!event_is_due(c, entry)) {
 		forget(c, entry);
 		return;
 	}
 	if (entry->state != TCP_STATE_CLOSE) {
 		entry->state = TCP_STATE_CLOSE;
-		entry->since = entry->moved;
+		entry->since = verdict_tick(c->last_now_ms); /* when it was missing first */
 		entry->reason = STALE_NONE;
 	}
 	count_invisible(c, entry);
@@ -611,6 +635,16 @@ static int pin_listening(struct census *c)
 	return 0;
 }
 
+/* A whole dump with cookies: what was remembered by tuples is of no use any more. */
+static void settle_cookies(struct census *c)
+{
+	if (c->suspicious != 0)
+		c->suspicious--;
+	track_free(c->tracks[CENSUS_TUPLES]);
+	c->tracks[CENSUS_TUPLES] = NULL;
+	c->baseline = true;
+}
+
 int census_end(struct census *c, census_other_fn other_fn, void *arg)
 {
 	int r;
@@ -623,9 +657,8 @@ int census_end(struct census *c, census_other_fn other_fn, void *arg)
 	track_sweep(c->track, sweep_entry, c);
 	thin_invisible(c);
 	track_trim(c->track);
-	if (c->suspicious != 0)
-		c->suspicious--;
-	c->baseline[c->sample.ids] = true;
+	if (c->sample.ids == CENSUS_COOKIES)
+		settle_cookies(c);
 	c->last_ids = c->sample.ids;
 	c->last_now_ms = c->sample.now_ms;
 	if (c->error == 0)
@@ -637,6 +670,13 @@ int census_end(struct census *c, census_other_fn other_fn, void *arg)
 
 void census_abort(struct census *c)
 {
+	/* Nothing is known of these but their id: an event must find no entry without a pair. */
+	for (size_t i = 0; i < c->deferred_count; i++) {
+		struct track_entry *entry = track_find(c->track, c->deferred[i].id);
+
+		if (entry != NULL && entry->state == TCP_STATE_NONE)
+			track_remove(c->track, entry);
+	}
 	c->deferred_count = 0;
 }
 
@@ -669,7 +709,7 @@ static int count_stranger(struct census *c, const struct tcpdeath *death)
 	enum role role;
 	struct ledger_pair *pair;
 
-	if (!c->baseline[CENSUS_COOKIES] || c->tombs[death->id % TOMBS] == death->id)
+	if (!c->baseline || c->tombs[death->id % TOMBS] == death->id)
 		return 0;
 	pair = pair_of_stranger(c, death, &role);
 	if (pair == NULL)
@@ -718,7 +758,7 @@ static int count_failure(struct census *c, const struct tcpdeath *death, struct 
 	struct ledger_pair *pair;
 	uint16_t port = entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
 
-	if (!c->baseline[CENSUS_COOKIES])
+	if (!c->baseline)
 		return 0;
 	pair = ledger_pair(c->ledger, ROLE_CLIENT, port);
 	if (pair == NULL)
@@ -749,6 +789,30 @@ int census_event(struct census *c, const struct tcpdeath *death)
 void census_overrun(struct census *c)
 {
 	c->suspicious = OVERRUN_DUMPS;
+}
+
+void census_look(const struct census *c, const struct tcpsock *sock, uint64_t now_ms,
+		 struct census_look *ret_look)
+{
+	const struct track_entry *known = c->track != NULL ? track_find(c->track, sock->id) : NULL;
+	bool created = known == NULL || known->state == TCP_STATE_NONE;
+	struct track_entry entry = created ? (struct track_entry){ .id = sock->id } : *known;
+	struct verdict_context context = c->context;
+	struct role_verdict verdict;
+
+	context.now_ms = now_ms;
+	context.interval_ms = now_ms - c->last_now_ms;
+	context.thresholds = &c->config.thresholds;
+	context.sysctl = &c->sample.sysctl;
+	if (!entry.sure) {
+		if (!strong_evidence(c, &entry, sock, &verdict))
+			verdict = weak_evidence(c, sock);
+		weigh(&entry, &verdict, created);
+	}
+	verdict_look(&entry, sock, created, &context, &ret_look->verdict);
+	ret_look->role = (enum role)entry.role;
+	ret_look->evidence = (enum role_evidence)entry.evidence;
+	ret_look->port = service_port(&entry, sock);
 }
 
 struct ledger *census_ledger(struct census *c)

@@ -18,7 +18,7 @@ struct listeners {
 	uint32_t *head_of; /* by port: index of its first socket + 1, or 0 */
 	uint64_t keep_ms;
 	bool counting;     /* a sample has ended: what is new now counts from its beginning */
-	bool forget_ids;
+	bool forget_ids;   /* until a sample ends: a source may fail before it has shown what there is */
 };
 
 static int compare_rows(const void *a, const void *b)
@@ -68,6 +68,16 @@ static struct listener *find(const struct listeners *ls, uint64_t id, uint16_t p
 {
 	for (struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
 		if (l->id == id)
+			return l;
+	}
+	return NULL;
+}
+
+/* A socket that another source knew by another id. */
+static struct listener *find_nameless(const struct listeners *ls, const struct tcpsock *sock)
+{
+	for (struct listener *l = first(ls, sock->local_port); l != NULL; l = next(ls, l)) {
+		if (l->id == 0 && memcmp(&l->addr, &sock->local, sizeof(l->addr)) == 0)
 			return l;
 	}
 	return NULL;
@@ -132,10 +142,10 @@ void listeners_free(struct listeners *ls)
 
 void listeners_begin(struct listeners *ls, bool forget_ids)
 {
-	ls->forget_ids = forget_ids;
+	ls->forget_ids |= forget_ids;
 	for (size_t i = 0; i < ls->count; i++) {
 		ls->sockets[i].alive = false;
-		if (forget_ids)
+		if (ls->forget_ids)
 			ls->sockets[i].id = 0;
 	}
 	for (size_t i = 0; i < ls->row_count; i++) {
@@ -165,10 +175,13 @@ int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now
 	struct listener_port *r = row(ls, sock->local_port);
 	bool is_new = socket == NULL;
 
-	if (is_new)
+	if (is_new && ls->forget_ids)
+		socket = find_nameless(ls, sock);
+	if (socket == NULL)
 		socket = add_socket(ls, sock->id, sock->local_port);
 	if (socket == NULL || r == NULL)
 		return -ENOMEM;
+	socket->id = sock->id;
 	if (!is_new && socket->alive)
 		return 0; /* the kernel may show one twice */
 	if (tcpsock_knows(sock, TCPSOCK_DROPS))
@@ -221,6 +234,7 @@ void listeners_end(struct listeners *ls, uint64_t now_ms)
 		qsort(ls->rows, ls->row_count, sizeof(*ls->rows), compare_rows);
 	index_all(ls);
 	ls->counting = true;
+	ls->forget_ids = false;
 }
 
 static bool takes(const struct listener *socket, const struct in6_addr *addr)

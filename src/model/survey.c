@@ -3,19 +3,24 @@
  */
 #include "tcphealth/model/survey.h"
 
+#include "tcphealth/base/utf8.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_MAX 256u
+#define TEXT_MAX 256u /* bytes of a name, with the NUL */
 
+/* A name as a label will show it: two that look the same there must be the same here. */
 static char *copy_text(struct snapshot *snapshot, const char *text)
 {
-	size_t size = strlen(text) + 1;
+	char clean[TEXT_MAX];
+	size_t size = utf8_clean(clean, sizeof(clean), text, strlen(text)) + 1;
 	char *copy = snapshot_alloc(snapshot, size, 1);
 
 	if (copy != NULL)
-		memcpy(copy, text, size);
+		memcpy(copy, clean, size);
 	return copy;
 }
 
@@ -54,6 +59,15 @@ static void fill_pair(struct snapshot_pair *to, struct ledger *ledger, const str
 	memcpy(to->counter, pair->counter, sizeof(to->counter));
 }
 
+static size_t count_published(const struct ledger_pair *pairs, size_t n)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += pairs[i].published;
+	return count;
+}
+
 /*
  * `other` appears with its first port and stays: its counters must not vanish while the process lives, `unknown` likewise.
  */
@@ -66,7 +80,7 @@ static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct 
 		[ROLE_CLIENT] = { .port = LEDGER_PORT_OTHER, .role = ROLE_CLIENT },
 	};
 
-	to->pairs = snapshot_alloc(snapshot, n + ROLE_COUNT, sizeof(*to->pairs));
+	to->pairs = snapshot_alloc(snapshot, count_published(pairs, n) + ROLE_COUNT, sizeof(*to->pairs));
 	if (to->pairs == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -213,6 +227,57 @@ static int fill_units(struct snapshot *snapshot, struct snapshot_ns *to, const s
 	return 0;
 }
 
+static int compare_listener_units(const void *a, const void *b)
+{
+	const struct snapshot_listener_unit *x = a, *y = b;
+
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	return strcmp(x->unit, y->unit);
+}
+
+/* Each port and unit once, however many sockets share them. */
+static void drop_equal_units(struct snapshot_ns *to)
+{
+	size_t kept = 0;
+
+	qsort(to->listener_units, to->listener_unit_count, sizeof(*to->listener_units),
+	      compare_listener_units);
+	for (size_t i = 0; i < to->listener_unit_count; i++) {
+		if (kept != 0 &&
+		    compare_listener_units(&to->listener_units[kept - 1], &to->listener_units[i]) == 0)
+			continue;
+		to->listener_units[kept++] = to->listener_units[i];
+	}
+	to->listener_unit_count = kept;
+}
+
+static int fill_listener_units(struct snapshot *snapshot, struct snapshot_ns *to,
+			       const struct survey *survey, struct census *census)
+{
+	size_t n;
+	const struct listener *sockets = listeners_all(census_listeners(census), &n);
+
+	if (survey->unit_fn == NULL)
+		return 0;
+	to->listener_units = snapshot_alloc(snapshot, n, sizeof(*to->listener_units));
+	if (to->listener_units == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct snapshot_listener_unit *unit = &to->listener_units[to->listener_unit_count];
+
+		if (!sockets[i].alive || sockets[i].cgroup_id == 0)
+			continue;
+		unit->port = shown_port(census_ledger(census), ROLE_SERVER, sockets[i].port);
+		unit->unit = copy_text(snapshot, survey->unit_fn(survey->unit_arg, sockets[i].cgroup_id));
+		if (unit->unit == NULL)
+			return -ENOMEM;
+		to->listener_unit_count++;
+	}
+	drop_equal_units(to);
+	return 0;
+}
+
 static int fill_ns(struct snapshot *snapshot, struct snapshot_ns *to, const struct survey *survey,
 		   const struct survey_ns *from)
 {
@@ -223,6 +288,8 @@ static int fill_ns(struct snapshot *snapshot, struct snapshot_ns *to, const stru
 		if (to->name == NULL)
 			return -ENOMEM;
 	}
+	to->missing = from->missing;
+	to->timestamp = from->timestamp;
 	to->netstat = *from->netstat;
 	to->sysctl = *from->sysctl;
 	memcpy(to->evidence, census_evidence(from->census), sizeof(to->evidence));
@@ -232,6 +299,8 @@ static int fill_ns(struct snapshot *snapshot, struct snapshot_ns *to, const stru
 		r = fill_listeners(snapshot, to, from->census);
 	if (r == 0)
 		r = fill_units(snapshot, to, survey, from->census);
+	if (r == 0)
+		r = fill_listener_units(snapshot, to, survey, from->census);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 #define SYN_RTO_MS 1000u      /* TCP_TIMEOUT_INIT */
 #define RTO_MAX_MS 120000u    /* TCP_RTO_MAX */
 #define KEEPIDLE_MAX_S 32767u /* MAX_TCP_KEEPIDLE */
+#define DOUBLINGS_MAX 16u     /* beyond it any timeout has reached RTO_MAX_MS */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -57,7 +58,7 @@ static uint64_t timer_elapsed_ms(uint64_t wait_ms, uint32_t expires_ms)
  */
 static uint64_t backoff_elapsed_ms(uint64_t base_ms, unsigned int doublings, uint32_t expires_ms)
 {
-	unsigned int n = doublings < 16 ? doublings : 16;
+	unsigned int n = doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX;
 	uint64_t wait_ms = min_u64(base_ms << n, RTO_MAX_MS);
 	uint64_t past_ms = 0;
 
@@ -86,26 +87,39 @@ static uint64_t syn_sent_age_ms(const struct tcpsock *sock)
 	       backoff_elapsed_ms(SYN_RTO_MS, doublings, sock->expires_ms);
 }
 
+/*
+ * SYN_RECV: what is left of the timeout says how often it was doubled. The count of SYN-ACKs does not: each SYN that the client repeats is
+ * answered out of turn (net/ipv4/tcp_minisocks.c: tcp_check_req).
+ */
 static uint64_t syn_recv_age_ms(const struct tcpsock *sock)
 {
+	unsigned int doublings = 0;
+
 	if (!tcpsock_knows(sock, TCPSOCK_MINI))
 		return 0;
-	return backoff_elapsed_ms(SYN_RTO_MS, sock->timer_retransmits, sock->expires_ms);
+	while (doublings < DOUBLINGS_MAX && (uint64_t)SYN_RTO_MS << doublings < sock->expires_ms)
+		doublings++;
+	return backoff_elapsed_ms(SYN_RTO_MS, doublings, sock->expires_ms);
 }
 
 /* Since the data or FIN now unanswered was first sent, at least. */
 static uint64_t unanswered_age_ms(const struct tcpsock *sock)
 {
-	uint64_t rto_ms = sock->rto_us / 1000;
-	uint64_t base_ms;
+	uint64_t base_ms = sock->rto_us / 1000;
+	unsigned int doublings = sock->backoff;
 
 	if (!tcpsock_knows(sock, TCPSOCK_INFO))
 		return 0;
-	/* tcpi_rto is backed off already for timer 1; for window probes it is not. */
-	base_ms = sock->timer == TCP_TIMER_PROBE ? rto_ms : rto_ms >> (sock->backoff & 31);
-	if (sock->backoff == 0)
-		return 0;
-	return backoff_elapsed_ms(base_ms, sock->backoff, sock->expires_ms);
+	/*
+	 * tcpi_rto is backed off already for timer 1, and may have been so before what is unanswered now was sent (Karn); window
+	 * probes back off on the fly.
+	 */
+	if (sock->timer != TCP_TIMER_PROBE) {
+		if (sock->retransmits < doublings)
+			doublings = sock->retransmits;
+		base_ms >>= doublings < 63 ? doublings : 63;
+	}
+	return doublings != 0 ? backoff_elapsed_ms(base_ms, doublings, sock->expires_ms) : 0;
 }
 
 static uint64_t fin_wait2_age_ms(const struct tcpsock *sock, const struct netsysctl *sysctl)
@@ -160,10 +174,21 @@ static uint64_t kernel_age_ms(const struct tcpsock *sock, const struct netsysctl
 	}
 }
 
+/* An entry keeps 48 bits of a byte counter. */
+static bool differs(uint64_t counter, uint64_t kept)
+{
+	return ((counter ^ kept) & ((UINT64_C(1) << 48) - 1)) != 0;
+}
+
+static bool acked_moved(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	return tcpsock_knows(sock, TCPSOCK_BYTES) && differs(sock->bytes_acked, track_acked(entry));
+}
+
 static bool bytes_moved(const struct track_entry *entry, const struct tcpsock *sock)
 {
-	return tcpsock_knows(sock, TCPSOCK_BYTES) &&
-	       (sock->bytes_acked != track_acked(entry) || sock->bytes_received != track_received(entry));
+	return acked_moved(entry, sock) || (tcpsock_knows(sock, TCPSOCK_BYTES) &&
+					    differs(sock->bytes_received, track_received(entry)));
 }
 
 static bool half_closed(unsigned int state)
@@ -229,6 +254,7 @@ static void remember_progress(struct track_entry *entry, const struct tcpsock *s
 	entry->segs_in = (uint16_t)sock->segs_in;
 }
 
+/* A program that has read everything is not behind, however long nothing came. */
 static void remember_reading(struct track_entry *entry, const struct tcpsock *sock,
 			     const struct verdict_context *context)
 {
@@ -236,7 +262,7 @@ static void remember_reading(struct track_entry *entry, const struct tcpsock *so
 
 	if (!tcpsock_knows(sock, TCPSOCK_BYTES))
 		return;
-	if (!entry->has_read || entry->read_position != position)
+	if (!entry->has_read || entry->read_position != position || sock->rqueue == 0)
 		entry->read_since = verdict_tick(context->now_ms);
 	entry->read_position = position;
 	entry->has_read = true;
@@ -260,10 +286,7 @@ static bool waits_for_peer(const struct tcpsock *sock)
 static void remember_blocked(struct track_entry *entry, const struct tcpsock *sock, bool fresh,
 			     const struct verdict_context *context)
 {
-	bool acked = !fresh && tcpsock_knows(sock, TCPSOCK_BYTES) &&
-		     sock->bytes_acked != track_acked(entry);
-
-	if (!waits_for_peer(sock) || acked) {
+	if (!waits_for_peer(sock) || (!fresh && acked_moved(entry, sock))) {
 		entry->is_blocked = false;
 		return;
 	}
@@ -337,7 +360,8 @@ static void judge_loss(const struct track_entry *entry, const struct tcpsock *so
 /* A probe that is merely in flight is no sign: several, or one that is overdue. */
 static bool probes_unanswered(const struct tcpsock *sock, uint64_t threshold_ms)
 {
-	uint64_t wait_ms = min_u64((uint64_t)sock->rto_us / 1000 << (sock->backoff & 15), RTO_MAX_MS);
+	unsigned int doublings = sock->backoff < DOUBLINGS_MAX ? sock->backoff : DOUBLINGS_MAX;
+	uint64_t wait_ms = min_u64((uint64_t)sock->rto_us / 1000 << doublings, RTO_MAX_MS);
 
 	return sock->probes >= 2 ||
 	       (sock->probes == 1 && timer_elapsed_ms(wait_ms, sock->expires_ms) >= threshold_ms);

@@ -69,7 +69,10 @@ static char *put_u64(char *to, uint64_t value)
 	return copy(to, text + at, sizeof(text) - at);
 }
 
-/* One character that is not plain at `*text`: its escape or itself, or U+FFFD. Takes off `*budget`; NULL when over it. */
+/*
+ * One character that is not plain at `*text`: its escape or itself, or U+FFFD. Takes off `*budget`;
+ * NULL when over it.
+ */
 static char *put_special(char *to, const char **text, size_t *budget, bool quotes)
 {
 	const char *s = *text;
@@ -89,7 +92,10 @@ static char *put_special(char *to, const char **text, size_t *budget, bool quote
 	return copy(to, s, sequence);
 }
 
-/* At most `budget` bytes of `text` (before escaping), which never takes more than twice that or U+FFFD's three. */
+/*
+ * Cleans and escapes `text` up to `budget` bytes, in which a character counts cleaned but not
+ * escaped. Writes at most three bytes for each that it reads (U+FFFD for an invalid one).
+ */
 static char *put_escaped(char *to, const char *text, size_t budget, bool quotes)
 {
 	while (*text && budget) {
@@ -194,7 +200,10 @@ static char *begin_label(struct expo *expo, size_t len)
 	return to;
 }
 
-/* All of a line before its value, with room for `len` bytes more; NULL when the buffer has an error. */
+/*
+ * All of a line before its value, with room for `len` bytes more; NULL when the buffer has an
+ * error.
+ */
 static char *begin_value(struct expo *expo, size_t len)
 {
 	if (!expo->announced)

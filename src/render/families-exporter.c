@@ -58,6 +58,38 @@ static void emit_source(const struct families_walk *walk)
 	}
 }
 
+static void emit_spaces(const struct families_walk *walk)
+{
+	const struct health *health = walk->input->health;
+	const struct {
+		const char *status;
+		uint64_t count;
+	} counts[] = {
+		{ "sampled", health->spaces_sampled },
+		{ "denied", health->spaces_denied },
+		{ "over_limit", health->spaces_over_limit },
+	};
+
+	for (size_t i = 0; health->spaces_used && i < sizeof(counts) / sizeof(counts[0]); i++) {
+		expo_label(walk->expo, "status", counts[i].status);
+		expo_u64(walk->expo, counts[i].count);
+	}
+}
+
+static void emit_spaces_unreadable(const struct families_walk *walk)
+{
+	if (walk->input->health->spaces_used)
+		expo_u64(walk->expo, walk->input->health->spaces_unreadable);
+}
+
+static void emit_space_timestamp(const struct families_walk *walk)
+{
+	if (!walk->ns->name)
+		return;
+	expo_label(walk->expo, "netns", walk->ns->name);
+	expo_double(walk->expo, walk->ns->timestamp);
+}
+
 static void emit_events_active(const struct families_walk *walk)
 {
 	expo_u64(walk->expo, walk->input->health->events_active);
@@ -118,6 +150,27 @@ static const struct families_row rows[] = {
 			       "cannot know are absent.",
 		.labels = "source",
 		.page = emit_source,
+	},
+	{
+		.family.name = "tcphealth_netns_last_sample_timestamp_seconds",
+		.family.help = "When another network namespace was last sampled, in seconds "
+			       "since the epoch; they take turns, one an interval.",
+		.family.unit = "seconds",
+		.labels = "netns",
+		.ns = emit_space_timestamp,
+	},
+	{
+		.family.name = "tcphealth_other_namespaces",
+		.family.help = "Network namespaces beside the exporter's own: sampled, denied "
+			       "for want of CAP_SYS_ADMIN, or over the limit.",
+		.labels = "status",
+		.page = emit_spaces,
+	},
+	{
+		.family.name = "tcphealth_unreadable_processes",
+		.family.help = "Processes whose network namespace cannot be told for want of "
+			       "CAP_SYS_PTRACE: there may be more namespaces than are found.",
+		.page = emit_spaces_unreadable,
 	},
 	{
 		.family.name = "tcphealth_events_active",

@@ -2,7 +2,8 @@
  * page: reference counts, the slot of current pages and the gzip copy.
  *
  * Owns finished bytes and their lifetime. Must not know formats, HTTP or who reads. The slot's lock
- * covers a pointer swap and a reference count; compression runs under the lock of its own page only.
+ * covers a pointer swap and a reference count; compression runs under the lock of its own page
+ * only.
  */
 #include "tcphealth/render/page.h"
 
@@ -29,7 +30,10 @@ struct pageslot {
 	struct page *pages[PAGE_KINDS];
 };
 
-/* A page lives until the next sample and longer where a client is slow: give back what growing left over. */
+/*
+ * A page lives until the next sample and longer where a client is slow: give back what growing left
+ * over.
+ */
 static char *trim(char *data, size_t len, size_t cap)
 {
 	if (len == 0) {

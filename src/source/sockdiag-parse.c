@@ -54,6 +54,9 @@ enum tcp_info_offset {
 /* Where the fields begin that tcp_info fills; all behind them are of it too. */
 #define INFO_PART offsetof(struct tcpsock, rto_us)
 
+_Static_assert(sizeof(struct tcpsock) == 184 && INFO_PART == 88,
+	       "a new field must be set in read_fixed_part(), or belong to tcp_info");
+
 /* tcpi_options: a Fast Open child before its handshake ended. Younger than many a linux/tcp.h. */
 #define TCP_INFO_OPT_TFO_CHILD 0x80
 

@@ -17,7 +17,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* The kernel fills a datagram as far as the buffer it was last read with, up to 32 KiB (af_netlink.c: netlink_dump). */
+/*
+ * The kernel fills a datagram as far as the buffer it was last
+ * read with, up to 32 KiB (af_netlink.c: netlink_dump).
+ */
 #define BUFFER_SIZE  32768
 #define REQUEST_SIZE 256
 #define PORT_OPS_MAX 4
@@ -145,7 +148,10 @@ static int send_request(struct sockdiag *diag, const struct nlmsghdr *msg)
 	return sent < 0 ? -errno : 0;
 }
 
-/* One datagram from the kernel into the buffer: its length, or -errno. Anyone may send to a netlink socket. */
+/*
+ * One datagram from the kernel into the buffer: its length,
+ * or -errno. Anyone may send to a netlink socket.
+ */
 static ssize_t receive(struct sockdiag *diag, int flags)
 {
 	for (;;) {
@@ -189,8 +195,9 @@ static int ignore_sock(void *arg, const struct tcpsock *sock)
 }
 
 /*
- * A dump given up half-way goes on as it is read, and holds the socket (-EBUSY) until its end. It is read and the
- * socket not closed, because a new one would belong to the namespace the thread is in now, perhaps another.
+ * A dump given up half-way goes on as it is read, and holds the socket (-EBUSY) until its end. It is
+ * read and the socket not closed, because a new one would belong to the namespace the thread is in
+ * now, perhaps another.
  */
 static void finish_unfinished(struct sockdiag *diag, int flags)
 {
@@ -234,9 +241,10 @@ static int exchange(struct sockdiag *diag, struct nlmsghdr *msg, struct sockdiag
 }
 
 /*
- * One dump of one family, or of both by the legacy request (AF_UNSPEC). An old dump's rest is read first, so that the
- * queue has room for the answer. That can come to a halt where the kernel had no memory for the next
- * datagram; then the answer is -EBUSY, and reading it sets the old dump going again.
+ * One dump of one family, or of both by the legacy request (AF_UNSPEC). An old dump's rest is read
+ * first, so that the queue has room for the answer. That can come to a halt where the kernel had no
+ * memory for the next datagram; then the answer is -EBUSY, and reading it sets the old dump going
+ * again (af_netlink.c: netlink_recvmsg).
  */
 static int dump_as_is(struct sockdiag *diag, const struct sockdiag_query *query, int family,
 		      struct sockdiag_walk *walk)

@@ -232,7 +232,10 @@ static int open_fds(struct sockevents *events)
 	return events->stop_fd < 0 || events->wake_fd < 0 ? -errno : 0;
 }
 
-/* Without the capability the kernel caps it at net.core.rmem_max; either way it doubles what was asked for. */
+/*
+ * Without the capability the kernel caps it at
+ * net.core.rmem_max; either way it doubles what was asked for.
+ */
 static int set_rcvbuf(struct sockevents *events, uint32_t bytes)
 {
 	int value = bytes > INT_MAX / 2 ? INT_MAX / 2 : (int)bytes;

@@ -1,8 +1,9 @@
 /*
  * accept: the parser of Accept and Accept-Encoding.
  *
- * Owns the grammar of the two lists and the ranking of what they offer. Must not know how a format is
- * rendered or a page compressed. Every byte comes from the network: what does not parse is skipped.
+ * Owns the grammar of the two lists and the ranking of what they offer. Must not know how a format
+ * is rendered or a page compressed. Every byte comes from the network: what does not parse is
+ * skipped.
  */
 #include "tcphealth/web/accept.h"
 
@@ -186,7 +187,10 @@ static const char *skip_range(const char *p)
 	return p;
 }
 
-/* The next well-formed element at or after *cursor; false at the end of the list or after RANGES_MAX elements. */
+/*
+ * The next well-formed element at or after *cursor; false at the end of the list or after
+ * RANGES_MAX elements.
+ */
 static bool next_range(const char **cursor, unsigned int *position, bool media,
 		       struct range *ret_range)
 {

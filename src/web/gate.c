@@ -3,8 +3,9 @@
  *
  * Owns listening sockets, slots and deadlines. Must not know HTTP.
  *
- * A slot is found by its descriptor. That is safe because only this thread makes slots, and because gate_closed() comes
- * before the descriptor is closed: a shutdown(2) under the lock never meets a number that was given out anew.
+ * A slot is found by its descriptor. That is safe because only this thread makes slots, and because
+ * gate_closed() comes before the descriptor is closed: a shutdown(2) under the lock never meets a
+ * number that was given out anew.
  */
 #include "tcphealth/web/gate.h"
 
@@ -202,7 +203,9 @@ static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *
 	complain(gate, "http connection not admitted", "err", strerror(-err));
 }
 
-/* Errors of accept(2) that belong to the one connection; after any other the gate waits a little. */
+/*
+ * Errors of accept(2) that belong to the one connection; after any other the gate waits a little.
+ */
 static bool error_is_of_peer(int err)
 {
 	static const int of_peer[] = {
@@ -388,8 +391,8 @@ void gate_connected(struct gate *gate, int fd)
 }
 
 /*
- * Nobody tells when the next request begins, only that the connection may idle for one timeout before. So
- * two from here: no request that keeps within its own is ever cut.
+ * Nobody tells when the next request begins, only that the connection may idle for one timeout
+ * before. So two from here: no request that keeps within its own is ever cut.
  */
 void gate_answered(struct gate *gate, int fd)
 {

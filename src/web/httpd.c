@@ -1,11 +1,12 @@
 /*
  * httpd: routes, answers and the life of the server.
  *
- * Owns libmicrohttpd's daemon and the gate in front of it; no other file sees a type of libmicrohttpd. Must not know what
- * the pages say or how they came to be.
+ * Owns libmicrohttpd's daemon and the gate in front of it; no other file sees a type of
+ * libmicrohttpd. Must not know what the pages say or how they came to be.
  *
  * One daemon without a listening socket serves every address: the gate accepts and hands the
- * connections over. Answers are finished bytes, sent from the page itself; the page stays alive until they are sent.
+ * connections over. Answers are finished bytes, sent from the page itself; the page stays alive
+ * until they are sent.
  */
 #include "tcphealth/web/httpd.h"
 
@@ -15,7 +16,8 @@
 #include "tcphealth/web/accept.h"
 #include "tcphealth/web/gate.h"
 #include "tcphealth/web/listenaddr.h"
-#include "tcphealth/web/loglimit.h"
+#include "tcphealth/web/origin.h"
+#include "tcphealth/base/loglimit.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -31,19 +33,19 @@
 #define WORKERS         4u
 #define CONNECTIONS_MAX 256u
 #define PER_SOURCE_MAX  16u
-#define FD_RESERVE      64u /* descriptors that stay for everything else */
-#define REQUEST_MEMORY  ((size_t)16 * 1024)
+#define FD_RESERVE      64u         /* descriptors that stay for everything else */
+#define REQUEST_MEMORY  (16 * 1024) /* bytes of one connection */
 #define TIMEOUT_S       10u
 #define LOG_LINES       10u /* a minute */
 #define GZIP_MIN        1024u
 #define LISTEN_MAX      64u
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
+#define JSON_TYPE "application/json; charset=utf-8"
 #define HTML_TYPE "text/html; charset=utf-8"
 #define HTML_POLICY                                                                                \
-	"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri "       \
-	"'none'; "                                                                                 \
-	"form-action 'self'; frame-ancestors 'none'"
+	"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "                \
+	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 struct request;
 
@@ -105,7 +107,9 @@ static void log_limited(struct httpd *httpd, enum log_level level, const char *m
 	pthread_mutex_unlock(&httpd->log_lock);
 }
 
-/* Even when nothing more goes wrong, the count of what was held back appears with a later request. */
+/*
+ * Even when nothing more goes wrong, the count of what was held back appears with a later request.
+ */
 static void log_overdue(struct httpd *httpd, bool final)
 {
 	pthread_mutex_lock(&httpd->log_lock);
@@ -241,10 +245,14 @@ static enum MHD_Result send_page(struct request *request, struct page *page,
 static bool count_request(struct request *request)
 {
 	struct httpd *httpd = request->httpd;
-	unsigned int before = atomic_fetch_add(&httpd->answering, 1);
+	unsigned int max = httpd->config.max_requests;
 
+	if (atomic_fetch_add(&httpd->answering, 1) >= max && max > 0) {
+		atomic_fetch_sub(&httpd->answering, 1);
+		return false;
+	}
 	*request->mark = &httpd->counted;
-	return httpd->config.max_requests == 0 || before < httpd->config.max_requests;
+	return true;
 }
 
 static enum MHD_Result answer_page(struct request *request, struct page *page,
@@ -305,6 +313,97 @@ static enum MHD_Result answer_ready(struct request *request)
 	return result;
 }
 
+static const char *query_value(const struct httpd_query *query, const char *key)
+{
+	const char *value = NULL;
+
+	if (MHD_lookup_connection_value_n(query->connection, MHD_GET_ARGUMENT_KIND, key, strlen(key),
+					  &value, NULL) != MHD_YES)
+		return NULL;
+	return value ? value : "";
+}
+
+static enum MHD_Result note_proxy(void *arg, enum MHD_ValueKind kind, const char *name,
+				  const char *value)
+{
+	bool *proxied = arg;
+
+	(void)kind;
+	(void)value;
+	*proxied |= origin_is_proxy_header(name);
+	return MHD_YES;
+}
+
+static bool is_local(const struct request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	bool proxied = false;
+
+	if (!info || !info->client_addr || !origin_is_loopback(info->client_addr))
+		return false;
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_proxy, &proxied);
+	return !proxied && origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
+}
+
+static enum MHD_Result send_reply(struct request *request, struct httpd_reply *reply)
+{
+	char retry_after[16];
+	struct heading heading = { .status = reply->status, .content_type = reply->content_type };
+
+	if (reply->retry_after_s) {
+		(void)snprintf(retry_after, sizeof(retry_after), "%u", reply->retry_after_s);
+		heading.name = MHD_HTTP_HEADER_RETRY_AFTER;
+		heading.value = retry_after;
+	}
+	if (reply->body.err)
+		return send_line(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "Out of memory.\n");
+	return send_text(request, &heading, reply->body.data ? reply->body.data : "",
+			 reply->body.len);
+}
+
+static enum MHD_Result answer_handler(struct request *request, const struct httpd_handler *handler)
+{
+	struct httpd_query query = { query_value, is_local(request), request->connection };
+	struct httpd_reply reply = { .status = MHD_HTTP_OK, .content_type = JSON_TYPE };
+
+	if (!count_request(request))
+		return send_unavailable(request, "1", "Too many requests at once (--web.max-requests).\n");
+	buf_init(&reply.body, 0);
+	handler->fn(handler->arg, &query, &reply);
+	enum MHD_Result result = send_reply(request, &reply);
+	buf_done(&reply.body);
+	return result;
+}
+
+static enum MHD_Result answer_asset(struct request *request, const struct httpd_asset *asset)
+{
+	struct heading heading = { .status = MHD_HTTP_OK, .content_type = asset->content_type };
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		asset->len, (void *)(uintptr_t)asset->data, MHD_RESPMEM_PERSISTENT);
+
+	return send_response(request, response, &heading);
+}
+
+static enum MHD_Result answer_path(struct request *request, const char *path)
+{
+	const struct httpd *httpd = request->httpd;
+
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (strcmp(path, httpd->routes[i].path) == 0)
+			return httpd->routes[i].answer(request);
+	}
+	for (size_t i = 0; i < httpd->config.handler_count; i++) {
+		if (strcmp(path, httpd->config.handlers[i].path) == 0)
+			return answer_handler(request, &httpd->config.handlers[i]);
+	}
+	for (size_t i = 0; i < httpd->config.asset_count; i++) {
+		if (strcmp(path, httpd->config.assets[i].path) == 0)
+			return answer_asset(request, &httpd->config.assets[i]);
+	}
+	return send_line(request, MHD_HTTP_NOT_FOUND, "404 page not found\n");
+}
+
 static enum MHD_Result note_body(void *arg, enum MHD_ValueKind kind, const char *name,
 				 const char *value)
 {
@@ -328,8 +427,8 @@ static bool announces_body(struct MHD_Connection *connection)
 }
 
 /*
- * At the end of the headers. What is not ours is refused here, before any of its body is read, and the library then
- * closes the connection. All else is answered at the second call.
+ * At the end of the headers. What is not ours is refused here, before any of its body is read, and
+ * the library then closes the connection. All else is answered at the second call.
  */
 static enum MHD_Result receive(struct request *request, const char *method)
 {
@@ -362,11 +461,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	(void)upload_size;
 	if (!*mark)
 		return receive(&request, method);
-	for (size_t i = 0; i < ROUTES; i++) {
-		if (strcmp(url, request.httpd->routes[i].path) == 0)
-			return request.httpd->routes[i].answer(&request);
-	}
-	return send_line(&request, MHD_HTTP_NOT_FOUND, "404 page not found\n");
+	return answer_path(&request, url);
 }
 
 static int connection_fd(struct MHD_Connection *connection)
@@ -503,23 +598,28 @@ static struct gate *make_gate(struct httpd *httpd, const int *fds)
 }
 
 /*
- * The gate's limits are the ones that hold. The library divides its own by its threads, and would drop what
- * the gate let in when one thread has more than its part.
+ * The gate's limits are the ones that hold. The library divides its own by its threads, and would
+ * drop what the gate let in when one thread has more than its part.
  */
 static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 {
 	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
 			     MHD_USE_ITC | MHD_USE_ERROR_LOG;
+	const struct MHD_OptionItem options[] = {
+		/* First: what follows may log. */
+		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, httpd },
+		{ MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, NULL },
+		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, httpd->config.timeout_s, NULL },
+		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, httpd },
+		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, httpd },
+		{ MHD_OPTION_THREAD_POOL_SIZE, WORKERS, NULL },
+		{ MHD_OPTION_END, 0, NULL },
+	};
 
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, httpd, /* the logger first */
-				MHD_OPTION_EXTERNAL_LOGGER, log_library, httpd,
-				MHD_OPTION_STRICT_FOR_CLIENT, 1,                        //
-				MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, //
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY,     //
-				MHD_OPTION_CONNECTION_TIMEOUT, httpd->config.timeout_s, //
-				MHD_OPTION_NOTIFY_COMPLETED, on_completed, httpd,       //
-				MHD_OPTION_NOTIFY_CONNECTION, on_connection, httpd,     //
-				MHD_OPTION_THREAD_POOL_SIZE, WORKERS, MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, httpd, MHD_OPTION_ARRAY, options,
+				MHD_OPTION_END);
 }
 
 static int prepare(struct httpd *httpd, const struct httpd_config *config)
@@ -608,6 +708,11 @@ void httpd_stop(struct httpd *httpd)
 	free(httpd->ports);
 	free(httpd->telemetry_path);
 	free(httpd);
+}
+
+const char *httpd_version(void)
+{
+	return MHD_get_version();
 }
 
 unsigned int httpd_port(const struct httpd *httpd, size_t i)

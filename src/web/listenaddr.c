@@ -92,7 +92,10 @@ static int open_one(const struct addrinfo *info, bool dual)
 	return err;
 }
 
-/* The first address of a family that can be bound; the error of the last that cannot, or -EAFNOSUPPORT. */
+/*
+ * The first address of a family that can be bound; the error of the last that cannot, or
+ * -EAFNOSUPPORT.
+ */
 static int open_family(const struct addrinfo *list, int family, bool dual)
 {
 	int fd = -EAFNOSUPPORT;

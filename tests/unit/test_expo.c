@@ -140,7 +140,9 @@ static void test_golden(void **state)
 	}
 }
 
-/* The value of the one label written for `value`, between the quotes and still escaped; free() it. */
+/*
+ * The value of the one label written for `value`, between the quotes and still escaped; free() it.
+ */
 static char *label_text(const char *value)
 {
 	struct buf buf;
@@ -283,7 +285,10 @@ static void test_content_types(void **state)
 			    "application/openmetrics-text; version=1.0.0; charset=utf-8");
 }
 
-/* Hostile values of every kind, on top of the golden page, through a command that reads them on standard input. */
+/*
+ * Hostile values of every kind, on top of the golden page, through a command that reads them on
+ * standard input.
+ */
 static void pipe_page_to(const char *command, enum expo_format format)
 {
 	struct buf buf;

@@ -163,7 +163,10 @@ static void test_sources_on_a_dual_socket(void **state)
 	close_house(&house);
 }
 
-/* A connection that was never said to be served is forgotten in time, but not touched: its number may be another's. */
+/*
+ * A connection that was never said to be served is forgotten in time, but not touched: its number
+ * may be another's.
+ */
 static void test_forgets_what_was_never_served(void **state)
 {
 	struct house house;
@@ -197,7 +200,10 @@ static void test_ends_what_is_overdue(void **state)
 	close_house(&house);
 }
 
-/* A place whose descriptor is given out anew was lost without a word: many come and go through three places at once. */
+/*
+ * A place whose descriptor is given out anew was lost without a word: many come and go through
+ * three places at once.
+ */
 static void test_lost_connections_leave_their_places(void **state)
 {
 	static const enum behaviour losers[] = { LOSES, REFUSES };

@@ -1,5 +1,5 @@
 /* loglimit: so many a minute, and the rest is counted once. */
-#include "tcphealth/web/loglimit.h"
+#include "tcphealth/base/loglimit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

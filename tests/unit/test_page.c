@@ -132,7 +132,10 @@ struct race {
 	atomic_uint seen;
 };
 
-/* Every byte of a page is the same letter: a reader sees at once when one changes or is freed under it. */
+/*
+ * Every byte of a page is the same letter: a reader sees at once when one changes or is freed under
+ * it.
+ */
 static bool is_whole(const struct page *page)
 {
 	const char *data = page_data(page);

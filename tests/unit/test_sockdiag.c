@@ -279,7 +279,10 @@ static void put_attr(struct made *made, uint16_t type, const void *value, size_t
 	put_bytes(made, value, len);
 }
 
-/* tcp_info in which byte i is i, so that each field's value tells its place; the state and options as given. */
+/*
+ * tcp_info in which byte i is i, so that each field's value
+ * tells its place; the state and options as given.
+ */
 static void fill_info(uint8_t info[512], uint8_t state, uint8_t options)
 {
 	for (unsigned int i = 0; i < 512; i++)

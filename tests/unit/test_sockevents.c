@@ -275,7 +275,10 @@ static void connect_once(int listener, uint16_t port)
 	close(client);
 }
 
-/* Waits until so many were received or lost; notices are made in a kernel thread, after close(2) has returned. */
+/*
+ * Waits until so many were received or lost; notices are made
+ * in a kernel thread, after close(2) has returned.
+ */
 static struct sockevents_stats await(const struct sockevents *events, uint64_t total)
 {
 	uint64_t end = now_ms() + WAIT_MS;
@@ -365,7 +368,10 @@ static void a_full_ring_waits_for_the_consumer(void **state)
 	sockevents_stop(events);
 }
 
-/* With a full ring and a small buffer the kernel must drop; what was got and what was lost is then all there was. */
+/*
+ * With a full ring and a small buffer the kernel must drop;
+ * what was got and what was lost is then all there was.
+ */
 static void counts_what_is_lost(void **state)
 {
 	enum { CONNECTIONS = RING / 2 + 3000 };

@@ -7,8 +7,11 @@
 #ifndef TCPHEALTH_APP_COLLECTOR_H
 #define TCPHEALTH_APP_COLLECTOR_H
 
+#include "tcphealth/app/drilldown.h"
 #include "tcphealth/app/options.h"
 #include "tcphealth/base/buf.h"
+#include "tcphealth/model/health.h"
+#include "tcphealth/model/snapshot.h"
 #include "tcphealth/render/page.h"
 
 #include <stdbool.h>
@@ -40,7 +43,24 @@ void collector_watch(struct collector *collector);
 /* An httpd_ready_fn: whether the last good sample is younger than three intervals. Any thread. */
 bool collector_ready(void *collector, struct buf *why);
 
+/*
+ * Asks the sampling thread for the connections that match, between two samples. 0 and *ret_result (to be freed by
+ * drilldown_done()), -EBUSY while another question is being answered, -ETIMEDOUT after wait_ms, or what the dump gave. Any
+ * thread.
+ */
+int collector_ask(struct collector *collector, const struct drilldown_query *query, uint64_t wait_ms,
+		  struct drilldown *ret_result);
+
+/* Lets nobody wait any longer, so that threads that ask can be joined: collector_ask() gives -ETIMEDOUT from now on. */
+void collector_interrupt(struct collector *collector);
+
+/* The last good snapshot as a new reference (NULL before the first), and the exporter's own health. Any thread. */
+struct snapshot *collector_snapshot(struct collector *collector, struct health *ret_health);
+
 /* One sample as a page of metrics (--once), without threads and events. 0 or -errno. */
 int collector_once(const struct collector_config *config, struct buf *page);
+
+/* One sample, and what is stuck in it, without threads and events (--list-stale). 0 or -errno; as drilldown_take(). */
+int collector_list_stale(const struct collector_config *config, size_t limit, struct drilldown *ret_result);
 
 #endif

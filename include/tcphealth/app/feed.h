@@ -10,6 +10,7 @@
 #include "tcphealth/app/options.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/health.h"
+#include "tcphealth/source/sockdiag.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,14 @@ struct feed_result {
  */
 int feed_sample(struct feed *feed, struct census *census, const struct census_sample *sample,
 		struct feed_result *ret_result);
+
+/*
+ * The sockets that match, from the source in use, without touching a census. `query` is what netlink takes; from /proc
+ * more may come than match its ports. 0 or -errno.
+ */
+int feed_dump(struct feed *feed, const struct sockdiag_query *query, tcpsock_fn fn, void *arg);
+
+enum health_source feed_source(const struct feed *feed);
 
 /* Messages and records that were skipped, since the start. */
 void feed_skipped(const struct feed *feed, uint64_t *ret_forged, uint64_t *ret_malformed);

@@ -23,10 +23,23 @@ enum options_source {
 	OPTIONS_SOURCE_PROCFS,
 };
 
+/* Who may see single connections. */
+enum options_connections {
+	OPTIONS_CONNECTIONS_LOOPBACK,
+	OPTIONS_CONNECTIONS_ALL,
+	OPTIONS_CONNECTIONS_NONE,
+};
+
+enum options_list_format {
+	OPTIONS_LIST_TABLE,
+	OPTIONS_LIST_JSON,
+};
+
 /* What the program shall do. */
 enum options_mode {
 	OPTIONS_SERVE,
 	OPTIONS_ONCE,         /* --once: one sample on standard output */
+	OPTIONS_LIST_STALE,   /* --list-stale: what is stuck now, for a person */
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
@@ -42,6 +55,9 @@ struct options {
 	uint64_t interval_ms;
 	enum options_source source;
 	bool events;
+	const char *netns; /* "own", "all" or a shell pattern */
+	enum options_connections connections;
+	enum options_list_format list_format;
 	struct portset ports_include;
 	struct portset ports_exclude;
 	uint32_t ports_max;

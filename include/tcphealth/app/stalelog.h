@@ -6,6 +6,7 @@
 #ifndef TCPHEALTH_APP_STALELOG_H
 #define TCPHEALTH_APP_STALELOG_H
 
+#include "tcphealth/base/loglimit.h"
 #include "tcphealth/model/census.h"
 
 #include <stdbool.h>
@@ -13,15 +14,15 @@
 
 struct stalelog {
 	bool enabled;
-	uint64_t window_ms; /* monotonic: when the present minute began; 0 before the first line */
-	uint32_t lines;     /* told in this minute */
-	uint64_t left_out;
+	struct loglimit limit;
 };
+
+void stalelog_init(struct stalelog *log, bool enabled);
 
 /* Logs `stale`, or counts it as left out. `unit` may be empty. */
 void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit, uint64_t now_ms);
 
-/* Called once a sample: tells how many were left out when their minute is over. */
-void stalelog_tick(struct stalelog *log, uint64_t now_ms);
+/* Called once a sample (`final`: at the end): tells how many were left out when their minute is over. */
+void stalelog_tick(struct stalelog *log, uint64_t now_ms, bool final);
 
 #endif

@@ -17,6 +17,7 @@
 #include "tcphealth/model/listeners.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
+#include "tcphealth/model/verdict.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/sockevents.h"
 #include "tcphealth/source/tcpsock.h"
@@ -100,6 +101,16 @@ int census_event(struct census *census, const struct tcpdeath *death);
 
 /* Events were lost: what is missing from the next dumps may have died unseen. */
 void census_overrun(struct census *census);
+
+/* What the census makes of one record, without taking part in any count: nothing is remembered. Between samples. */
+struct census_look {
+	enum role role;
+	enum role_evidence evidence;
+	uint16_t port; /* of its pair; 0: unknown */
+	struct verdict verdict;
+};
+void census_look(const struct census *census, const struct tcpsock *sock, uint64_t now_ms,
+		 struct census_look *ret_look);
 
 /* Of the last whole sample; the ledger's series are arbitrated by the caller (ledger_arbitrate()). */
 struct ledger *census_ledger(struct census *census);

@@ -29,6 +29,11 @@ struct health {
 	uint64_t forged;           /* netlink messages that did not come from the kernel */
 	uint64_t malformed;        /* records and lines that were skipped */
 	uint64_t wiped_closes;
+	bool spaces_used;          /* other network namespaces are looked for */
+	uint64_t spaces_sampled;   /* namespaces beside the own that have been sampled */
+	uint64_t spaces_denied;    /* ... that cannot be entered for want of a privilege */
+	uint64_t spaces_over_limit; /* ... that are left out because there are too many */
+	uint64_t spaces_unreadable; /* processes whose namespace cannot be told for want of a privilege */
 };
 
 #endif

@@ -60,6 +60,8 @@ struct snapshot_listener_unit {
  */
 struct snapshot_ns {
 	const char *name; /* NULL: the exporter's own */
+	uint32_t missing; /* enum snapshot_needs: what the snapshot's source knows but this namespace's does not */
+	double timestamp; /* of others than the own: when it was last sampled, seconds since the epoch */
 	struct snapshot_pair *pairs; /* ordered by role and port, unknown and other last */
 	size_t pair_count;
 	struct snapshot_listener *listeners; /* ordered by port, other last */

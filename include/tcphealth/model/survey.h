@@ -22,6 +22,8 @@ struct survey_ns {
 	const char *name;           /* NULL: the exporter's own; copied */
 	const struct netstat *netstat;
 	const struct netsysctl *sysctl;
+	uint32_t missing;           /* enum snapshot_needs that the source of this namespace cannot know */
+	double timestamp;           /* wall clock: when it was last sampled; not used for the own */
 };
 
 struct survey {

@@ -60,7 +60,7 @@ struct track_entry {
 	unsigned int keepalive : 2; /* enum track_keepalive */
 	unsigned int keepalive_gone : 1; /* unarmed once: not believed until seen twice */
 	unsigned int reason : 4;  /* enum stale_reason last found */
-	unsigned int logged : 1;  /* its staleness has been told */
+	unsigned int pair_role : 1; /* enum role of the pair it is counted under */
 	unsigned int is_blocked : 1;
 	unsigned int has_read : 1; /* read_position is valid */
 };

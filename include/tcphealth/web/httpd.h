@@ -18,7 +18,44 @@ struct httpd;
 /* Writes why it is not ready (plain text, one line) and returns false, or returns true. Called on serving threads. */
 typedef bool (*httpd_ready_fn)(void *arg, struct buf *why);
 
+/* A request to a handler; valid during the call. */
+struct httpd_query {
+	/* The decoded value of a key of the query string, the first of several; "" without a value; NULL if it is not there. */
+	const char *(*value)(const struct httpd_query *query, const char *key);
+	bool local; /* the client is on this host, not behind a proxy, and calls this host by its own name */
+	void *connection;
+};
+
+/* What a handler answers. */
+struct httpd_reply {
+	unsigned int status;        /* 200 unless changed */
+	unsigned int retry_after_s; /* a Retry-After header; 0: none */
+	const char *content_type;   /* static text; JSON unless changed */
+	struct buf body;
+};
+
+/* Called on a serving thread, and may take a second or two: the others go on serving. */
+typedef void (*httpd_handler_fn)(void *arg, const struct httpd_query *query, struct httpd_reply *reply);
+
+struct httpd_handler {
+	const char *path;
+	httpd_handler_fn fn;
+	void *arg;
+};
+
+/* A file that never changes. */
+struct httpd_asset {
+	const char *path;
+	const char *content_type;
+	const char *data;
+	size_t len;
+};
+
 struct httpd_config {
+	const struct httpd_handler *handlers; /* borrowed */
+	size_t handler_count;
+	const struct httpd_asset *assets;     /* borrowed */
+	size_t asset_count;
 	const char *const *listen;  /* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1"; borrowed */
 	size_t listen_count;        /* >= 1 */
 	const char *telemetry_path; /* "/metrics"; borrowed */

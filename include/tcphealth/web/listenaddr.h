@@ -1,7 +1,8 @@
 /*
  * listenaddr: from "ADDR:PORT" to a listening TCP socket.
  *
- * Knows address syntax, name resolution and socket options; nothing of HTTP. Any thread; resolving a name may block.
+ * Knows address syntax, name resolution and socket options; nothing of HTTP. Any thread; resolving
+ * a name may block.
  */
 #ifndef TCPHEALTH_WEB_LISTENADDR_H
 #define TCPHEALTH_WEB_LISTENADDR_H
@@ -9,10 +10,11 @@
 #include <stddef.h>
 
 /*
- * Binds and listens on ":PORT", "HOST:PORT" or "[V6]:PORT": a descriptor (non-blocking, close-on-exec, SO_REUSEADDR
- * but never SO_REUSEPORT), which the caller closes, or -errno and the reason in `ret_why` (`size` bytes). ":PORT" and "[::]:PORT"
- * take IPv6 and IPv4 with one socket where the host has IPv6, else IPv4. Of a name with several addresses the
- * first IPv4 one is taken, as Go's programs do.
+ * Binds and listens on ":PORT", "HOST:PORT" or "[V6]:PORT": a descriptor (non-blocking,
+ * close-on-exec, SO_REUSEADDR but never SO_REUSEPORT), which the caller closes, or -errno and the
+ * reason in `ret_why` (`size` bytes). ":PORT" and "[::]:PORT" take IPv6 and IPv4 with one socket
+ * where the host has IPv6, else IPv4. Of a name with several addresses the first IPv4 one is taken,
+ * as Go's programs do.
  */
 int listenaddr_open(const char *address, char *ret_why, size_t size);
 

@@ -1,10 +1,10 @@
 /*
- * loglimit: how often something may be logged that a remote peer can provoke.
+ * loglimit: how often something may be logged that others can provoke.
  *
  * Counts; writes nothing and reads no clock. Not thread safe: the caller locks.
  */
-#ifndef TCPHEALTH_WEB_LOGLIMIT_H
-#define TCPHEALTH_WEB_LOGLIMIT_H
+#ifndef TCPHEALTH_BASE_LOGLIMIT_H
+#define TCPHEALTH_BASE_LOGLIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +22,10 @@ void loglimit_init(struct loglimit *limit, unsigned int lines_a_minute);
 /* True if a line may be written now, else it is counted. */
 bool loglimit_pass(struct loglimit *limit, uint64_t now_ms);
 
-/* How many lines were held back in a minute that is over (or at all, with `final`), once; 0 if none. */
+/*
+ * How many lines were held back in a minute that is over (or at all, with `final`), once; 0 if
+ * none.
+ */
 uint64_t loglimit_report(struct loglimit *limit, uint64_t now_ms, bool final);
 
 #endif

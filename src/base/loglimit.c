@@ -3,7 +3,7 @@
  *
  * Owns the count and the minute. Must not know what is logged, or where.
  */
-#include "tcphealth/web/loglimit.h"
+#include "tcphealth/base/loglimit.h"
 
 #define MINUTE_MS 60000u
 

@@ -1,0 +1,136 @@
+#!/bin/sh
+# Installs the Debian packages that a part of the project needs, and only those that are missing.
+#
+#   deploy/setup.sh COMPONENT...      build, check, fuzz, lint, ci
+#
+# It says what it will install, and uses apt-get as root or through sudo. Where it cannot (another
+# distribution, no root and no sudo), it names the packages and ends with status 1. It never asks.
+# TCPHEALTH_NO_SETUP=1 makes it do nothing.
+set -eu
+
+BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev'
+CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
+	python3-prometheus-client procps curl strace'
+FUZZ='clang-14 libclang-rt-14-dev'
+LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
+CI='git curl'
+
+# Packages that start a daemon when they are installed; the tests want the programs alone.
+SERVICES='prometheus prometheus-alertmanager'
+
+POLICY=/usr/sbin/policy-rc.d
+policy_made=
+
+say() {
+	echo "setup: $*" >&2
+}
+
+packages_of() {
+	case $1 in
+	build) echo "$BUILD" ;;
+	check) echo "$CHECK" ;;
+	fuzz) echo "$FUZZ" ;;
+	lint) echo "$LINT" ;;
+	ci) echo "$CI" ;;
+	*)
+		say "unknown component '$1': build, check, fuzz, lint or ci"
+		return 2
+		;;
+	esac
+}
+
+# Prints those of its arguments that are not installed.
+missing_of() {
+	installed=$(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null | sed -n 's/ .*ok installed$//p' || true)
+	for package in "$@"; do
+		echo "$installed" | grep -qxF "$package" || echo "$package"
+	done | sort -u | tr '\n' ' '
+}
+
+is_root() {
+	[ "$(id -u)" -eq 0 ]
+}
+
+# sudo drops the environment: what apt-get needs is said on the command line.
+as_root() {
+	if is_root; then
+		env "$@"
+	else
+		sudo -n env "$@"
+	fi
+}
+
+can_be_root() {
+	is_root || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
+}
+
+# Mirrors have bad moments: three tries.
+apt_get() {
+	for pause in 5 20 -; do
+		as_root DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+			-o Acquire::Retries=3 "$@" </dev/null >&2 && return 0
+		[ "$pause" = - ] || sleep "$pause"
+	done
+	say "apt-get $1 failed"
+	return 1
+}
+
+# A policy that forbids to start services stands only while we install, and only if nobody has
+# one already: a container image often does.
+forbid_services() {
+	[ -e "$POLICY" ] && return 0
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+	as_root chmod 755 "$POLICY"
+	policy_made=yes
+}
+
+allow_services() {
+	[ -n "$policy_made" ] || return 0
+	as_root rm -f "$POLICY"
+	policy_made=
+}
+
+# The package enables its unit as well, for the next boot.
+disable_services() {
+	[ -d /run/systemd/system ] || return 0
+	for service in $SERVICES; do
+		case " $1 " in
+		*" $service "*) as_root systemctl --quiet disable "$service" || true ;;
+		esac
+	done
+}
+
+install_missing() {
+	say "installing: $1"
+	apt_get update
+	trap allow_services EXIT
+	trap 'exit 130' HUP INT TERM
+	forbid_services
+	# shellcheck disable=SC2086 # a list of package names
+	apt_get install --no-install-recommends $1
+	disable_services "$1"
+}
+
+if [ $# -eq 0 ]; then
+	say "usage: deploy/setup.sh COMPONENT... (build, check, fuzz, lint, ci)"
+	exit 2
+fi
+wanted=
+for component in "$@"; do
+	wanted="$wanted $(packages_of "$component")"
+done
+
+[ -n "${TCPHEALTH_NO_SETUP:-}" ] && exit 0
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	say "this is not a Debian-like system; install what Debian calls:$(echo "$wanted" | tr -s '\t\n ' ' ')"
+	say "and set TCPHEALTH_NO_SETUP=1"
+	exit 1
+fi
+# shellcheck disable=SC2086 # a list of package names
+missing=$(missing_of $wanted)
+[ -z "$missing" ] && exit 0
+if ! can_be_root; then
+	say "missing, and neither root nor sudo to install them: $missing"
+	exit 1
+fi
+install_missing "$missing"

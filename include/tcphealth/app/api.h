@@ -1,0 +1,26 @@
+/*
+ * api: the JSON answers under /api/v1.
+ *
+ * /api/v1/ports tells per port what /metrics knows, from the last snapshot; /api/v1/connections tells which connections, from a fresh
+ * dump, one question at a time and one a second. Knows what may be asked and by whom; must not know libmicrohttpd. The handlers run on serving
+ * threads.
+ */
+#ifndef TCPHEALTH_APP_API_H
+#define TCPHEALTH_APP_API_H
+
+#include "tcphealth/app/collector.h"
+#include "tcphealth/app/options.h"
+#include "tcphealth/web/httpd.h"
+
+struct api;
+
+/* Borrows both. NULL when out of memory. */
+struct api *api_new(const struct options *options, struct collector *collector);
+void api_free(struct api *api);
+
+#define API_HANDLERS 2
+
+/* The paths it answers. */
+void api_handlers(struct api *api, struct httpd_handler ret_handlers[API_HANDLERS]);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * drilldown: which connections stand behind a number.
+ *
+ * A question (port, role, state, reason, limit), the sockets of a fresh dump that match, and their rendering. Knows what is
+ * asked and answered; must not know HTTP nor threads. Rows are taken on the collector's thread and rendered on another.
+ */
+#ifndef TCPHEALTH_APP_DRILLDOWN_H
+#define TCPHEALTH_APP_DRILLDOWN_H
+
+#include "tcphealth/app/feed.h"
+#include "tcphealth/base/buf.h"
+#include "tcphealth/model/census.h"
+#include "tcphealth/model/unit.h"
+#include "tcphealth/source/cgroups.h"
+#include "tcphealth/source/holders.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DRILLDOWN_LIMIT 100     /* rows, unless asked for more */
+#define DRILLDOWN_LIMIT_MAX 1000
+
+struct drilldown_query {
+	bool has_port, has_role, has_reason;
+	bool stale_only;          /* reason=any */
+	bool holders;
+	uint16_t port;            /* 0: unknown */
+	enum role role;
+	enum stale_reason reason;
+	uint32_t states;          /* TCP_STATE_BIT() mask, never LISTEN */
+	size_t limit;
+};
+
+/* One word of a query string: its value, or NULL. */
+typedef const char *(*drilldown_arg_fn)(void *arg, const char *key);
+
+/* 0, or -EINVAL and one line of what is allowed in `why`. */
+int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query, struct buf *why);
+
+struct drilldown_row {
+	struct tcpsock sock;
+	struct census_look look;
+	char unit[UNIT_NAME_MAX];
+};
+
+/* Rows are ordered by how long they have been stuck, then by age. */
+struct drilldown {
+	struct drilldown_row *rows;
+	size_t count, cap;
+	size_t limit;
+	uint64_t matched;            /* sockets that matched, shown or not */
+	enum health_source source;
+	/* while it is taken */
+	const struct drilldown_query *query;
+	struct census *census;
+	uint64_t now_ms;
+	bool second;                 /* the dump by remote port that follows the one by local port */
+};
+
+/* Dumps and selects. 0 or -errno; *ret_result is to be freed by drilldown_done() in any case. The collector's thread. */
+int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
+		   const struct drilldown_query *query, uint64_t now_ms, struct drilldown *ret_result);
+void drilldown_done(struct drilldown *result);
+
+/* Who holds the sockets of a result. */
+struct drilldown_holders {
+	struct holder *holders;
+	size_t count;
+	struct holders_result result;
+	int error; /* 0 or -errno */
+};
+
+/* Looks them up: slow, any thread. 0 or -ENOMEM. */
+int drilldown_find_holders(const struct drilldown *result, const char *procfs,
+			   struct drilldown_holders *ret_holders);
+void drilldown_holders_done(struct drilldown_holders *holders);
+
+/* As JSON, or as a table for a terminal of `width` columns (0: no limit). `holders` may be NULL. */
+void drilldown_render_json(const struct drilldown *result, const struct drilldown_holders *holders,
+			   struct buf *buf);
+void drilldown_render_table(const struct drilldown *result, const struct drilldown_holders *holders,
+			    unsigned int width, struct buf *buf);
+
+/* Who asks for privileges: a sentence if holders could not all be seen, else "". */
+const char *drilldown_holders_note(const struct drilldown_holders *holders);
+
+#endif

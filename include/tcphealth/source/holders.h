@@ -1,0 +1,41 @@
+/*
+ * holders: which processes hold a socket open, by inode.
+ *
+ * Scans PROCFS/PID/fd, on demand only and bounded in time (about 2 us a descriptor). Knows /proc; no sockets'
+ * meaning. Stateless; any thread. Needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for other users' processes.
+ */
+#ifndef TCPHEALTH_SOURCE_HOLDERS_H
+#define TCPHEALTH_SOURCE_HOLDERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define HOLDER_COMM_LEN 64
+
+struct holder {
+	uint32_t inode;
+	pid_t pid;
+	int fd;
+	char comm[HOLDER_COMM_LEN];  /* valid UTF-8, control characters replaced */
+	double start_time_seconds;   /* since the epoch; 0 if unknown */
+	char cgroup[256];            /* path of its cgroup2 cgroup; "" if unknown */
+};
+
+struct holders_result {
+	size_t count;      /* holders written */
+	bool truncated;    /* there were more than fit */
+	bool timed_out;
+	size_t denied;     /* processes whose descriptors may not be read: privilege is missing */
+	size_t processes;  /* looked at */
+};
+
+/*
+ * Finds who holds any of the sorted `inodes`; at most `max` into `ret_holders`, one per process and descriptor, in order of inode and pid.
+ * Gives up after `budget_ms`. 0 or -errno (no procfs at all).
+ */
+int holders_find(const char *procfs, const uint32_t *inodes, size_t inode_count, uint64_t budget_ms,
+		 struct holder *ret_holders, size_t max, struct holders_result *ret_result);
+
+#endif

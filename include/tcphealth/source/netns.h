@@ -1,0 +1,59 @@
+/*
+ * netns: the network namespaces of this host: finding, naming and entering them.
+ *
+ * Knows /run/netns, PROCFS/PID/ns/net and setns(2); must not know sockets. A namespace is known by its cookie
+ * (SO_NETNS_COOKIE), which is never used again, where the kernel has it, else by the inode of its file.
+ * Entering needs CAP_SYS_ADMIN and changes the calling thread only.
+ */
+#ifndef TCPHEALTH_SOURCE_NETNS_H
+#define TCPHEALTH_SOURCE_NETNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NETNS_NAME_LEN 128
+#define NETNS_PATH_LEN 320
+
+struct netns_found {
+	uint64_t inode;                /* of the namespace's file: the same namespace has the same, while it lives */
+	uint64_t device;
+	char name[NETNS_NAME_LEN];     /* file name under /run/netns, raw bytes; "" if it has none */
+	char path[NETNS_PATH_LEN];     /* to open it by: /run/netns/NAME or PROCFS/PID/ns/net */
+	pid_t pid;                     /* a process inside, 0 if none is known */
+	bool own;                      /* the calling process's */
+};
+
+struct netns_list {
+	struct netns_found *found;
+	size_t count;
+	size_t cap;
+	size_t unreadable;             /* processes whose namespace could not be read: privilege is missing */
+	bool truncated;                /* more than `max` */
+};
+
+/*
+ * Lists namespaces, each once, named ones first, at most `max`, by a walk of `run_netns` ("/run/netns") and PROCFS/PID/ns/net.
+ * The list keeps its memory for the next call. 0 or -ENOMEM.
+ */
+int netns_scan(const char *procfs, const char *run_netns, size_t max, struct netns_list *list);
+void netns_list_done(struct netns_list *list);
+
+/* A thread's way back home. */
+struct netns_home {
+	int fd;
+};
+int netns_home_open(struct netns_home *ret_home);
+void netns_home_close(struct netns_home *home);
+
+/*
+ * Enters a found namespace if it still is the one found (inode and device agree): 0 and *ret_cookie, or -errno (-ESTALE: it is another;
+ * -EPERM). On success the caller must netns_leave().
+ */
+int netns_enter(const struct netns_found *found, uint64_t *ret_cookie);
+
+/* Back home; a thread that cannot go back must not go on: aborts the process. */
+void netns_leave(const struct netns_home *home);
+
+#endif

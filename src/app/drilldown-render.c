@@ -1,0 +1,346 @@
+/*
+ * drilldown-render: connections and their holders as JSON or as a table. Pure but for the holders' look-up.
+ */
+#include "tcphealth/app/drilldown.h"
+#include "tcphealth/base/utf8.h"
+#include "tcphealth/render/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOLDERS_MAX 4096
+#define HOLDERS_BUDGET_MS 700u /* some 300,000 descriptors; the end of the program may wait for it */
+
+static int compare_inodes(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int drilldown_find_holders(const struct drilldown *result, const char *procfs,
+			   struct drilldown_holders *ret_holders)
+{
+	uint32_t *inodes = calloc(result->count + 1, sizeof(*inodes));
+	size_t n = 0;
+
+	*ret_holders = (struct drilldown_holders){ 0 };
+	ret_holders->holders = calloc(HOLDERS_MAX, sizeof(*ret_holders->holders));
+	if (inodes == NULL || ret_holders->holders == NULL) {
+		free(inodes);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < result->count; i++) {
+		if (result->rows[i].sock.inode != 0)
+			inodes[n++] = result->rows[i].sock.inode;
+	}
+	qsort(inodes, n, sizeof(*inodes), compare_inodes);
+	if (n != 0)
+		ret_holders->error = holders_find(procfs, inodes, n, HOLDERS_BUDGET_MS, ret_holders->holders,
+						  HOLDERS_MAX, &ret_holders->result);
+	ret_holders->count = ret_holders->result.count;
+	free(inodes);
+	return 0;
+}
+
+void drilldown_holders_done(struct drilldown_holders *holders)
+{
+	free(holders->holders);
+	*holders = (struct drilldown_holders){ 0 };
+}
+
+const char *drilldown_holders_note(const struct drilldown_holders *holders)
+{
+	if (holders->error != 0)
+		return "the processes of this host cannot be read";
+	if (holders->result.denied != 0)
+		return "processes of other users are not seen: that needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
+	if (holders->result.timed_out)
+		return "there are too many processes to look at all of them in time";
+	if (holders->result.truncated)
+		return "there are more holders than shown";
+	return "";
+}
+
+static void render_addr(struct json *j, const char *key, const struct in6_addr *addr, uint16_t port)
+{
+	char text[TCPSOCK_ADDR_LEN];
+
+	json_open(j, key, '{');
+	json_text(j, "address", tcpsock_addr_text(addr, text));
+	json_u64(j, "port", port);
+	json_close(j, '}');
+}
+
+static const char *timer_name(unsigned int timer)
+{
+	static const char *const names[] = { "none",	  "retransmit", "keepalive",
+					     "time_wait", "probe",	"delayed_ack" };
+
+	return timer < sizeof(names) / sizeof(names[0]) ? names[timer] : "other";
+}
+
+static void render_timer(struct json *j, const struct tcpsock *sock)
+{
+	json_open(j, "timer", '{');
+	json_text(j, "name", timer_name(sock->timer));
+	json_double(j, "expires_seconds", (double)sock->expires_ms / 1e3);
+	if (tcpsock_knows(sock, TCPSOCK_PROBES))
+		json_u64(j, "unanswered_probes", sock->probes);
+	json_close(j, '}');
+}
+
+static void render_counters(struct json *j, const struct tcpsock *sock)
+{
+	if (tcpsock_knows(sock, TCPSOCK_INFO))
+		json_u64(j, "retransmitted_segments", sock->total_retrans);
+	if (!tcpsock_knows(sock, TCPSOCK_BYTES))
+		return;
+	json_u64(j, "sent_bytes", sock->bytes_acked);
+	json_u64(j, "received_bytes", sock->bytes_received);
+}
+
+static void render_verdict(struct json *j, const struct census_look *look)
+{
+	const struct verdict *v = &look->verdict;
+
+	if (v->has_age)
+		json_double(j, "state_age_seconds", (double)v->age_ms / 1e3);
+	if (v->reason != STALE_NONE) {
+		json_text(j, "reason", stale_reason_name(v->reason));
+		json_double(j, "stale_seconds", (double)v->stale_ms / 1e3);
+	} else {
+		json_null(j, "reason");
+	}
+}
+
+static void render_holder(struct json *j, const struct holder *h)
+{
+	char unit[UNIT_NAME_MAX];
+
+	json_open(j, NULL, '{');
+	json_u64(j, "pid", (uint64_t)h->pid);
+	json_text(j, "comm", h->comm);
+	json_u64(j, "fd", (uint64_t)h->fd);
+	json_text(j, "unit", unit_name(unit, h->cgroup));
+	if (h->start_time_seconds > 0)
+		json_double(j, "start_time_seconds", h->start_time_seconds);
+	json_close(j, '}');
+}
+
+static void render_holders(struct json *j, const struct drilldown_holders *holders, uint32_t inode)
+{
+	json_open(j, "holders", '[');
+	for (size_t i = 0; i < holders->count && inode != 0; i++) {
+		if (holders->holders[i].inode == inode)
+			render_holder(j, &holders->holders[i]);
+	}
+	json_close(j, ']');
+}
+
+static void render_row(struct json *j, const struct drilldown_row *row,
+		       const struct drilldown_holders *holders)
+{
+	const struct tcpsock *sock = &row->sock;
+
+	json_open(j, NULL, '{');
+	json_text(j, "role", role_name(row->look.role));
+	json_text(j, "role_evidence", role_evidence_name(row->look.evidence));
+	if (row->look.port != LEDGER_PORT_UNKNOWN)
+		json_u64(j, "port", row->look.port);
+	else
+		json_text(j, "port", "unknown");
+	json_text(j, "state", tcp_state_name(sock->state));
+	render_addr(j, "local", &sock->local, sock->local_port);
+	render_addr(j, "remote", &sock->remote, sock->remote_port);
+	render_verdict(j, &row->look);
+	render_timer(j, sock);
+	json_u64(j, "receive_queue_bytes", sock->rqueue);
+	json_u64(j, "send_queue_bytes", sock->wqueue);
+	render_counters(j, sock);
+	json_text(j, "unit", row->unit);
+	if (!tcpsock_knows(sock, TCPSOCK_MINI))
+		json_u64(j, "uid", sock->uid);
+	if (holders != NULL)
+		render_holders(j, holders, sock->inode);
+	json_close(j, '}');
+}
+
+void drilldown_render_json(const struct drilldown *result, const struct drilldown_holders *holders,
+			   struct buf *buf)
+{
+	struct json j;
+
+	json_init(&j, buf);
+	json_open(&j, NULL, '{');
+	json_text(&j, "source", result->source == HEALTH_SOURCE_NETLINK ? "netlink" : "procfs");
+	json_u64(&j, "matched", result->matched);
+	json_u64(&j, "limit", result->limit);
+	json_bool(&j, "truncated", result->matched > result->count);
+	if (holders != NULL)
+		json_text(&j, "holders_note", drilldown_holders_note(holders));
+	json_open(&j, "connections", '[');
+	for (size_t i = 0; i < result->count; i++)
+		render_row(&j, &result->rows[i], holders);
+	json_close(&j, ']');
+	json_close(&j, '}');
+	json_end(&j);
+}
+
+/* "3d04h", "2h05m", "3m07s", "42s": two units are enough for a person. */
+static void format_age(char *dst, size_t size, uint64_t ms)
+{
+	unsigned long long s = ms / 1000;
+
+	if (s >= 86400)
+		(void)snprintf(dst, size, "%llud%02lluh", s / 86400, s % 86400 / 3600);
+	else if (s >= 3600)
+		(void)snprintf(dst, size, "%lluh%02llum", s / 3600, s % 3600 / 60);
+	else if (s >= 60)
+		(void)snprintf(dst, size, "%llum%02llus", s / 60, s % 60);
+	else
+		(void)snprintf(dst, size, "%llus", s);
+}
+
+static void format_endpoint(char *dst, size_t size, const struct in6_addr *addr, uint16_t port)
+{
+	char text[TCPSOCK_ADDR_LEN];
+
+	tcpsock_addr_text(addr, text);
+	(void)snprintf(dst, size, IN6_IS_ADDR_V4MAPPED(addr) ? "%s:%u" : "[%s]:%u", text, port);
+}
+
+#define COLUMNS 7
+#define CELL 160
+
+struct table_row {
+	char cell[COLUMNS][CELL];
+};
+
+/* The first holder, and how many more there are. */
+static void format_holder(char *dst, size_t size, const struct drilldown_holders *holders, uint32_t inode)
+{
+	const struct holder *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; holders != NULL && inode != 0 && i < holders->count; i++) {
+		if (holders->holders[i].inode != inode)
+			continue;
+		if (first == NULL)
+			first = &holders->holders[i];
+		n++;
+	}
+	if (first == NULL)
+		(void)snprintf(dst, size, "-");
+	else if (n == 1)
+		(void)snprintf(dst, size, "%s/%d", first->comm, (int)first->pid);
+	else
+		(void)snprintf(dst, size, "%s/%d +%zu", first->comm, (int)first->pid, n - 1);
+}
+
+static void fill_table_row(struct table_row *to, const struct drilldown_row *row,
+			   const struct drilldown_holders *holders)
+{
+	const struct verdict *v = &row->look.verdict;
+
+	if (row->look.port == LEDGER_PORT_UNKNOWN)
+		(void)snprintf(to->cell[0], CELL, "unknown");
+	else
+		(void)snprintf(to->cell[0], CELL, "%u", row->look.port);
+	(void)snprintf(to->cell[1], CELL, "%s", role_name(row->look.role));
+	(void)snprintf(to->cell[2], CELL, "%s",
+		       v->reason != STALE_NONE ? stale_reason_name(v->reason) :
+						 tcp_state_name(row->sock.state));
+	format_age(to->cell[3], CELL, v->reason != STALE_NONE ? v->stale_ms : v->age_ms);
+	format_endpoint(to->cell[4], CELL, &row->sock.remote, row->sock.remote_port);
+	(void)snprintf(to->cell[5], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
+	format_holder(to->cell[6], CELL, holders, row->sock.inode);
+}
+
+/* Columns on a terminal, near enough: continuation bytes take none. */
+static size_t width_of(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+/* Cut to `width` columns, the cut shown by a tilde. */
+static void put_cell(struct buf *buf, const char *text, size_t width, bool pad)
+{
+	size_t used = 0, all = width_of(text);
+
+	for (; *text != '\0'; text++) {
+		bool starts = ((unsigned char)*text & 0xc0) != 0x80;
+
+		if (starts && all > width && used == width - 1)
+			break;
+		used += starts;
+		buf_putc(buf, *text);
+	}
+	if (all > width) {
+		buf_putc(buf, '~');
+		used++;
+	}
+	for (; pad && used < width; used++)
+		buf_putc(buf, ' ');
+}
+
+static void measure(const struct table_row *rows, size_t count, size_t widths[COLUMNS])
+{
+	for (size_t c = 0; c < COLUMNS; c++) {
+		widths[c] = 0;
+		for (size_t i = 0; i < count; i++) {
+			size_t w = width_of(rows[i].cell[c]);
+
+			widths[c] = w > widths[c] ? w : widths[c];
+		}
+	}
+}
+
+/* Takes from the widest of the last three, which can be long, until the line fits. */
+static void shrink(size_t widths[COLUMNS], unsigned int width)
+{
+	for (;;) {
+		size_t line = 2 * (COLUMNS - 1), widest = 4;
+
+		for (size_t c = 0; c < COLUMNS; c++)
+			line += widths[c];
+		for (size_t c = 5; c < COLUMNS; c++)
+			widest = widths[c] > widths[widest] ? c : widest;
+		if (line <= width || widths[widest] <= 8)
+			return;
+		widths[widest]--;
+	}
+}
+
+void drilldown_render_table(const struct drilldown *result, const struct drilldown_holders *holders,
+			    unsigned int width, struct buf *buf)
+{
+	static const char *const head[COLUMNS] = { "PORT", "ROLE", "REASON", "FOR", "PEER", "UNIT", "HELD BY" };
+	struct table_row *rows = calloc(result->count + 1, sizeof(*rows));
+	size_t widths[COLUMNS];
+
+	if (rows == NULL) {
+		buf->err = buf->err != 0 ? buf->err : -ENOMEM;
+		return;
+	}
+	for (size_t c = 0; c < COLUMNS; c++)
+		(void)snprintf(rows[0].cell[c], CELL, "%s", head[c]);
+	for (size_t i = 0; i < result->count; i++)
+		fill_table_row(&rows[i + 1], &result->rows[i], holders);
+	measure(rows, result->count + 1, widths);
+	if (width != 0)
+		shrink(widths, width);
+	for (size_t i = 0; i <= result->count; i++) {
+		for (size_t c = 0; c < COLUMNS; c++) {
+			put_cell(buf, rows[i].cell[c], widths[c], c + 1 < COLUMNS);
+			buf_puts(buf, c + 1 < COLUMNS ? "  " : "\n");
+		}
+	}
+	free(rows);
+}

@@ -1,0 +1,238 @@
+/*
+ * drilldown: a question about connections, and the sockets that answer it. Knows no HTTP and no threads.
+ */
+#include "tcphealth/app/drilldown.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECTION_STATES                                                                            \
+	(TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN) & ~TCP_STATE_BIT(TCP_STATE_NONE))
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+
+	if (*text == '\0')
+		return false;
+	for (; *text != '\0'; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		value = value * 10 + (uint64_t)(*text - '0');
+		if (value > max)
+			return false;
+	}
+	*ret_value = value;
+	return true;
+}
+
+static int parse_port(const char *text, struct drilldown_query *query, struct buf *why)
+{
+	uint64_t value = 0;
+
+	if (strcmp(text, "unknown") != 0 && (!parse_number(text, 65535, &value) || value == 0)) {
+		buf_puts(why, "port: a number from 1 to 65535, or unknown");
+		return -EINVAL;
+	}
+	query->has_port = true;
+	query->port = (uint16_t)value;
+	return 0;
+}
+
+static int parse_role(const char *text, struct drilldown_query *query, struct buf *why)
+{
+	query->has_role = true;
+	query->role = strcmp(text, "client") == 0 ? ROLE_CLIENT : ROLE_SERVER;
+	if (strcmp(text, role_name(query->role)) == 0)
+		return 0;
+	buf_puts(why, "role: server or client");
+	return -EINVAL;
+}
+
+static int parse_state(const char *text, struct drilldown_query *query, struct buf *why)
+{
+	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
+		if ((CONNECTION_STATES & TCP_STATE_BIT(state)) != 0 &&
+		    strcmp(text, tcp_state_name(state)) == 0) {
+			query->states = TCP_STATE_BIT(state);
+			return 0;
+		}
+	}
+	buf_puts(why, "state: one of");
+	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
+		if ((CONNECTION_STATES & TCP_STATE_BIT(state)) != 0)
+			buf_printf(why, " %s", tcp_state_name(state));
+	}
+	return -EINVAL;
+}
+
+static int parse_reason(const char *text, struct drilldown_query *query, struct buf *why)
+{
+	if (strcmp(text, "any") == 0) {
+		query->stale_only = true;
+		return 0;
+	}
+	for (int reason = 1; reason < STALE_REASONS; reason++) {
+		if (strcmp(text, stale_reason_name((enum stale_reason)reason)) == 0) {
+			query->has_reason = true;
+			query->reason = (enum stale_reason)reason;
+			return 0;
+		}
+	}
+	buf_puts(why, "reason: any, or one of");
+	for (int reason = 1; reason < STALE_REASONS; reason++)
+		buf_printf(why, " %s", stale_reason_name((enum stale_reason)reason));
+	return -EINVAL;
+}
+
+static int parse_limit(const char *text, struct drilldown_query *query, struct buf *why)
+{
+	uint64_t value;
+
+	if (!parse_number(text, DRILLDOWN_LIMIT_MAX, &value) || value == 0) {
+		buf_printf(why, "limit: a number from 1 to %d", DRILLDOWN_LIMIT_MAX);
+		return -EINVAL;
+	}
+	query->limit = (size_t)value;
+	return 0;
+}
+
+static int parse_holders(const char *text, struct drilldown_query *query, struct buf *why)
+{
+	query->holders = strcmp(text, "1") == 0;
+	if (query->holders || strcmp(text, "0") == 0)
+		return 0;
+	buf_puts(why, "holders: 0 or 1");
+	return -EINVAL;
+}
+
+int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query, struct buf *why)
+{
+	static const struct {
+		const char *key;
+		int (*parse)(const char *text, struct drilldown_query *query, struct buf *why);
+	} keys[] = {
+		{ "port", parse_port },	    { "role", parse_role },   { "state", parse_state },
+		{ "reason", parse_reason }, { "limit", parse_limit }, { "holders", parse_holders },
+	};
+
+	*ret_query = (struct drilldown_query){ .states = CONNECTION_STATES, .limit = DRILLDOWN_LIMIT };
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *value = fn(arg, keys[i].key);
+
+		if (value != NULL && keys[i].parse(value, ret_query, why) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static bool matches(const struct drilldown_query *query, const struct census_look *look)
+{
+	if (query->has_role && look->role != query->role)
+		return false;
+	if (query->has_port && look->port != query->port)
+		return false;
+	if (query->stale_only && look->verdict.reason == STALE_NONE)
+		return false;
+	return !query->has_reason || look->verdict.reason == query->reason;
+}
+
+/* Longer stuck comes first, then longer in its state. */
+static int compare_rows(const void *a, const void *b)
+{
+	const struct verdict *x = &((const struct drilldown_row *)a)->look.verdict;
+	const struct verdict *y = &((const struct drilldown_row *)b)->look.verdict;
+
+	if (x->stale_ms != y->stale_ms)
+		return x->stale_ms < y->stale_ms ? 1 : -1;
+	return (x->age_ms < y->age_ms) - (x->age_ms > y->age_ms);
+}
+
+static struct drilldown_row *least(struct drilldown *d)
+{
+	struct drilldown_row *last = &d->rows[0];
+
+	for (size_t i = 1; i < d->count; i++) {
+		if (compare_rows(last, &d->rows[i]) < 0)
+			last = &d->rows[i];
+	}
+	return last;
+}
+
+static int take_row(void *arg, const struct tcpsock *sock)
+{
+	struct drilldown *d = arg;
+	struct drilldown_row row = { .sock = *sock };
+	struct drilldown_row *worst;
+
+	if (d->second && sock->local_port == d->query->port)
+		return 0; /* has the port on both sides: came in the first dump */
+	census_look(d->census, sock, d->now_ms, &row.look);
+	if (!matches(d->query, &row.look))
+		return 0;
+	d->matched++;
+	if (d->count < d->limit) {
+		d->rows[d->count++] = row;
+		return 0;
+	}
+	worst = least(d);
+	if (compare_rows(&row, worst) < 0)
+		*worst = row;
+	return 0;
+}
+
+/* The kernel sorts out what it can: the port is the local one of a server and the remote one of a client. */
+static int dump(struct feed *feed, struct drilldown *d)
+{
+	const struct drilldown_query *q = d->query;
+	struct sockdiag_query query = { .states = q->states, .info = true };
+	bool filter = q->has_port && q->port != LEDGER_PORT_UNKNOWN;
+	int r = 0;
+
+	if (!filter)
+		return feed_dump(feed, &query, take_row, d);
+	if (!q->has_role || q->role == ROLE_SERVER) {
+		query.local_port = q->port;
+		r = feed_dump(feed, &query, take_row, d);
+	}
+	if (r == 0 && (!q->has_role || q->role == ROLE_CLIENT)) {
+		d->second = !q->has_role;
+		query.local_port = 0;
+		query.remote_port = q->port;
+		r = feed_dump(feed, &query, take_row, d);
+	}
+	return r;
+}
+
+int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
+		   const struct drilldown_query *query, uint64_t now_ms, struct drilldown *ret_result)
+{
+	struct drilldown *d = ret_result;
+	int r;
+
+	*d = (struct drilldown){ .limit = query->limit, .query = query, .census = census, .now_ms = now_ms };
+	d->rows = calloc(query->limit, sizeof(*d->rows));
+	if (d->rows == NULL)
+		return -ENOMEM;
+	d->source = feed_source(feed);
+	r = dump(feed, d);
+	if (r < 0)
+		return r;
+	qsort(d->rows, d->count, sizeof(*d->rows), compare_rows);
+	for (size_t i = 0; i < d->count; i++) {
+		const char *path = d->rows[i].sock.cgroup_id != 0 && cgroups != NULL ?
+					   cgroups_path(cgroups, d->rows[i].sock.cgroup_id, now_ms) :
+					   NULL;
+
+		unit_name(d->rows[i].unit, path != NULL ? path : "");
+	}
+	return 0;
+}
+
+void drilldown_done(struct drilldown *result)
+{
+	free(result->rows);
+	result->rows = NULL;
+	result->count = 0;
+}

@@ -1,0 +1,49 @@
+/*
+ * html-internal: the rows of the table, between html-rows.c, which judges, and html.c, which writes.
+ */
+#ifndef TCPHEALTH_RENDER_HTML_INTERNAL_H
+#define TCPHEALTH_RENDER_HTML_INTERNAL_H
+
+#include "tcphealth/model/snapshot.h"
+#include "tcphealth/render/verdicttext.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One pair of one namespace. */
+struct html_row {
+	const struct snapshot_ns *ns;
+	const struct snapshot_pair *pair;
+	const struct snapshot_listener *listener; /* NULL: none, or a client */
+	enum finding_level level;                 /* of its worst finding */
+	bool certain;                             /* stuck for another reason than silence */
+	uint64_t stuck;
+	uint64_t sockets;
+	uint64_t failed;                          /* connects refused or timed out */
+};
+
+struct html_rows {
+	struct html_row *rows; /* the worst first */
+	size_t count;
+	uint64_t sockets;      /* sums over the rows */
+	uint64_t stuck;
+	size_t stuck_ports;    /* a port counts once in a namespace */
+	size_t full_queues;
+	enum finding_level level;
+};
+
+/* All reasons but STALE_NONE, and the other kinds. */
+#define HTML_FINDINGS_MAX (FINDING_KINDS - 1)
+
+/* 0 or -ENOMEM. */
+int html_rows_collect(const struct snapshot *snapshot, struct html_rows *ret_rows);
+void html_rows_done(struct html_rows *rows);
+
+/* What was found of a row, the worst first; at least one. Returns how many. */
+size_t html_row_findings(const struct html_row *row, struct finding ret_findings[HTML_FINDINGS_MAX]);
+
+/* A server's port with connections, but without a listener. */
+bool html_row_lost_listener(const struct html_row *row);
+
+#endif

@@ -1,0 +1,293 @@
+/*
+ * html-rows: what is to be said of each pair, and which comes first. Must not know markup.
+ */
+#include "html-internal.h"
+
+#include "tcphealth/base/portset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUEUE_FILLING 0.5
+#define LOCAL_PORTS_FEW 0.8
+
+static bool is_port(uint32_t port)
+{
+	return port != LEDGER_PORT_UNKNOWN && port != LEDGER_PORT_OTHER;
+}
+
+static const struct snapshot_listener *find_listener(const struct snapshot_ns *ns, uint32_t port)
+{
+	for (size_t i = 0; i < ns->listener_count; i++)
+		if (ns->listeners[i].port == port)
+			return &ns->listeners[i];
+	return NULL;
+}
+
+static uint64_t saturation_of(const struct html_row *row, double *ret_ratio)
+{
+	const struct snapshot_listener *listener = row->listener;
+
+	*ret_ratio = 0;
+	if (listener == NULL || !listener->row.backlog_known)
+		return 0;
+	*ret_ratio = listener->row.saturation;
+	return listener->row.queue_length;
+}
+
+/* -- findings --------------------------------------------------------------------------------------- */
+
+struct findings {
+	const struct html_row *row;
+	struct finding *list;
+	size_t count;
+};
+
+static struct finding *add(struct findings *to, unsigned int kind, uint64_t count)
+{
+	const struct snapshot_pair *pair = to->row->pair;
+	struct finding *finding = &to->list[to->count++];
+
+	*finding = (struct finding){
+		.kind = kind,
+		.role = pair->role,
+		.port_known = is_port(pair->port),
+		.port = is_port(pair->port) ? (uint16_t)pair->port : 0,
+		.count = count,
+		.netns = to->row->ns->name,
+	};
+	return finding;
+}
+
+static void add_owner(struct finding *finding, const char *unit)
+{
+	if (unit[0] == '\0')
+		return;
+	if (finding->owners < FINDING_OWNERS)
+		finding->owner[finding->owners] = unit;
+	finding->owners++;
+}
+
+static bool is_about(const struct snapshot_unit *unit, const struct snapshot_pair *pair,
+		     unsigned int reason)
+{
+	return unit->port == pair->port && unit->role == pair->role && unit->reason == reason &&
+	       unit->sockets > 0;
+}
+
+static void add_stuck(struct findings *to, unsigned int reason)
+{
+	const struct snapshot_pair *pair = to->row->pair;
+	const struct snapshot_ns *ns = to->row->ns;
+	struct finding *finding;
+
+	if (pair->view.stale[reason] == 0)
+		return;
+	finding = add(to, reason, pair->view.stale[reason]);
+	for (size_t i = 0; i < ns->unit_count; i++) {
+		if (!is_about(&ns->units[i], pair, reason))
+			continue;
+		add_owner(finding, ns->units[i].unit);
+		if (ns->units[i].oldest_ms > finding->age_ms)
+			finding->age_ms = ns->units[i].oldest_ms;
+	}
+}
+
+static void add_listener_owners(struct finding *finding, const struct html_row *row)
+{
+	for (size_t i = 0; i < row->ns->listener_unit_count; i++)
+		if (row->ns->listener_units[i].port == row->pair->port)
+			add_owner(finding, row->ns->listener_units[i].unit);
+}
+
+static void add_queue(struct findings *to)
+{
+	struct finding *finding;
+	double ratio;
+	uint64_t length = saturation_of(to->row, &ratio);
+
+	if (ratio < QUEUE_FILLING)
+		return;
+	finding = add(to, ratio >= 1 ? FINDING_QUEUE_FULL : FINDING_QUEUE_FILLING, length);
+	finding->limit = to->row->listener->row.queue_limit;
+	finding->ratio = ratio;
+	add_listener_owners(finding, to->row);
+}
+
+static void add_local_ports(struct findings *to)
+{
+	const struct snapshot_pair *pair = to->row->pair;
+
+	if (pair->role == ROLE_CLIENT && pair->view.ephemeral_ratio >= LOCAL_PORTS_FEW)
+		add(to, FINDING_LOCAL_PORTS, 1)->ratio = pair->view.ephemeral_ratio;
+}
+
+static void add_notes(struct findings *to)
+{
+	const struct snapshot_listener *listener = to->row->listener;
+	const uint64_t *counter = to->row->pair->counter;
+
+	if (counter[LEDGER_FAILED_REFUSED] > 0)
+		add(to, FINDING_REFUSED, counter[LEDGER_FAILED_REFUSED]);
+	if (counter[LEDGER_FAILED_TIMEOUT] > 0)
+		add(to, FINDING_TIMED_OUT, counter[LEDGER_FAILED_TIMEOUT]);
+	if (listener != NULL && listener->row.drops_known && listener->row.drops_total > 0)
+		add(to, FINDING_DROPS, listener->row.drops_total);
+}
+
+size_t html_row_findings(const struct html_row *row, struct finding ret_findings[HTML_FINDINGS_MAX])
+{
+	struct findings findings = { .row = row, .list = ret_findings };
+
+	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++)
+		add_stuck(&findings, reason);
+	add_queue(&findings);
+	add_local_ports(&findings);
+	add_notes(&findings);
+	if (findings.count == 0)
+		add(&findings, FINDING_QUIET, row->sockets);
+	return findings.count;
+}
+
+bool html_row_lost_listener(const struct html_row *row)
+{
+	return row->pair->role == ROLE_SERVER && is_port(row->pair->port) && row->sockets > 0 &&
+	       (row->listener == NULL || row->listener->row.sockets == 0);
+}
+
+/* -- rows ------------------------------------------------------------------------------------------- */
+
+static void judge(struct html_row *row)
+{
+	struct finding findings[HTML_FINDINGS_MAX];
+
+	html_row_findings(row, findings);
+	row->level = verdicttext_level(findings[0].kind);
+}
+
+static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
+		     const struct snapshot_pair *pair)
+{
+	*row = (struct html_row){ .ns = ns, .pair = pair };
+	if (pair->role == ROLE_SERVER)
+		row->listener = find_listener(ns, pair->port);
+	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
+		row->sockets += pair->view.state[i];
+	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++)
+		row->stuck += pair->view.stale[i];
+	row->certain = row->stuck > pair->view.stale[STALE_IDLE];
+	row->failed = pair->counter[LEDGER_FAILED_REFUSED] + pair->counter[LEDGER_FAILED_TIMEOUT];
+	judge(row);
+}
+
+/* `unknown` and `other` have series always: without anything to tell they are no rows. */
+static bool is_worth_a_row(const struct html_row *row)
+{
+	return is_port(row->pair->port) || row->sockets > 0 || row->level > LEVEL_FINE;
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int compare_saturation(const struct html_row *a, const struct html_row *b)
+{
+	double x, y;
+
+	saturation_of(a, &x);
+	saturation_of(b, &y);
+	return (x > y) - (x < y);
+}
+
+/* Negative: `a` is the worse. The last comparisons make the order the same in each sample. */
+static int compare_rows(const void *left, const void *right)
+{
+	const struct html_row *a = left, *b = right;
+	int order = (b->level > a->level) - (b->level < a->level);
+
+	if (order == 0)
+		order = b->certain - a->certain;
+	if (order == 0)
+		order = compare_u64(b->stuck, a->stuck);
+	if (order == 0 && a->level != LEVEL_FINE)
+		order = compare_saturation(b, a);
+	if (order == 0)
+		order = compare_u64(b->failed, a->failed);
+	if (order == 0)
+		order = compare_u64(b->sockets, a->sockets);
+	if (order == 0)
+		order = compare_u64(a->pair->port, b->pair->port);
+	if (order == 0)
+		order = (int)a->pair->role - (int)b->pair->role;
+	return order != 0 ? order : (a->ns > b->ns) - (a->ns < b->ns);
+}
+
+/* A port's both pairs are one port; pairs are ordered by role and port. */
+static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows, size_t count)
+{
+	struct portset seen = { { 0 } };
+	size_t ports = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t port = rows[i].pair->port;
+
+		if (rows[i].ns != ns || rows[i].stuck == 0)
+			continue;
+		if (is_port(port) && portset_has(&seen, (uint16_t)port))
+			continue;
+		if (is_port(port))
+			portset_add(&seen, (uint16_t)port);
+		ports++;
+	}
+	return ports;
+}
+
+static void sum_up(const struct snapshot *snapshot, struct html_rows *rows)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct html_row *row = &rows->rows[i];
+		double ratio;
+
+		saturation_of(row, &ratio);
+		rows->sockets += row->sockets;
+		rows->stuck += row->stuck;
+		rows->full_queues += ratio >= 1;
+	}
+	for (size_t i = 0; rows->stuck > 0 && i < snapshot->ns_count; i++)
+		rows->stuck_ports += count_stuck_ports(&snapshot->ns[i], rows->rows, rows->count);
+	if (rows->count > 0)
+		rows->level = rows->rows[0].level;
+}
+
+int html_rows_collect(const struct snapshot *snapshot, struct html_rows *ret_rows)
+{
+	size_t max = 0;
+
+	*ret_rows = (struct html_rows){ 0 };
+	for (size_t i = 0; i < snapshot->ns_count; i++)
+		max += snapshot->ns[i].pair_count;
+	if (max == 0)
+		return 0;
+	ret_rows->rows = calloc(max, sizeof(*ret_rows->rows));
+	if (ret_rows->rows == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < snapshot->ns_count; i++) {
+		for (size_t k = 0; k < snapshot->ns[i].pair_count; k++) {
+			struct html_row *row = &ret_rows->rows[ret_rows->count];
+
+			fill_row(row, &snapshot->ns[i], &snapshot->ns[i].pairs[k]);
+			ret_rows->count += is_worth_a_row(row);
+		}
+	}
+	qsort(ret_rows->rows, ret_rows->count, sizeof(*ret_rows->rows), compare_rows);
+	sum_up(snapshot, ret_rows);
+	return 0;
+}
+
+void html_rows_done(struct html_rows *rows)
+{
+	free(rows->rows);
+	*rows = (struct html_rows){ 0 };
+}

@@ -1,0 +1,385 @@
+/*
+ * verdicttext: one table row of sentences a finding, and what fills their gaps.
+ */
+#include "tcphealth/render/verdicttext.h"
+
+#include "tcphealth/base/utf8.h"
+
+#include <string.h>
+
+#define OWNER_BYTES 256 /* as labels are cut on /metrics */
+
+/*
+ * Gaps: {n} {connections} {connects} {age} {owner} {it} {limit} {percent} {filter}. What stands in [ ] is left out where no age
+ * is known. {filter} brings its own blank.
+ */
+struct words {
+	enum finding_level level;
+	bool restart; /* helps, for now */
+	const char *verdict;
+	const char *next;
+	const char *look;
+};
+
+static const struct words table[FINDING_KINDS] = {
+	[FINDING_QUIET] = { .level = LEVEL_FINE, .verdict = "{connections}, none stuck" },
+	[STALE_DEAD] = {
+		.level = LEVEL_STUCK,
+		.restart = true,
+		.verdict = "{connections}: reset or timed out[ {age} ago], {owner} still holds {it}",
+		.next = "A program must close a socket after an error, too. Restart {owner} to free the "
+			"descriptors; ss no longer shows them.",
+	},
+	[STALE_UNACCEPTED] = {
+		.level = LEVEL_STUCK,
+		.restart = true,
+		.verdict = "{connections}: the handshake finished[ {age} ago], {owner} never called accept",
+		.next = "Is {owner} blocked, or out of file descriptors? Look at its threads and its log "
+			"before a restart.",
+		.look = "ss -tlnp{filter}",
+	},
+	[STALE_CLOSE_WAIT] = {
+		.level = LEVEL_STUCK,
+		.restart = true,
+		.verdict = "{connections}: the peer closed[ {age} ago], {owner} never called close",
+		.next = "It leaks descriptors and never frees them by itself: restart {owner}, then find "
+			"the missing close().",
+		.look = "ss -tnp state close-wait{filter}",
+	},
+	[STALE_FIN_WAIT2] = {
+		.level = LEVEL_STUCK,
+		.restart = true,
+		.verdict = "{connections}: {owner} shut down its end[ {age} ago], the peer never closed",
+		.next = "The fault is at the peer, in CLOSE_WAIT there. {owner} frees {it} by close(), which "
+			"need not wait for the peer.",
+		.look = "ss -tnp state fin-wait-2{filter}",
+	},
+	[STALE_CLOSING] = {
+		.level = LEVEL_STUCK,
+		.verdict = "{connections}: closed here[ {age} ago], the peer does not acknowledge",
+		.next = "Is the peer, or the way to it, gone? The kernel gives up by itself after some "
+			"minutes.",
+		.look = "ss -tnpo state fin-wait-1 state closing state last-ack{filter}",
+	},
+	[STALE_SYN_SENT] = {
+		.level = LEVEL_STUCK,
+		.verdict = "{connections}: {owner} connects, nobody has answered[ for {age}]",
+		.next = "Is the peer up, and does a firewall drop the packets without a word? The kernel tries for "
+			"about two minutes.",
+		.look = "ss -tnpo state syn-sent{filter}",
+	},
+	[STALE_KEEPALIVE] = {
+		.level = LEVEL_STUCK,
+		.verdict = "{connections}: the peer does not answer keepalive probes[, silent for {age}]",
+		.next = "The peer or the way to it is gone. The kernel ends {it} after the last "
+			"probe; nothing is to be done here.",
+		.look = "ss -tnpo state established{filter}",
+	},
+	[STALE_RETRANSMIT] = {
+		.level = LEVEL_STUCK,
+		.verdict = "{connections}: data goes out, the peer has acknowledged nothing[ for {age}]",
+		.next = "Is the peer, or the way to it, gone? The kernel goes on for about 15 minutes; "
+			"TCP_USER_TIMEOUT in {owner} would shorten that.",
+		.look = "ss -tnpoi state established{filter}",
+	},
+	[STALE_ZERO_WINDOW] = {
+		.level = LEVEL_STUCK,
+		.verdict = "{connections}: the peer is alive, but its program has read nothing[ for {age}]",
+		.next = "Look at the program at the other end. Without TCP_USER_TIMEOUT in {owner} this "
+			"never ends by itself.",
+		.look = "ss -tnpoi state established{filter}",
+	},
+	[STALE_UNREAD] = {
+		.level = LEVEL_STUCK,
+		.restart = true,
+		.verdict = "{connections}: data has waited[ {age}], {owner} does not read {it}",
+		.next = "Is {owner} blocked or overloaded? Look at its threads; Recv-Q is what waits.",
+		.look = "ss -tnp state established{filter}",
+	},
+	[STALE_IDLE] = {
+		.level = LEVEL_STUCK,
+		.verdict = "{connections}: silent[ for {age}], and nothing would notice a dead peer",
+		.next = "Perhaps half open for ever. Let {owner} set SO_KEEPALIVE, or send heartbeats of "
+			"its own.",
+		.look = "ss -tnpo state established{filter}",
+	},
+	[FINDING_QUEUE_FULL] = {
+		.level = LEVEL_FULL,
+		.verdict = "The accept queue is full ({n} of {limit}): the kernel drops new connections",
+		.next = "{owner} accepts too slowly or not at all: look at its threads. A longer backlog "
+			"(listen(), net.core.somaxconn) only helps against bursts.",
+		.look = "ss -tlnp{filter}",
+	},
+	[FINDING_QUEUE_FILLING] = {
+		.level = LEVEL_WATCH,
+		.verdict = "The accept queue fills up: {percent}",
+		.next = "{owner} accepts more slowly than clients come.",
+		.look = "ss -tlnp{filter}",
+	},
+	[FINDING_LOCAL_PORTS] = {
+		.level = LEVEL_WATCH,
+		.verdict = "{percent} of the local ports towards one address are in use: soon no connect will "
+			   "succeed",
+		.next = "Reuse connections, or widen net.ipv4.ip_local_port_range.",
+		.look = "ss -tan{filter}",
+	},
+	[FINDING_REFUSED] = {
+		.level = LEVEL_NOTE,
+		.verdict = "{connects} refused since the exporter started",
+		.next = "Does the service listen at the other end?",
+	},
+	[FINDING_TIMED_OUT] = {
+		.level = LEVEL_NOTE,
+		.verdict = "{connects} timed out since the exporter started",
+		.next = "Was the peer down, or does a firewall drop the packets?",
+	},
+	[FINDING_DROPS] = {
+		.level = LEVEL_NOTE,
+		.verdict = "The listener dropped {n} since the exporter started",
+		.next = "Mostly a burst that filled the queue; see whether tcphealth_listen_drops_total still "
+			"rises.",
+	},
+};
+
+static const char *const meanings[STALE_REASONS] = {
+	[STALE_NONE] = "not stuck",
+	[STALE_DEAD] = "reset or timed out, but its program still holds it",
+	[STALE_UNACCEPTED] = "the handshake is finished, and the program has not accepted it",
+	[STALE_CLOSE_WAIT] = "the peer closed, this end never did, and nothing moves",
+	[STALE_FIN_WAIT2] = "this end shut down, the peer never closes, and nothing moves",
+	[STALE_CLOSING] = "closed here, and the peer does not acknowledge",
+	[STALE_SYN_SENT] = "connecting, and nobody answers",
+	[STALE_KEEPALIVE] = "keepalive probes stay unanswered",
+	[STALE_RETRANSMIT] = "what was sent stays unacknowledged",
+	[STALE_ZERO_WINDOW] = "the peer answers, but its program does not read",
+	[STALE_UNREAD] = "data has come in, and the program here does not read it",
+	[STALE_IDLE] = "silent, and nothing would ever notice a dead peer",
+};
+
+static void put_count(struct buf *buf, uint64_t n, const char *noun)
+{
+	buf_put_u64(buf, n);
+	buf_putc(buf, ' ');
+	buf_puts(buf, noun);
+	if (n != 1)
+		buf_putc(buf, 's');
+}
+
+static void put_clean(struct buf *buf, const char *name)
+{
+	char clean[OWNER_BYTES];
+	size_t len = utf8_clean(clean, sizeof(clean), name, strlen(name));
+
+	buf_put(buf, clean, len);
+}
+
+static void put_owner(struct buf *buf, const struct finding *finding)
+{
+	if (finding->owners == 0) {
+		buf_puts(buf, "the local program");
+		return;
+	}
+	put_clean(buf, finding->owner[0]);
+	if (finding->owners == 1)
+		return;
+	buf_puts(buf, finding->owners == 2 ? " and " : ", ");
+	put_clean(buf, finding->owner[1]);
+	if (finding->owners > FINDING_OWNERS) {
+		buf_puts(buf, " and ");
+		put_count(buf, finding->owners - FINDING_OWNERS, "other");
+	}
+}
+
+static void put_filter(struct buf *buf, const struct finding *finding)
+{
+	if (finding->port_known)
+		buf_printf(buf, " '%s = :%u'", finding->role == ROLE_SERVER ? "sport" : "dport",
+			   finding->port);
+}
+
+static void put_connections(struct buf *buf, const struct finding *finding)
+{
+	put_count(buf, finding->count, "connection");
+}
+
+static void put_connects(struct buf *buf, const struct finding *finding)
+{
+	put_count(buf, finding->count, "connect");
+}
+
+static void put_n(struct buf *buf, const struct finding *finding)
+{
+	buf_put_u64(buf, finding->count);
+}
+
+static void put_limit(struct buf *buf, const struct finding *finding)
+{
+	buf_put_u64(buf, finding->limit);
+}
+
+static void put_age(struct buf *buf, const struct finding *finding)
+{
+	verdicttext_put_age(buf, finding->age_ms);
+}
+
+/* Data that nobody reads is "it", however many connections have some. */
+static void put_it(struct buf *buf, const struct finding *finding)
+{
+	buf_puts(buf, finding->count == 1 || finding->kind == STALE_UNREAD ? "it" : "them");
+}
+
+static void put_percent(struct buf *buf, const struct finding *finding)
+{
+	buf_printf(buf, "%.0f %%", finding->ratio * 100);
+}
+
+static const struct gap {
+	const char *name;
+	void (*put)(struct buf *buf, const struct finding *finding);
+} gaps[] = {
+	{ "{connections}", put_connections },
+	{ "{connects}", put_connects },
+	{ "{n}", put_n },
+	{ "{limit}", put_limit },
+	{ "{age}", put_age },
+	{ "{owner}", put_owner },
+	{ "{it}", put_it },
+	{ "{percent}", put_percent },
+	{ "{filter}", put_filter },
+};
+
+/* Fills the gap that begins here; returns its length. */
+static size_t fill_gap(struct buf *buf, const char *text, const struct finding *finding)
+{
+	for (size_t i = 0; i < sizeof(gaps) / sizeof(gaps[0]); i++) {
+		size_t len = strlen(gaps[i].name);
+
+		if (strncmp(text, gaps[i].name, len) != 0)
+			continue;
+		gaps[i].put(buf, finding);
+		return len;
+	}
+	return 1;
+}
+
+static void fill_in(struct buf *buf, const char *text, const struct finding *finding)
+{
+	while (*text != '\0') {
+		size_t plain = strcspn(text, "{[]");
+
+		buf_put(buf, text, plain);
+		text += plain;
+		if (*text == '{') {
+			text += fill_gap(buf, text, finding);
+		} else if (*text == '[' && finding->age_ms == 0) {
+			text += strcspn(text, "]") + 1;
+		} else if (*text != '\0') {
+			text++;
+		}
+	}
+}
+
+static const struct words *words_of(const struct finding *finding)
+{
+	return &table[finding->kind < FINDING_KINDS ? finding->kind : (unsigned int)FINDING_QUIET];
+}
+
+/* Of such characters a shell makes nothing else, and no option begins with a dot. */
+static bool is_plain_name(const char *name)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-";
+	size_t len = strlen(name);
+
+	return len > 0 && len < OWNER_BYTES && name[0] != '-' && strspn(name, plain) == len;
+}
+
+static bool is_service(const char *name)
+{
+	static const char suffix[] = ".service";
+	size_t len = strlen(name), n = sizeof(suffix) - 1;
+
+	return len > n && strcmp(name + len - n, suffix) == 0;
+}
+
+/* Only the first letter of a sentence: a unit's name keeps its own. */
+static void put_sentence(struct buf *buf, const char *text, const struct finding *finding)
+{
+	if (strncmp(text, "{owner}", 7) == 0 && finding->owners == 0) {
+		buf_puts(buf, "The local program");
+		text += 7;
+	}
+	fill_in(buf, text, finding);
+}
+
+enum finding_level verdicttext_level(unsigned int kind)
+{
+	return kind < FINDING_KINDS ? table[kind].level : LEVEL_FINE;
+}
+
+const char *verdicttext_level_name(enum finding_level level)
+{
+	static const char *const names[] = {
+		[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note",	[LEVEL_WATCH] = "watch",
+		[LEVEL_FULL] = "full", [LEVEL_STUCK] = "stuck",
+	};
+
+	return names[level];
+}
+
+void verdicttext_put_verdict(struct buf *buf, const struct finding *finding)
+{
+	put_sentence(buf, words_of(finding)->verdict, finding);
+}
+
+void verdicttext_put_next(struct buf *buf, const struct finding *finding)
+{
+	if (words_of(finding)->next != NULL)
+		put_sentence(buf, words_of(finding)->next, finding);
+}
+
+void verdicttext_put_look(struct buf *buf, const struct finding *finding)
+{
+	const char *look = words_of(finding)->look;
+
+	if (look == NULL || (finding->netns != NULL && !is_plain_name(finding->netns)))
+		return;
+	if (finding->netns != NULL)
+		buf_printf(buf, "ip netns exec %s ", finding->netns);
+	fill_in(buf, look, finding);
+}
+
+void verdicttext_put_restart(struct buf *buf, const struct finding *finding)
+{
+	if (!words_of(finding)->restart || finding->owners != 1)
+		return;
+	if (is_service(finding->owner[0]) && is_plain_name(finding->owner[0]))
+		buf_printf(buf, "systemctl restart %s", finding->owner[0]);
+}
+
+void verdicttext_put_age(struct buf *buf, uint64_t age_ms)
+{
+	uint64_t s = age_ms / 1000, min = s / 60, h = min / 60, d = h / 24;
+
+	if (s < 120) {
+		buf_put_u64(buf, s);
+		buf_puts(buf, " s");
+	} else if (min < 60) {
+		buf_put_u64(buf, min);
+		buf_puts(buf, " min");
+	} else if (h < 24) {
+		buf_put_u64(buf, h);
+		buf_puts(buf, " h");
+		if (h < 10 && min % 60 != 0)
+			buf_printf(buf, " %u min", (unsigned int)(min % 60));
+	} else {
+		buf_put_u64(buf, d);
+		buf_puts(buf, " d");
+		if (d < 10 && h % 24 != 0)
+			buf_printf(buf, " %u h", (unsigned int)(h % 24));
+	}
+}
+
+const char *verdicttext_meaning(enum stale_reason reason)
+{
+	return (size_t)reason < STALE_REASONS ? meanings[reason] : meanings[STALE_NONE];
+}

@@ -1,0 +1,487 @@
+/*
+ * cgroups: see the header. Owns the cache and the walk that fills it; must not
+ * know units or pods.
+ */
+#include "cgroups-internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define CGROUP2_MAGIC 0x63677270 /* CGROUP2_SUPER_MAGIC of linux/magic.h */
+
+#define WALK_INTERVAL_MS 1000
+#define RETRY_MAX_MS     60000
+
+/* What lies deeper is not walked: containers that manage cgroups of their own decide how long paths become. */
+#define CGROUP_PATH_MAX 512
+
+/* Live cgroups never fill the cache: there is always room for those that are gone or unknown. */
+static const struct cgroups_limits default_limits = {
+	.directories = 32768,
+	.depth = 64,
+	.ids = 65536,
+};
+
+struct entry {
+	uint64_t id;
+	uint64_t used_ms;  /* when it was last asked for, or seen by a walk */
+	uint64_t retry_ms; /* unknown: not worth a walk before */
+	uint64_t wait_ms;
+	char *path; /* NULL: unknown */
+};
+
+struct cgroups {
+	struct cgroups_limits limits;
+	const char *root;
+	const char *procfs;
+	char mount[PATH_MAX]; /* where it was last; "" until found */
+	struct entry *entries;
+	size_t count, cap;
+	uint32_t *slots; /* index of an entry + 1, by hash of its id */
+	size_t slot_count;
+	uint32_t *queue; /* indices of entries whose directories are still to be read */
+	size_t queue_cap;
+	uint64_t walked_ms;
+	bool walked;
+};
+
+/* --- the table --- */
+
+static size_t first_slot(const struct cgroups *cgroups, uint64_t id)
+{
+	return (size_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (cgroups->slot_count - 1);
+}
+
+static struct entry *find(const struct cgroups *cgroups, uint64_t id)
+{
+	if (cgroups->slot_count == 0)
+		return NULL;
+	for (size_t slot = first_slot(cgroups, id); cgroups->slots[slot];
+	     slot = (slot + 1) & (cgroups->slot_count - 1)) {
+		struct entry *entry = &cgroups->entries[cgroups->slots[slot] - 1];
+
+		if (entry->id == id)
+			return entry;
+	}
+	return NULL;
+}
+
+static void index_entry(struct cgroups *cgroups, size_t index)
+{
+	size_t slot = first_slot(cgroups, cgroups->entries[index].id);
+
+	while (cgroups->slots[slot])
+		slot = (slot + 1) & (cgroups->slot_count - 1);
+	cgroups->slots[slot] = (uint32_t)index + 1;
+}
+
+static void index_all(struct cgroups *cgroups)
+{
+	memset(cgroups->slots, 0, cgroups->slot_count * sizeof(*cgroups->slots));
+	for (size_t i = 0; i < cgroups->count; i++)
+		index_entry(cgroups, i);
+}
+
+/* Doubles the table, which is at most half full. */
+static int grow(struct cgroups *cgroups)
+{
+	size_t cap = cgroups->cap ? cgroups->cap * 2 : 64;
+	struct entry *entries = reallocarray(cgroups->entries, cap, sizeof(*entries));
+
+	if (!entries)
+		return -ENOMEM;
+	cgroups->entries = entries;
+	uint32_t *slots = reallocarray(cgroups->slots, cap * 2, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	cgroups->slots = slots;
+	cgroups->slot_count = cap * 2;
+	cgroups->cap = cap;
+	index_all(cgroups);
+	return 0;
+}
+
+static struct entry *add(struct cgroups *cgroups, uint64_t id)
+{
+	if (cgroups->count == cgroups->cap && grow(cgroups))
+		return NULL;
+	struct entry *entry = &cgroups->entries[cgroups->count];
+	*entry = (struct entry){ .id = id };
+	index_entry(cgroups, cgroups->count++);
+	return entry;
+}
+
+static int compare_use(const void *left, const void *right)
+{
+	const struct entry *a = left, *b = right;
+
+	return (a->used_ms < b->used_ms) - (a->used_ms > b->used_ms);
+}
+
+/* A full table loses an eighth, and more if it is overfull: those that were not used for longest. */
+static void make_room(struct cgroups *cgroups)
+{
+	size_t keep = cgroups->limits.ids - cgroups->limits.ids / 8;
+
+	if (cgroups->count < cgroups->limits.ids)
+		return;
+	qsort(cgroups->entries, cgroups->count, sizeof(*cgroups->entries), compare_use);
+	while (cgroups->count > keep)
+		free(cgroups->entries[--cgroups->count].path);
+	index_all(cgroups);
+}
+
+static int remember(struct cgroups *cgroups, uint64_t id, const char *path, uint64_t now_ms,
+		    size_t *ret_index)
+{
+	struct entry *entry = find(cgroups, id);
+
+	if (!entry)
+		entry = add(cgroups, id);
+	if (!entry)
+		return -ENOMEM;
+	entry->used_ms = now_ms;
+	*ret_index = (size_t)(entry - cgroups->entries);
+	if (entry->path && strcmp(entry->path, path) == 0)
+		return 0;
+	char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	free(entry->path);
+	entry->path = copy;
+	return 0;
+}
+
+/* --- where the hierarchy is --- */
+
+static int open_cgroup2(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd < 0)
+		return -errno;
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_MAGIC)
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
+static int open_below(struct cgroups *cgroups, const char *directory, const char *rest)
+{
+	char path[PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s%s", directory, rest);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	int fd = open_cgroup2(path);
+	if (fd >= 0)
+		strcpy(cgroups->mount, path);
+	return fd;
+}
+
+/* The kernel writes blank, tab, newline and backslash in a path as \ooo. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; to++) {
+		if (text[0] == '\\' && strspn(text + 1, "01234567") >= 3) {
+			*to = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
+			text += 4;
+		} else {
+			*to = *text++;
+		}
+	}
+	*to = '\0';
+}
+
+/* "31 22 0:27 ROOT MOUNTPOINT rw,relatime shared:9 - cgroup2 cgroup2 rw": the type follows the first lone dash. */
+static bool parse_mount(char *line, char **ret_root, char **ret_point)
+{
+	static const char type[] = " - cgroup2 ";
+	char *end = strstr(line, " - "), *rest = line;
+
+	if (!end || strncmp(end, type, strlen(type)) != 0)
+		return false;
+	*end = '\0';
+	for (int i = 0; i < 3; i++)
+		strsep(&rest, " ");
+	*ret_root = strsep(&rest, " ");
+	*ret_point = strsep(&rest, " ");
+	if (!*ret_root || !*ret_point)
+		return false;
+	unescape(*ret_point);
+	return true;
+}
+
+/* Opens the first mount of the whole hierarchy, else the first one of a part (all that some containers see). */
+static int open_mounted(struct cgroups *cgroups, FILE *mounts)
+{
+	char *line = NULL, *root, *point;
+	size_t size = 0;
+	int fd = -ENOENT;
+	bool whole = false;
+
+	while (!whole && getline(&line, &size, mounts) > 0) {
+		if (!parse_mount(line, &root, &point) || (fd >= 0 && strcmp(root, "/") != 0))
+			continue;
+		int found = open_below(cgroups, point, "");
+		if (found < 0)
+			continue;
+		whole = strcmp(root, "/") == 0;
+		if (fd >= 0)
+			close(fd);
+		fd = found;
+	}
+	free(line);
+	return fd;
+}
+
+static int search_mountinfo(struct cgroups *cgroups)
+{
+	char path[PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/self/mountinfo", cgroups->procfs);
+	FILE *mounts = len < 0 || (size_t)len >= sizeof(path) ? NULL : fopen(path, "re");
+
+	if (!mounts)
+		return -ENOENT;
+	int fd = open_mounted(cgroups, mounts);
+	fclose(mounts);
+	return fd;
+}
+
+static int search(struct cgroups *cgroups)
+{
+	const char *root = cgroups->root;
+	int fd = -ENOENT;
+
+	if (!root || !*root) {
+		fd = search_mountinfo(cgroups);
+		root = "/sys/fs/cgroup";
+	}
+	if (fd < 0)
+		fd = open_below(cgroups, root, "");
+	if (fd < 0)
+		fd = open_below(cgroups, root, "/unified");
+	return fd;
+}
+
+static int open_root(struct cgroups *cgroups)
+{
+	int fd = cgroups->mount[0] ? open_cgroup2(cgroups->mount) : -ENOENT;
+
+	return fd >= 0 ? fd : search(cgroups);
+}
+
+/* --- the walk, shallow directories first: nobody hides his neighbours by making many directories below his own --- */
+
+struct walk {
+	struct cgroups *cgroups;
+	uint64_t now_ms;
+	dev_t device;
+	int root;
+	size_t seen;
+	size_t head, tail; /* of the queue */
+};
+
+static int enqueue(struct walk *walk, size_t index)
+{
+	struct cgroups *cgroups = walk->cgroups;
+
+	if (walk->tail == cgroups->queue_cap) {
+		size_t cap = cgroups->queue_cap ? cgroups->queue_cap * 2 : 64;
+		uint32_t *queue = reallocarray(cgroups->queue, cap, sizeof(*queue));
+
+		if (!queue)
+			return -ENOMEM;
+		cgroups->queue = queue;
+		cgroups->queue_cap = cap;
+	}
+	cgroups->queue[walk->tail++] = (uint32_t)index;
+	return 0;
+}
+
+static int see(struct walk *walk, const struct stat *st, const char *path)
+{
+	size_t index;
+	int err = remember(walk->cgroups, st->st_ino, path, walk->now_ms, &index);
+
+	walk->seen++;
+	if (err)
+		return err;
+	/* A directory has a link from each one in it: two links are a leaf, which most cgroups are. */
+	return st->st_nlink == 2 ? 0 : enqueue(walk, index);
+}
+
+static bool is_candidate(const struct dirent *entry)
+{
+	return (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) &&
+	       strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static int see_child(struct walk *walk, int fd, const char *parent, const char *name)
+{
+	char path[CGROUP_PATH_MAX];
+	struct stat st;
+
+	/* One that is gone by now is no error, nor is one whose path is too long. */
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode) ||
+	    st.st_dev != walk->device)
+		return 0;
+	int len = snprintf(path, sizeof(path), "%s/%s", parent, name);
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return 0;
+	return see(walk, &st, path);
+}
+
+static int read_directory(struct walk *walk, DIR *dir, const char *parent)
+{
+	const struct dirent *entry;
+	int err = 0;
+
+	while (!err && walk->seen < walk->cgroups->limits.directories && (entry = readdir(dir)))
+		if (is_candidate(entry))
+			err = see_child(walk, dirfd(dir), parent, entry->d_name);
+	return err;
+}
+
+static size_t depth_of(const char *path)
+{
+	size_t depth = 0;
+
+	for (; *path; path++)
+		depth += path[0] == '/' && path[1] != '\0';
+	return depth;
+}
+
+static int enter_directory(struct walk *walk, size_t index)
+{
+	const char *path = walk->cgroups->entries[index].path;
+	bool is_root = path[1] == '\0';
+
+	if (depth_of(path) >= walk->cgroups->limits.depth)
+		return 0;
+	int fd = openat(walk->root, is_root ? "." : path + 1,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	int err = read_directory(walk, dir, is_root ? "" : path);
+	closedir(dir);
+	return err;
+}
+
+static int walk_from(struct walk *walk)
+{
+	struct cgroups *cgroups = walk->cgroups;
+	struct stat st;
+
+	if (fstat(walk->root, &st))
+		return -errno;
+	walk->device = st.st_dev;
+	int err = see(walk, &st, "/");
+	while (!err && walk->head < walk->tail && walk->seen < cgroups->limits.directories)
+		err = enter_directory(walk, cgroups->queue[walk->head++]);
+	return err;
+}
+
+/* Whatever ends it early, what it has seen until then is good. */
+static void walk_hierarchy(struct cgroups *cgroups, uint64_t now_ms)
+{
+	struct walk walk = { .cgroups = cgroups, .now_ms = now_ms };
+
+	cgroups->walked = true;
+	cgroups->walked_ms = now_ms;
+	walk.root = open_root(cgroups);
+	if (walk.root < 0)
+		return;
+	walk_from(&walk);
+	close(walk.root);
+	make_room(cgroups);
+}
+
+/* One walk answers for all ids that are unknown now: none of them asks for the next one at once. */
+static void put_off_unknown(struct cgroups *cgroups, uint64_t now_ms)
+{
+	for (size_t i = 0; i < cgroups->count; i++) {
+		struct entry *entry = &cgroups->entries[i];
+
+		if (entry->path)
+			continue;
+		entry->wait_ms = entry->wait_ms ? entry->wait_ms * 2 : WALK_INTERVAL_MS;
+		if (entry->wait_ms > RETRY_MAX_MS)
+			entry->wait_ms = RETRY_MAX_MS;
+		entry->retry_ms = now_ms + entry->wait_ms;
+	}
+}
+
+static struct entry *find_or_add(struct cgroups *cgroups, uint64_t id)
+{
+	struct entry *entry = find(cgroups, id);
+
+	if (entry)
+		return entry;
+	make_room(cgroups);
+	return add(cgroups, id);
+}
+
+struct cgroups *cgroups_new_limited(const char *root, const char *procfs,
+				    const struct cgroups_limits *limits)
+{
+	struct cgroups *cgroups = calloc(1, sizeof(*cgroups));
+
+	if (!cgroups)
+		return NULL;
+	cgroups->limits = *limits;
+	cgroups->root = root;
+	cgroups->procfs = procfs;
+	return cgroups;
+}
+
+struct cgroups *cgroups_new(const char *root, const char *procfs)
+{
+	return cgroups_new_limited(root, procfs, &default_limits);
+}
+
+void cgroups_free(struct cgroups *cgroups)
+{
+	if (!cgroups)
+		return;
+	for (size_t i = 0; i < cgroups->count; i++)
+		free(cgroups->entries[i].path);
+	free(cgroups->entries);
+	free(cgroups->slots);
+	free(cgroups->queue);
+	free(cgroups);
+}
+
+const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms)
+{
+	struct entry *entry = id ? find_or_add(cgroups, id) : NULL;
+
+	if (!entry)
+		return NULL;
+	entry->used_ms = now_ms;
+	if (entry->path || now_ms < entry->retry_ms)
+		return entry->path;
+	if (cgroups->walked && now_ms - cgroups->walked_ms < WALK_INTERVAL_MS)
+		return NULL;
+	walk_hierarchy(cgroups, now_ms);
+	put_off_unknown(cgroups, now_ms);
+	entry = find(cgroups, id);
+	return entry ? entry->path : NULL;
+}

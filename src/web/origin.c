@@ -1,0 +1,99 @@
+/*
+ * origin: loopback peers, own names, and what a proxy leaves behind.
+ */
+#include "tcphealth/web/origin.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+/* Any address as IPv6, IPv4 as v4-mapped. False for other families. */
+static bool as_v6(const struct sockaddr *addr, struct in6_addr *ret_addr)
+{
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (addr->sa_family == AF_INET6) {
+		memcpy(&v6, addr, sizeof(v6));
+		*ret_addr = v6.sin6_addr;
+		return true;
+	}
+	if (addr->sa_family != AF_INET)
+		return false;
+	memcpy(&v4, addr, sizeof(v4));
+	*ret_addr = (struct in6_addr){ 0 };
+	ret_addr->s6_addr[10] = ret_addr->s6_addr[11] = 0xff;
+	memcpy(&ret_addr->s6_addr[12], &v4.sin_addr, 4);
+	return true;
+}
+
+static bool is_loopback(const struct in6_addr *addr)
+{
+	return IN6_IS_ADDR_LOOPBACK(addr) || (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == 127);
+}
+
+bool origin_is_loopback(const struct sockaddr *peer)
+{
+	struct in6_addr addr;
+
+	return as_v6(peer, &addr) && is_loopback(&addr);
+}
+
+static bool is_interface_address(const struct in6_addr *addr)
+{
+	struct ifaddrs *list, *i;
+	struct in6_addr own;
+	bool found = false;
+
+	if (getifaddrs(&list) < 0)
+		return false;
+	for (i = list; i != NULL && !found; i = i->ifa_next)
+		found = i->ifa_addr != NULL && as_v6(i->ifa_addr, &own) &&
+			memcmp(&own, addr, sizeof(own)) == 0;
+	freeifaddrs(list);
+	return found;
+}
+
+/* Copies the host of "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT"; false if it is none of them. */
+static bool split_host(const char *host, char *dst, size_t size)
+{
+	const char *begin = host[0] == '[' ? host + 1 : host;
+	size_t len = host[0] == '[' ? strcspn(begin, "]") : strcspn(begin, ":");
+	const char *rest = begin + len;
+
+	if (host[0] == '[' && *rest++ != ']')
+		return false;
+	if (*rest == ':' && strspn(rest + 1, "0123456789") == strlen(rest + 1))
+		rest += strlen(rest);
+	if (*rest != '\0' || len == 0 || len >= size)
+		return false;
+	memcpy(dst, begin, len);
+	dst[len] = '\0';
+	return true;
+}
+
+bool origin_host_is_own(const char *host)
+{
+	char name[INET6_ADDRSTRLEN + 16];
+	struct in6_addr addr = { 0 };
+
+	if (host == NULL || !split_host(host, name, sizeof(name)))
+		return false;
+	if (strcasecmp(name, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET6, name, &addr) != 1) {
+		addr.s6_addr[10] = addr.s6_addr[11] = 0xff;
+		if (inet_pton(AF_INET, name, &addr.s6_addr[12]) != 1)
+			return false;
+	}
+	return is_loopback(&addr) || is_interface_address(&addr);
+}
+
+bool origin_is_proxy_header(const char *name)
+{
+	return strcasecmp(name, "Forwarded") == 0 || strncasecmp(name, "X-Forwarded-", 12) == 0 ||
+	       strcasecmp(name, "X-Real-IP") == 0 || strcasecmp(name, "Via") == 0;
+}

@@ -1,0 +1,85 @@
+"""Every sample that an exporter publishes, one after the other, while a test goes on with something else.
+
+    with watch.Watch(program) as seen:
+        ...
+        seen.after(moment)          # samples that began after it
+    for sample in seen.samples: sample.page.value(...)
+
+It checks of each page that no counter fell or vanished since the one before; the `with` block raises what it found.
+"""
+import dataclasses
+import threading
+import time
+
+from tcph import expo
+from tcph.exporter import patience
+from tcph.poll import eventually
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One sample: it looked at the sockets between `begun` and `ended` (time.time())."""
+    begun: float
+    ended: float
+    page: expo.Page
+
+
+class Watch:
+    """Polls the metrics in a thread of its own."""
+
+    def __init__(self, program, pause=0.02):
+        self.program = program
+        self.samples = []
+        self._pause = pause
+        self._counters = {}
+        self._error = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._stop.set()
+        self._thread.join(patience(10))
+        if self._error and kind is None:
+            raise self._error
+
+    def after(self, moment):
+        """The samples that began after the moment."""
+        return [sample for sample in list(self.samples) if sample.begun >= moment]
+
+    def wait(self, seconds):
+        """Waits until a sample began that much later than now, and returns all since now."""
+        begun = time.time()
+        self.wait_for(lambda: self.after(begun + seconds), seconds + patience(10), f'samples of {seconds} s')
+        return self.after(begun)
+
+    def wait_for(self, condition, timeout, what):
+        eventually(lambda: condition() or self._error, timeout=timeout, what=what)
+        if self._error:
+            raise self._error
+
+    def _run(self):
+        try:
+            while not self._stop.wait(self._pause):
+                self._look()
+        except BaseException as error:  # pylint: disable=broad-except
+            self._error = error
+
+    def _look(self):
+        page = self.program.page()
+        ended = page.value('tcphealth_last_sample_timestamp_seconds', tier='full')
+        if ended is None or self.samples and ended == self.samples[-1].ended:
+            return
+        self._check_counters(page)
+        self.samples.append(Sample(ended - page.value('tcphealth_sample_duration_seconds'), ended, page))
+
+    def _check_counters(self, page):
+        counters = {key: value for key, value in page.samples.items() if key[0].endswith('_total')}
+        for (name, labels), before in self._counters.items():
+            now = counters.get((name, labels))
+            if now is None or now < before:
+                raise AssertionError(f'{name}{dict(labels)} went from {before:g} to {now}')
+        self._counters = counters
