@@ -59,7 +59,12 @@ $(LIB): $(OBJ)
 	$(AR) rcs $@ $^
 
 $(BUILD)/src/base/version.o: CPPFLAGS_ALL += -DTCPHEALTH_VERSION='"$(VERSION)"' -DTCPHEALTH_REVISION='"$(REVISION)"'
-$(BUILD)/src/base/version.o: VERSION
+$(BUILD)/src/base/version.o: VERSION $(BUILD)/revision
+
+# Changes only when the revision does, so that a new commit is named by the next build.
+$(BUILD)/revision: always
+	@mkdir -p $(@D)
+	@echo '$(REVISION)' | cmp -s - $@ || echo '$(REVISION)' >$@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -75,6 +80,13 @@ $(BUILD)/tests/%: tests/helpers/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
 
+# Benchmarks: optimised as the program is, and linked with its modules.
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/*.c)))
+
+$(BUILD)/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
+
 # A fuzz target is LLVMFuzzerTestOneInput() in one file. `fuzz` links it with libFuzzer, `fuzz-replay` with
 # a main that feeds it the files of tests/fuzz/corpus/NAME.
 FUZZ   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -88,7 +100,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
 
--include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(HELPERS:=.d) $(FUZZ:=.d) $(REPLAY:=.d) $(BUILD)/tests/fuzz/replay.d
+-include $(BENCH:=.d) $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(HELPERS:=.d) $(FUZZ:=.d) $(REPLAY:=.d) $(BUILD)/tests/fuzz/replay.d
 
 # What a target needs is installed before make looks for it again: pkg-config above was asked too early.
 AGAIN := $(MAKE) --no-print-directory
@@ -112,7 +124,7 @@ tsan: ## all tests under ThreadSanitizer
 	@deploy/setup.sh build check
 	+@$(AGAIN) BUILD=build-tsan $(TSAN) suite
 
-programs: $(UNIT) $(HELPERS) $(REPLAY)
+programs: $(UNIT) $(HELPERS) $(REPLAY) $(BENCH)
 
 suite: all programs
 	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/run $(BUILD)
@@ -122,6 +134,18 @@ unit: $(UNIT) ## the unit tests
 
 it: all $(HELPERS) ## the integration tests (IT='-k PATTERN', IT=--list)
 	@TCPHEALTH_BUILD=$(BUILD) tests/it/run.py $(IT)
+
+bench: ## what a sample costs beside a raw drain of the same sockets, as a Markdown table (as root)
+	@deploy/setup.sh build check
+	+@$(AGAIN) bench-run
+
+bench-quick: ## the same, up to 10,000 sockets
+	@deploy/setup.sh build check
+	+@$(AGAIN) bench-run SIZES='1000 10000'
+
+SIZES ?= 1000 10000 100000 1000000
+bench-run: $(BENCH)
+	@tests/bench/run $(BUILD) $(SIZES)
 
 fuzz-replay: $(REPLAY) ## feed the fuzz targets their corpora
 	@tests/run-replay $(REPLAY)
@@ -155,4 +179,4 @@ clean: ## remove what was built
 help: ## show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.PHONY: all run check asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
+.PHONY: always all run check bench bench-quick bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help

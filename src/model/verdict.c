@@ -34,10 +34,10 @@ uint64_t verdict_since(uint64_t now_ms, uint32_t tick)
 	return (uint64_t)(uint32_t)ticks * TRACK_TICK_MS;
 }
 
-/* The tick `age_ms` ago, rounded so that the age read back is not longer. Before the boot the sum wraps, as ticks do. */
+/* The tick `age_ms` ago, rounded up so that no age read back is longer. Before the boot the difference wraps, as ticks do. */
 static uint32_t tick_ago(uint64_t now_ms, uint64_t age_ms)
 {
-	return verdict_tick(now_ms) - (uint32_t)(age_ms / TRACK_TICK_MS);
+	return verdict_tick(now_ms - age_ms + TRACK_TICK_MS - 1);
 }
 
 /* Time since the peer was heard, by the kernel's own measure (net/ipv4/tcp_timer.c: keepalive_time_elapsed). */
@@ -263,7 +263,7 @@ static void remember_reading(struct track_entry *entry, const struct tcpsock *so
 	if (!tcpsock_knows(sock, TCPSOCK_BYTES))
 		return;
 	if (!entry->has_read || entry->read_position != position || sock->rqueue == 0)
-		entry->read_since = verdict_tick(context->now_ms);
+		entry->read_since = tick_ago(context->now_ms, 0);
 	entry->read_position = position;
 	entry->has_read = true;
 }

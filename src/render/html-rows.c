@@ -25,15 +25,12 @@ static const struct snapshot_listener *find_listener(const struct snapshot_ns *n
 	return NULL;
 }
 
-static uint64_t saturation_of(const struct html_row *row, double *ret_ratio)
+/* Of the fullest listener; 0 where it is not known. */
+static double saturation_of(const struct html_row *row)
 {
 	const struct snapshot_listener *listener = row->listener;
 
-	*ret_ratio = 0;
-	if (listener == NULL || !listener->row.backlog_known)
-		return 0;
-	*ret_ratio = listener->row.saturation;
-	return listener->row.queue_length;
+	return listener != NULL && listener->row.backlog_known ? listener->row.saturation : 0;
 }
 
 /* -- findings --------------------------------------------------------------------------------------- */
@@ -103,13 +100,13 @@ static void add_listener_owners(struct finding *finding, const struct html_row *
 
 static void add_queue(struct findings *to)
 {
+	double ratio = saturation_of(to->row);
 	struct finding *finding;
-	double ratio;
-	uint64_t length = saturation_of(to->row, &ratio);
 
 	if (ratio < QUEUE_FILLING)
 		return;
-	finding = add(to, ratio >= 1 ? FINDING_QUEUE_FULL : FINDING_QUEUE_FILLING, length);
+	finding = add(to, ratio >= 1 ? FINDING_QUEUE_FULL : FINDING_QUEUE_FILLING,
+		      to->row->listener->row.queue_length);
 	finding->limit = to->row->listener->row.queue_limit;
 	finding->ratio = ratio;
 	add_listener_owners(finding, to->row);
@@ -194,10 +191,8 @@ static int compare_u64(uint64_t a, uint64_t b)
 
 static int compare_saturation(const struct html_row *a, const struct html_row *b)
 {
-	double x, y;
+	double x = saturation_of(a), y = saturation_of(b);
 
-	saturation_of(a, &x);
-	saturation_of(b, &y);
 	return (x > y) - (x < y);
 }
 
@@ -211,7 +206,7 @@ static int compare_rows(const void *left, const void *right)
 		order = b->certain - a->certain;
 	if (order == 0)
 		order = compare_u64(b->stuck, a->stuck);
-	if (order == 0 && a->level != LEVEL_FINE)
+	if (order == 0 && a->level >= LEVEL_WATCH)
 		order = compare_saturation(b, a);
 	if (order == 0)
 		order = compare_u64(b->failed, a->failed);
@@ -248,12 +243,10 @@ static void sum_up(const struct snapshot *snapshot, struct html_rows *rows)
 {
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct html_row *row = &rows->rows[i];
-		double ratio;
 
-		saturation_of(row, &ratio);
 		rows->sockets += row->sockets;
 		rows->stuck += row->stuck;
-		rows->full_queues += ratio >= 1;
+		rows->full_queues += saturation_of(row) >= 1;
 	}
 	for (size_t i = 0; rows->stuck > 0 && i < snapshot->ns_count; i++)
 		rows->stuck_ports += count_stuck_ports(&snapshot->ns[i], rows->rows, rows->count);

@@ -22,7 +22,7 @@ struct words {
 };
 
 static const struct words table[FINDING_KINDS] = {
-	[FINDING_QUIET] = { .level = LEVEL_FINE, .verdict = "{connections}, none stuck" },
+	[FINDING_QUIET] = { .level = LEVEL_FINE, .verdict = "{connections}, all well" },
 	[STALE_DEAD] = {
 		.level = LEVEL_STUCK,
 		.restart = true,
@@ -49,7 +49,7 @@ static const struct words table[FINDING_KINDS] = {
 	[STALE_FIN_WAIT2] = {
 		.level = LEVEL_STUCK,
 		.restart = true,
-		.verdict = "{connections}: {owner} shut down its end[ {age} ago], the peer never closed",
+		.verdict = "{connections}: {owner} shut down this end[ {age} ago], the peer never closed",
 		.next = "The fault is at the peer, in CLOSE_WAIT there. {owner} frees {it} by close(), which "
 			"need not wait for the peer.",
 		.look = "ss -tnp state fin-wait-2{filter}",

@@ -47,12 +47,13 @@ static uint64_t raw_drain(int fd)
 		die("send");
 	for (;;) {
 		ssize_t len = recv(fd, buf, sizeof(buf), 0);
-		size_t left = (size_t)len;
 
 		if (len <= 0)
 			die("recv");
-		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left);
-		     h = NLMSG_NEXT(h, left)) {
+		for (size_t at = 0; at < (size_t)len;) {
+			const struct nlmsghdr *h = (const void *)(buf + at);
+
+			at += NLMSG_ALIGN(h->nlmsg_len);
 			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
 				return sockets;
 			sockets++;

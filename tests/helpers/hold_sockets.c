@@ -1,5 +1,5 @@
 /*
- * hold_sockets: many TCP connections of one process to itself, held still until standard input ends.
+ * hold_sockets: many TCP connections, both ends here, held still until standard input ends.
  *
  *   hold_sockets CONNECTIONS FIRST-PORT PORTS
  *
@@ -10,11 +10,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 
 #define BACKLOG 128
+#define SHARE   2000u
 
 static void need(bool ok, const char *what)
 {
@@ -32,13 +34,6 @@ static unsigned int number(const char *text, unsigned int max)
 		return (unsigned int)value;
 	(void)fprintf(stderr, "not a number from 1 to %u: %s\n", max, text);
 	exit(2);
-}
-
-static void allow_descriptors(unsigned int count)
-{
-	struct rlimit limit = { .rlim_cur = count, .rlim_max = count };
-
-	need(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
 }
 
 static int connect_to(const char *address, uint16_t port)
@@ -73,11 +68,44 @@ static void make_connection(unsigned int i, int listener, uint16_t port)
 		half_close(server, client);
 }
 
+static void wait_for_end(void)
+{
+	char byte;
+
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+}
+
+/* A process of its own for a share of the connections: descriptors are limited. One after the other, as they share the listeners. */
+static void hold_share(const int *listeners, unsigned int first, unsigned int ports,
+		       unsigned int from, unsigned int to)
+{
+	int ready[2];
+	char byte;
+
+	need(pipe(ready) == 0, "pipe");
+	switch (fork()) {
+	case -1:
+		need(false, "fork");
+		break;
+	case 0:
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		for (unsigned int i = from; i < to; i++)
+			make_connection(i, listeners[i % ports], (uint16_t)(first + i % ports));
+		need(write(ready[1], "", 1) == 1, "write");
+		wait_for_end();
+		exit(0);
+	default:
+		close(ready[1]);
+		need(read(ready[0], &byte, 1) == 1, "no connections");
+		close(ready[0]);
+	}
+}
+
 int main(int argc, char *argv[])
 {
 	unsigned int connections, first, ports;
 	int *listeners;
-	char byte;
 
 	if (argc != 4) {
 		(void)fputs("usage: hold_sockets CONNECTIONS FIRST-PORT PORTS\n", stderr);
@@ -86,19 +114,18 @@ int main(int argc, char *argv[])
 	connections = number(argv[1], 1000000);
 	first = number(argv[2], 65535);
 	ports = number(argv[3], 65536 - first);
-	allow_descriptors(2 * connections + ports + 16);
 	listeners = calloc(ports, sizeof(*listeners));
 	need(listeners != NULL, "calloc");
 	for (unsigned int p = 0; p < ports; p++) {
 		listeners[p] = loopback_listen("::", (uint16_t)(first + p), BACKLOG);
 		need(listeners[p] >= 0, "listen");
 	}
-	for (unsigned int i = 0; i < connections; i++)
-		make_connection(i, listeners[i % ports], (uint16_t)(first + i % ports));
+	for (unsigned int i = 0; i < connections; i += SHARE)
+		hold_share(listeners, first, ports, i,
+			   connections - i < SHARE ? connections : i + SHARE);
 	(void)puts("ready");
 	(void)fflush(stdout);
-	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
+	wait_for_end();
 	free(listeners);
 	return 0;
 }

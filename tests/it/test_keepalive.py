@@ -70,15 +70,15 @@ class KeepaliveTest(NetTest):
         self.assert_classes(program, {'off': 1}, scene.port)
 
     def test_unanswered_probes_are_summed(self):
-        first = self.scene(scenes.half_open_keepalive, probes=2)
-        second = self.scene(scenes.half_open_keepalive, listener=first.listener, probes=2)
+        scene = self.scene(scenes.established, keepalive=(1, 1, 60))
+        self.scene(scenes.established, keepalive=(1, 1, 60), listener=scene.listener)
         program = self.start_exporter(self.b)
-        where = {'role': SERVER, 'port': first.port}
+        scene.drop(self.b)
+        where = {'role': SERVER, 'port': scene.port}
         page = program.wait_value(lambda probes: probes >= 4, PROBES, **where)
-        truth = sum(record.timer_retrans for record in ss.find(self.b, state='ESTAB', local_port=first.port))
+        truth = sum(record.timer_retrans for record in ss.find(self.b, state='ESTAB', local_port=scene.port))
         self.assertLessEqual(page.value(PROBES, **where), truth)
-        for scene in (first, second):
-            scene.restore()
+        scene.restore()
         program.wait_value(0, PROBES, **where)
 
     def test_the_kernel_counts_the_probes(self):

@@ -144,8 +144,8 @@ static void dump(struct track *track, struct plain *plain, uint32_t *order, size
 
 static void remove_some(struct track *track, struct plain *plain, uint64_t *rng)
 {
-	for (uint32_t k = next_random(rng) % 200; k > 0; k--) {
-		uint32_t i = next_random(rng) % IDS;
+	for (uint64_t k = next_random(rng) % 200; k > 0; k--) {
+		uint32_t i = (uint32_t)(next_random(rng) % IDS);
 
 		if (!plain->in[i])
 			continue;

@@ -36,7 +36,7 @@ struct html_asset {
 	size_t len;
 };
 
-/* The i-th asset; NULL past the end. */
-const struct html_asset *html_asset_at(size_t i);
+/* Sets *ret_asset to the i-th asset; false past the end. */
+bool html_asset_at(size_t i, struct html_asset *ret_asset);
 
 #endif

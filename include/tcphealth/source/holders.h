@@ -12,15 +12,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HOLDER_COMM_LEN 64
+#define HOLDER_COMM_LEN   64
+#define HOLDER_CGROUP_LEN 256
 
 struct holder {
 	uint32_t inode;
 	pid_t pid;
 	int fd;
-	char comm[HOLDER_COMM_LEN];  /* valid UTF-8, control characters replaced */
-	double start_time_seconds;   /* since the epoch; 0 if unknown */
-	char cgroup[256];            /* path of its cgroup2 cgroup; "" if unknown */
+	char comm[HOLDER_COMM_LEN];     /* valid UTF-8, control characters replaced */
+	double start_time_seconds;      /* since the epoch; 0 if unknown */
+	char cgroup[HOLDER_CGROUP_LEN]; /* path of the process's cgroup, raw bytes; "" if unknown or longer */
 };
 
 struct holders_result {
@@ -33,7 +34,7 @@ struct holders_result {
 
 /*
  * Finds who holds any of the sorted `inodes`; at most `max` into `ret_holders`, one per process and descriptor, in order of inode and pid.
- * Gives up after `budget_ms`. 0 or -errno (no procfs at all).
+ * Gives up after `budget_ms`; what was found by then is good. 0 or -errno (no procfs at all, no descriptor left).
  */
 int holders_find(const char *procfs, const uint32_t *inodes, size_t inode_count, uint64_t budget_ms,
 		 struct holder *ret_holders, size_t max, struct holders_result *ret_result);

@@ -13,16 +13,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NETNS_NAME_LEN 128
+#define NETNS_NAME_LEN 256
 #define NETNS_PATH_LEN 320
 
 struct netns_found {
 	uint64_t inode;                /* of the namespace's file: the same namespace has the same, while it lives */
 	uint64_t device;
-	char name[NETNS_NAME_LEN];     /* file name under /run/netns, raw bytes; "" if it has none */
+	char name[NETNS_NAME_LEN];     /* file name under /run/netns, raw bytes, the first in order if it has several; "" if none */
 	char path[NETNS_PATH_LEN];     /* to open it by: /run/netns/NAME or PROCFS/PID/ns/net */
 	pid_t pid;                     /* a process inside, 0 if none is known */
-	bool own;                      /* the calling process's */
+	bool own;                      /* the calling thread's: scan at home */
 };
 
 struct netns_list {
@@ -35,12 +35,14 @@ struct netns_list {
 
 /*
  * Lists namespaces, each once, named ones first, at most `max`, by a walk of `run_netns` ("/run/netns") and PROCFS/PID/ns/net.
- * The list keeps its memory for the next call. 0 or -ENOMEM.
+ * A namespace that only a thread other than its process's first is in, or only an open descriptor keeps, is not found.
+ * The list, zeroed before its first use, keeps its memory for the next call. Holds no namespace open.
+ * 0 or -errno (-ENOMEM, -EMFILE, no procfs): the list is then a part. No `run_netns` is no error.
  */
 int netns_scan(const char *procfs, const char *run_netns, size_t max, struct netns_list *list);
 void netns_list_done(struct netns_list *list);
 
-/* A thread's way back home. */
+/* A thread's way back home. Closing accepts NULL and what was never opened (fd -1), or was closed. */
 struct netns_home {
 	int fd;
 };
@@ -49,7 +51,7 @@ void netns_home_close(struct netns_home *home);
 
 /*
  * Enters a found namespace if it still is the one found (inode and device agree): 0 and *ret_cookie, or -errno (-ESTALE: it is another;
- * -EPERM). On success the caller must netns_leave().
+ * -ENOENT: it is gone; -EPERM), the thread being where it was. On success the caller must netns_leave().
  */
 int netns_enter(const struct netns_found *found, uint64_t *ret_cookie);
 

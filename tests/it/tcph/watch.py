@@ -71,7 +71,8 @@ class Watch:
     def _look(self):
         page = self.program.page()
         ended = page.value('tcphealth_last_sample_timestamp_seconds', tier='full')
-        if ended is None or self.samples and ended == self.samples[-1].ended:
+        # Under load the watchdog publishes between two samples: the old data, and that the present one takes long.
+        if page.value('tcphealth_sample_success') != 1 or self.samples and ended == self.samples[-1].ended:
             return
         self._check_counters(page)
         self.samples.append(Sample(ended - page.value('tcphealth_sample_duration_seconds'), ended, page))

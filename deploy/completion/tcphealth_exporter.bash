@@ -1,0 +1,46 @@
+# Completion of tcphealth_exporter for bash. tests/docs/check compares the flags with --help.
+
+_tcphealth_exporter() {
+	local cur=${COMP_WORDS[COMP_CWORD]} flag=${COMP_WORDS[COMP_CWORD - 1]}
+	local switches='--web.disable-exporter-metrics --collector.events --log.stale'
+	local modes='--once --list-stale --version --help'
+	local values='--web.listen-address --web.telemetry-path --web.max-requests --web.connections
+		--collector.interval --collector.source --collector.netns
+		--ports.include --ports.exclude --ports.max --ports.keep
+		--stale.dead --stale.unaccepted --stale.close-wait --stale.fin-wait2 --stale.closing
+		--stale.syn-sent --stale.keepalive-probes --stale.retransmit --stale.zero-window
+		--stale.unread --stale.idle
+		--path.procfs --path.cgroupfs --log.level --log.format --output --format'
+
+	# Readline breaks words at "=": --flag=val is three words, with "=" alone or before the cursor.
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $flag == = ]]; then
+		flag=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+
+	COMPREPLY=()
+	case $flag in
+	--web.connections) mapfile -t COMPREPLY < <(compgen -W 'loopback all none' -- "$cur") ;;
+	--collector.source) mapfile -t COMPREPLY < <(compgen -W 'auto netlink procfs' -- "$cur") ;;
+	--collector.netns) mapfile -t COMPREPLY < <(compgen -W 'own all' -- "$cur") ;;
+	--log.level) mapfile -t COMPREPLY < <(compgen -W 'debug info warn error' -- "$cur") ;;
+	--log.format) mapfile -t COMPREPLY < <(compgen -W 'logfmt json' -- "$cur") ;;
+	--format) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur") ;;
+	--path.*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+	--output) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--web.* | --collector.* | --ports.* | --stale.*)
+		[[ " $switches " == *" $flag "* ]] || return 0
+		;;
+	esac
+	[[ ${#COMPREPLY[@]} -eq 0 && $cur != [!-]* ]] || return 0
+
+	mapfile -t COMPREPLY < <(compgen -W "$modes $switches ${switches//--/--no-} $values" -- "$cur")
+	# What needs a value is completed with "=", so that one may go on at once.
+	if [[ ${#COMPREPLY[@]} -eq 1 && " ${values//[$'\n\t']/ } " == *" ${COMPREPLY[0]} "* ]]; then
+		COMPREPLY[0]+==
+		compopt -o nospace 2>/dev/null
+	fi
+}
+
+complete -F _tcphealth_exporter tcphealth_exporter

@@ -1,0 +1,41 @@
+/*
+ * assets: the files of src/render/assets, as they are, inside the program.
+ *
+ * The assembler takes them in (.incbin), so that they stay files an editor, a linter and a browser can read. The build runs in
+ * the project's root; the Makefile names the files as what this object depends on.
+ */
+#include "tcphealth/render/html.h"
+
+#define INCLUDE_FILE(symbol, file)                                                                 \
+	__asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"src/render/assets/" file            \
+		"\"\n" #symbol "_end:\n.byte 0\n.popsection\n");                                   \
+	extern const char symbol[] __attribute__((visibility("hidden")));                          \
+	extern const char symbol##_end[] __attribute__((visibility("hidden")))
+
+INCLUDE_FILE(asset_style, "style.css");
+INCLUDE_FILE(asset_script, "script.js");
+INCLUDE_FILE(asset_icon, "icon.svg");
+
+static const struct {
+	const char *path;
+	const char *content_type;
+	const char *begin;
+	const char *end;
+} assets[] = {
+	{ "/style.css", "text/css; charset=utf-8", asset_style, asset_style_end },
+	{ "/script.js", "text/javascript; charset=utf-8", asset_script, asset_script_end },
+	{ "/icon.svg", "image/svg+xml", asset_icon, asset_icon_end },
+};
+
+bool html_asset_at(size_t i, struct html_asset *ret_asset)
+{
+	if (i >= sizeof(assets) / sizeof(assets[0]))
+		return false;
+	*ret_asset = (struct html_asset){
+		.path = assets[i].path,
+		.content_type = assets[i].content_type,
+		.data = assets[i].begin,
+		.len = (size_t)(assets[i].end - assets[i].begin),
+	};
+	return true;
+}

@@ -1,0 +1,639 @@
+/*
+ * html: the markup of the page. Judges nothing itself (html-rows.c) and words nothing (verdicttext.c).
+ */
+#include "tcphealth/render/html.h"
+
+#include "html-internal.h"
+
+#include "tcphealth/base/utf8.h"
+
+#include <string.h>
+#include <time.h>
+
+struct html {
+	const struct html_input *input;
+	const struct html_rows *rows;
+	struct buf *out;
+	struct buf words; /* plain text on its way to being escaped */
+	bool namespaces;  /* there are several */
+};
+
+/* -- text ------------------------------------------------------------------------------------------- */
+
+#define REPLACEMENT "\xef\xbf\xbd"
+#define NBSP	    "\xc2\xa0"
+
+/*
+ * Controls may not stand in HTML, and marks that turn the direction of writing make a name look like another: C0, DEL and C1,
+ * U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069.
+ */
+static bool is_unprintable(const char *s, size_t len)
+{
+	const unsigned char *c = (const unsigned char *)s;
+
+	if (len == 1)
+		return c[0] < 0x20 || c[0] == 0x7f;
+	if (len == 2)
+		return (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xd8 && c[1] == 0x9c);
+	if (len != 3 || c[0] != 0xe2)
+		return false;
+	return (c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f || (c[2] >= 0xaa && c[2] <= 0xae))) ||
+	       (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9);
+}
+
+static const char *entity_of(char c)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '"':
+		return "&quot;";
+	case '\'':
+		return "&#39;";
+	default:
+		return NULL;
+	}
+}
+
+static void put_escaped(struct buf *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_sequence(text + i, len - i);
+		const char *entity = entity_of(text[i]);
+
+		if (n == 0 || is_unprintable(text + i, n))
+			buf_puts(out, REPLACEMENT);
+		else if (entity != NULL)
+			buf_puts(out, entity);
+		else
+			buf_put(out, text + i, n);
+		i += n == 0 ? 1 : n;
+	}
+}
+
+static void put_text(struct html *html, const char *text)
+{
+	put_escaped(html->out, text, strlen(text));
+}
+
+static void put_raw(struct html *html, const char *markup)
+{
+	buf_puts(html->out, markup);
+}
+
+static void put_u64(struct html *html, uint64_t n)
+{
+	buf_put_u64(html->out, n);
+}
+
+static void put_count(struct html *html, uint64_t n, const char *noun)
+{
+	buf_printf(html->out, "%llu %s%s", (unsigned long long)n, noun, n == 1 ? "" : "s");
+}
+
+static void put_age(struct html *html, uint64_t age_ms)
+{
+	verdicttext_put_age(html->out, age_ms);
+}
+
+/* What `put` says, between two pieces of markup; nothing at all where it says nothing. */
+static void put_words(struct html *html, const char *before,
+		      void (*put)(struct buf *buf, const struct finding *finding),
+		      const struct finding *finding, const char *after)
+{
+	buf_reset(&html->words);
+	put(&html->words, finding);
+	if (html->words.err != 0 && html->out->err == 0)
+		html->out->err = html->words.err;
+	if (html->words.err != 0 || html->words.len == 0)
+		return;
+	put_raw(html, before);
+	put_escaped(html->out, html->words.data, html->words.len);
+	put_raw(html, after);
+}
+
+/* -- cells ------------------------------------------------------------------------------------------ */
+
+/* `n` is what the script sorts by. */
+static void open_cell(struct html *html, const char *class, uint64_t n)
+{
+	buf_printf(html->out, "<td class=\"%s\" data-n=\"%llu\">", class, (unsigned long long)n);
+}
+
+static void close_cell(struct html *html)
+{
+	put_raw(html, "</td>\n");
+}
+
+static void put_port_name(struct html *html, uint32_t port)
+{
+	if (port == LEDGER_PORT_OTHER)
+		put_raw(html, "other");
+	else if (port == LEDGER_PORT_UNKNOWN)
+		put_raw(html, "unknown");
+	else
+		put_u64(html, port);
+}
+
+/* Only the own namespace's connections can be asked for, and only those of one port. */
+static bool has_link(const struct html *html, const struct html_row *row)
+{
+	return html->input->connections && row->ns->name == NULL &&
+	       row->pair->port != LEDGER_PORT_OTHER && row->pair->port != LEDGER_PORT_UNKNOWN;
+}
+
+static void open_link(struct html *html, const struct html_row *row, const char *reason)
+{
+	buf_printf(html->out, "<a href=\"./api/v1/connections?port=%lu&amp;role=%s",
+		   (unsigned long)row->pair->port, role_name(row->pair->role));
+	if (reason != NULL)
+		buf_printf(html->out, "&amp;reason=%s", reason);
+	put_raw(html, "\">");
+}
+
+static void put_port(struct html *html, const struct html_row *row)
+{
+	buf_printf(html->out, "<th scope=\"row\" class=\"port\" data-n=\"%lu\">",
+		   (unsigned long)row->pair->port);
+	if (has_link(html, row))
+		open_link(html, row, NULL);
+	put_port_name(html, row->pair->port);
+	if (has_link(html, row))
+		put_raw(html, "</a>");
+	put_raw(html, "</th>\n");
+}
+
+#define UNITS_SHOWN 2
+
+static void put_role(struct html *html, const struct html_row *row)
+{
+	size_t shown = 0;
+
+	put_raw(html, "<td class=\"role\">");
+	put_raw(html, role_name(row->pair->role));
+	for (size_t i = 0; row->pair->role == ROLE_SERVER && i < row->ns->listener_unit_count; i++) {
+		const struct snapshot_listener_unit *unit = &row->ns->listener_units[i];
+
+		if (unit->port != row->pair->port || unit->port == LEDGER_PORT_OTHER ||
+		    unit->unit[0] == '\0' || shown++ >= UNITS_SHOWN)
+			continue;
+		put_raw(html, " <span class=\"unit\">");
+		put_text(html, unit->unit);
+		put_raw(html, "</span>");
+	}
+	if (shown > UNITS_SHOWN)
+		buf_printf(html->out, " <span class=\"unit\">and %zu more</span>", shown - UNITS_SHOWN);
+	close_cell(html);
+}
+
+static void put_netns(struct html *html, const struct html_row *row)
+{
+	put_raw(html, "<td class=\"netns\">");
+	put_text(html, row->ns->name == NULL ? "own" : row->ns->name);
+	close_cell(html);
+}
+
+static void put_finding(struct html *html, const struct html_row *row, const struct finding *finding,
+			bool lost_listener)
+{
+	enum finding_level level = verdicttext_level(finding->kind);
+
+	buf_printf(html->out, "<p class=\"said\"><span class=\"tag %s\">%s</span> ",
+		   verdicttext_level_name(level), verdicttext_level_name(level));
+	put_words(html, "", verdicttext_put_verdict, finding, "");
+	if (lost_listener && row->stuck > 0)
+		put_raw(html, "; nobody listens on this port any more");
+	put_raw(html, "</p>\n");
+	put_words(html, "<p class=\"next\">", verdicttext_put_next, finding, "</p>\n");
+	put_words(html, "<p class=\"run\"><code>", verdicttext_put_look, finding, "</code></p>\n");
+	put_words(html, "<p class=\"run\"><code>", verdicttext_put_restart, finding, "</code></p>\n");
+}
+
+/* The worst is told in full, the others fold away. */
+static void put_verdict(struct html *html, const struct html_row *row)
+{
+	struct finding findings[HTML_FINDINGS_MAX];
+	size_t n = html_row_findings(row, findings);
+
+	open_cell(html, "verdict", html->rows->count - (size_t)(row - html->rows->rows));
+	put_finding(html, row, &findings[0], html_row_lost_listener(row));
+	if (n > 1) {
+		put_raw(html, "<details><summary>and ");
+		put_count(html, n - 1, "more finding");
+		put_raw(html, "</summary>\n");
+		for (size_t i = 1; i < n; i++)
+			put_finding(html, row, &findings[i], false);
+		put_raw(html, "</details>\n");
+	}
+	close_cell(html);
+}
+
+static void put_stuck(struct html *html, const struct html_row *row)
+{
+	const char *separator = "";
+
+	open_cell(html, "stuck", row->stuck);
+	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
+		if (row->pair->view.stale[reason] == 0)
+			continue;
+		put_raw(html, separator);
+		if (has_link(html, row))
+			open_link(html, row, stale_reason_name(reason));
+		buf_printf(html->out, "%lu" NBSP "%s", (unsigned long)row->pair->view.stale[reason],
+			   stale_reason_name(reason));
+		if (has_link(html, row))
+			put_raw(html, "</a>");
+		separator = ", ";
+	}
+	close_cell(html);
+}
+
+static void put_oldest(struct html *html, const struct html_row *row)
+{
+	struct finding findings[HTML_FINDINGS_MAX];
+	size_t n = html_row_findings(row, findings);
+	uint64_t oldest_ms = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (findings[i].age_ms > oldest_ms)
+			oldest_ms = findings[i].age_ms;
+	open_cell(html, "oldest", oldest_ms);
+	if (oldest_ms > 0)
+		put_age(html, oldest_ms);
+	close_cell(html);
+}
+
+static void put_established(struct html *html, const struct html_row *row)
+{
+	uint64_t n = row->pair->view.state[TCP_STATE_ESTABLISHED];
+
+	open_cell(html, "est", n);
+	put_u64(html, n);
+	close_cell(html);
+}
+
+static void put_other_states(struct html *html, const struct html_row *row)
+{
+	const uint32_t *state = row->pair->view.state;
+	const char *separator = "";
+
+	open_cell(html, "other", row->sockets - state[TCP_STATE_ESTABLISHED]);
+	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++) {
+		if (i == TCP_STATE_ESTABLISHED || state[i] == 0)
+			continue;
+		buf_printf(html->out, "%s%lu" NBSP "%s", separator, (unsigned long)state[i], tcp_state_name(i));
+		separator = ", ";
+	}
+	close_cell(html);
+}
+
+/* How many of the established would notice that their peer is gone, and how long the slowest takes. */
+static void put_keepalive(struct html *html, const struct html_row *row)
+{
+	const struct portview *view = &row->pair->view;
+	uint64_t on = view->keepalive[KEEPALIVE_ON], unknown = view->keepalive[KEEPALIVE_UNKNOWN];
+	uint64_t all = on + unknown + view->keepalive[KEEPALIVE_OFF];
+
+	open_cell(html, "keepalive", view->keepalive[KEEPALIVE_OFF]);
+	if (all > 0)
+		buf_printf(html->out, "%llu of %llu", (unsigned long long)on, (unsigned long long)all);
+	if (on < all)
+		put_raw(html, " would notice a dead peer");
+	if (unknown > 0)
+		buf_printf(html->out, ", %llu unknown", (unsigned long long)unknown);
+	if (all > 0 && on == all && view->loss_ms > 0 && view->loss_ms != PORTVIEW_NEVER) {
+		put_raw(html, " within ");
+		put_age(html, view->loss_ms);
+	}
+	close_cell(html);
+}
+
+static void put_queue(struct html *html, const struct html_row *row)
+{
+	const struct listener_port *queue = row->listener != NULL ? &row->listener->row : NULL;
+
+	if (queue == NULL || queue->sockets == 0) {
+		put_raw(html, "<td class=\"queue\">");
+		put_raw(html, html_row_lost_listener(row) ? "nobody listens" : "");
+		close_cell(html);
+		return;
+	}
+	open_cell(html, "queue", queue->queue_length);
+	put_u64(html, queue->queue_length);
+	if (queue->backlog_known)
+		buf_printf(html->out, " of %llu", (unsigned long long)queue->queue_limit);
+	if (queue->drops_known && queue->drops_total > 0)
+		buf_printf(html->out, ", %llu dropped", (unsigned long long)queue->drops_total);
+	close_cell(html);
+}
+
+static void put_failed(struct html *html, const struct html_row *row)
+{
+	static const struct {
+		enum ledger_counter counter;
+		const char *name;
+	} kinds[] = {
+		{ LEDGER_FAILED_REFUSED, "refused" },
+		{ LEDGER_FAILED_TIMEOUT, "timed out" },
+		{ LEDGER_FAILED_OTHER, "abandoned" },
+	};
+	const uint64_t *counter = row->pair->counter;
+	const char *separator = "";
+
+	open_cell(html, "failed", row->failed + counter[LEDGER_FAILED_OTHER]);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (counter[kinds[i].counter] == 0)
+			continue;
+		buf_printf(html->out, "%s%llu" NBSP "%s", separator,
+			   (unsigned long long)counter[kinds[i].counter], kinds[i].name);
+		separator = ", ";
+	}
+	close_cell(html);
+}
+
+/* -- the table -------------------------------------------------------------------------------------- */
+
+struct column {
+	const char *class;
+	const char *title;
+	void (*put)(struct html *html, const struct html_row *row);
+	bool namespaces; /* only where there are several */
+};
+
+static const struct column columns[] = {
+	{ "port", "Port", put_port, false },
+	{ "role", "Role", put_role, false },
+	{ "netns", "Namespace", put_netns, true },
+	{ "verdict", "Verdict and what to do", put_verdict, false },
+	{ "stuck", "Stuck", put_stuck, false },
+	{ "oldest", "Oldest", put_oldest, false },
+	{ "est", "Established", put_established, false },
+	{ "other", "Other states", put_other_states, false },
+	{ "keepalive", "Keepalive", put_keepalive, false },
+	{ "queue", "Listen queue", put_queue, false },
+	{ "failed", "Failed connects", put_failed, false },
+};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+static void put_head(struct html *html)
+{
+	put_raw(html, "<thead>\n<tr>\n");
+	for (size_t i = 0; i < COLUMNS; i++)
+		if (!columns[i].namespaces || html->namespaces)
+			buf_printf(html->out, "<th scope=\"col\" class=\"%s\">%s</th>\n",
+				   columns[i].class, columns[i].title);
+	put_raw(html, "</tr>\n</thead>\n");
+}
+
+/* The key is the same in the next sample: the script finds the row again by it. */
+static void put_row(struct html *html, const struct html_row *row)
+{
+	buf_printf(html->out, "<tr class=\"%s\" data-key=\"%s/", verdicttext_level_name(row->level),
+		   role_name(row->pair->role));
+	put_port_name(html, row->pair->port);
+	if (row->ns->name != NULL) {
+		put_raw(html, "/");
+		put_text(html, row->ns->name);
+	}
+	put_raw(html, "\">\n");
+	for (size_t i = 0; i < COLUMNS; i++)
+		if (!columns[i].namespaces || html->namespaces)
+			columns[i].put(html, row);
+	put_raw(html, "</tr>\n");
+}
+
+static void put_controls(struct html *html)
+{
+	put_raw(html, "<div id=\"controls\" role=\"search\" hidden>\n"
+		      "<label for=\"filter\">Filter</label>\n"
+		      "<input id=\"filter\" type=\"search\" placeholder=\"port, unit, state, word\" "
+		      "autocomplete=\"off\" spellcheck=\"false\">\n"
+		      "<button id=\"pause\" type=\"button\" aria-pressed=\"false\">Pause</button>\n"
+		      "<p id=\"status\" role=\"status\"></p>\n"
+		      "</div>\n");
+}
+
+static void put_table(struct html *html)
+{
+	put_controls(html);
+	put_raw(html, "<table id=\"ports\">\n<caption>TCP ports by role, the worst first</caption>\n");
+	put_head(html);
+	put_raw(html, "<tbody>\n");
+	for (size_t i = 0; i < html->rows->count; i++)
+		put_row(html, &html->rows->rows[i]);
+	put_raw(html, "</tbody>\n</table>\n");
+}
+
+/* -- around the table ------------------------------------------------------------------------------- */
+
+static void put_headline(struct html *html)
+{
+	const struct html_rows *rows = html->rows;
+
+	if (html->input->snapshot == NULL) {
+		put_raw(html, "No sample yet");
+		return;
+	}
+	if (rows->stuck > 0) {
+		put_count(html, rows->stuck, "stuck connection");
+		put_raw(html, " on ");
+		put_count(html, rows->stuck_ports, "port");
+	} else {
+		put_raw(html, "Nothing is stuck");
+	}
+	if (rows->full_queues > 0) {
+		put_raw(html, ", ");
+		put_count(html, rows->full_queues, "listen queue");
+		put_raw(html, " full");
+	}
+}
+
+static void put_time(struct html *html, double timestamp)
+{
+	time_t seconds = (time_t)timestamp;
+	struct tm tm;
+	char text[40];
+
+	if (gmtime_r(&seconds, &tm) == NULL)
+		return;
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	buf_printf(html->out, "<time datetime=\"%s\">", text);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	buf_printf(html->out, "%s</time>", text);
+}
+
+static void put_facts(struct html *html)
+{
+	const struct snapshot *snapshot = html->input->snapshot;
+	const struct health *health = html->input->health;
+
+	put_raw(html, "<ul id=\"facts\">\n");
+	if (snapshot != NULL) {
+		put_raw(html, "<li>Sampled ");
+		put_time(html, snapshot->timestamp);
+		put_raw(html, "</li>\n<li>");
+		put_count(html, snapshot->sockets, "socket");
+		buf_printf(html->out, " in %.1f ms</li>\n", health->duration_seconds * 1000);
+	}
+	buf_printf(html->out, "<li>Source: %s</li>\n<li>Destroy events: %s</li>\n<li>",
+		   health->source == HEALTH_SOURCE_NETLINK ? "netlink" : "/proc",
+		   health->events_active ? "on" : "off");
+	put_count(html, health->errors, "failed sample");
+	put_raw(html, "</li>\n</ul>\n");
+}
+
+/* One line of what makes the page worth less than it seems. */
+static void put_notice(struct html *html, uint64_t n, const char *noun, const char *text)
+{
+	if (n == 0)
+		return;
+	put_raw(html, "<li>");
+	put_count(html, n, noun);
+	put_raw(html, text);
+	put_raw(html, "</li>\n");
+}
+
+static void put_failure(struct html *html)
+{
+	const struct snapshot *snapshot = html->input->snapshot;
+
+	if (html->input->health->success)
+		return;
+	if (snapshot == NULL) {
+		if (html->input->health->errors > 0)
+			put_raw(html, "<li>Sampling fails: see the exporter's log.</li>\n");
+		return;
+	}
+	put_raw(html, "<li>The last sample failed: this is what was so at ");
+	put_time(html, snapshot->timestamp);
+	put_raw(html, ".</li>\n");
+}
+
+static void put_folded(struct html *html)
+{
+	const struct snapshot *snapshot = html->input->snapshot;
+	uint64_t folded[ROLE_COUNT] = { 0 };
+
+	for (size_t i = 0; snapshot != NULL && i < snapshot->ns_count; i++)
+		for (unsigned int role = 0; role < ROLE_COUNT; role++)
+			folded[role] += snapshot->ns[i].folded[role];
+	put_notice(html, folded[ROLE_SERVER], "server port", " together are port other (--ports.max).");
+	put_notice(html, folded[ROLE_CLIENT], "client port", " together are port other (--ports.max).");
+}
+
+static void put_notices(struct html *html)
+{
+	const struct health *health = html->input->health;
+
+	put_raw(html, "<ul id=\"notices\">");
+	put_failure(html);
+	if (health->source == HEALTH_SOURCE_PROCFS)
+		put_raw(html, "<li>Read from /proc: ages count from first sight, and connections that are "
+			      "silent, unread or not acknowledged are not found.</li>\n");
+	else if (!health->events_active)
+		put_raw(html, "<li>Without destroy events: failed connects, and what came and went between "
+			      "two samples, are not counted.</li>\n");
+	put_notice(html, health->events_lost, "destroy event",
+		   " lost: counters are lower bounds.");
+	put_notice(html, health->malformed, "malformed record", " skipped.");
+	put_notice(html, health->forged, "forged message", " ignored.");
+	put_folded(html);
+	put_raw(html, "</ul>\n");
+}
+
+static void put_legend(struct html *html)
+{
+	const struct stale_thresholds *limits = &html->input->snapshot->thresholds;
+
+	put_raw(html, "<details id=\"legend\">\n<summary>What counts as stuck</summary>\n<dl>\n");
+	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
+		buf_printf(html->out, "<div><dt>%s</dt>\n<dd>", stale_reason_name(reason));
+		put_text(html, verdicttext_meaning(reason));
+		put_raw(html, reason == STALE_KEEPALIVE ? ": at least " : ": longer than ");
+		if (reason == STALE_KEEPALIVE)
+			put_count(html, limits->keepalive_probes, "probe");
+		else
+			put_age(html, limits->ms[reason]);
+		put_raw(html, "</dd></div>\n");
+	}
+	put_raw(html, "</dl>\n<p>Server: this end accepted, the port is the local one. Client: this end "
+		      "connected, the port is the remote one. Ages are lower bounds. Counts of failed "
+		      "connects and of drops began with the exporter.</p>\n</details>\n");
+}
+
+/* Relative, so that the page also works below a prefix that a reverse proxy takes off. */
+static void put_link(struct html *html, const char *path, const char *text)
+{
+	put_raw(html, "<li><a href=\"./");
+	put_text(html, path[0] == '/' ? path + 1 : path);
+	put_raw(html, "\">");
+	put_text(html, text);
+	put_raw(html, "</a></li>\n");
+}
+
+static void put_footer(struct html *html)
+{
+	put_raw(html, "<footer>\n<nav aria-label=\"Endpoints\">\n<ul>\n");
+	put_link(html, html->input->telemetry_path, "Metrics");
+	put_link(html, "/-/healthy", "Healthy");
+	put_link(html, "/-/ready", "Ready");
+	if (html->input->connections)
+		put_link(html, "/api/v1/ports", "Ports as JSON");
+	put_raw(html, "</ul>\n</nav>\n<p>tcphealth_exporter ");
+	put_text(html, html->input->version);
+	put_raw(html, "</p>\n</footer>\n");
+}
+
+static void put_header(struct html *html)
+{
+	buf_printf(html->out, "<header>\n<h1 id=\"headline\" class=\"%s\" aria-live=\"polite\">",
+		   verdicttext_level_name(html->rows->level));
+	put_headline(html);
+	put_raw(html, "</h1>\n");
+	put_facts(html);
+	put_notices(html);
+	put_raw(html, "</header>\n");
+}
+
+static void put_document(struct html *html)
+{
+	put_raw(html, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+		      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+	put_headline(html);
+	put_raw(html, " - TCP health</title>\n"
+		      "<link rel=\"icon\" type=\"image/svg+xml\" href=\"./icon.svg\">\n"
+		      "<link rel=\"stylesheet\" href=\"./style.css\">\n"
+		      "<script src=\"./script.js\" defer></script>\n</head>\n");
+	buf_printf(html->out, "<body data-interval=\"%llu\">\n",
+		   (unsigned long long)html->input->interval_ms);
+	put_header(html);
+	put_raw(html, "<main>\n");
+	if (html->input->snapshot != NULL) {
+		put_table(html);
+		put_legend(html);
+	}
+	put_raw(html, "</main>\n");
+	put_footer(html);
+	put_raw(html, "</body>\n</html>\n");
+}
+
+void html_render(const struct html_input *input, struct buf *buf)
+{
+	struct html_rows rows = { 0 };
+	struct html html = { .input = input, .rows = &rows, .out = buf };
+	int r = input->snapshot != NULL ? html_rows_collect(input->snapshot, &rows) : 0;
+
+	buf_init(&html.words, 0);
+	html.namespaces = input->snapshot != NULL && input->snapshot->ns_count > 1;
+	if (r == 0)
+		put_document(&html);
+	if (r < 0 && buf->err == 0)
+		buf->err = r;
+	buf_done(&html.words);
+	html_rows_done(&rows);
+}

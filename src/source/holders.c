@@ -1,0 +1,375 @@
+/*
+ * holders: see the header. Owns the scan of the descriptors of all processes and
+ * what it tells of those it finds; must not know what the sockets are.
+ */
+#include "tcphealth/source/holders.h"
+
+#include "tcphealth/base/clock.h"
+#include "tcphealth/base/utf8.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The clock is read once for so many descriptors. */
+#define FDS_PER_CHECK 256
+
+/* Of PROCFS/PID/stat, counted from the one after the command's name, which is field 3. */
+#define STAT_STARTTIME (22 - 3)
+
+#define TEXT_SIZE 4096
+
+struct scan {
+	int procfs;
+	const uint32_t *inodes;
+	size_t inode_count;
+	uint64_t deadline_ms;
+	size_t fds; /* since the clock was read */
+	struct holder *holders;
+	size_t max;
+	struct holders_result *result;
+	double boot_seconds;   /* 0: not read yet, or unknown */
+	struct holder process; /* what is known of the process at hand */
+	bool described;
+};
+
+/* --- numbers --- */
+
+static bool parse_u64(const char *text, uint64_t *ret_value, const char **ret_end)
+{
+	uint64_t value = 0;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	for (; isdigit((unsigned char)*text); text++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+			return false;
+	*ret_value = value;
+	*ret_end = text;
+	return true;
+}
+
+/* A name that is a number and nothing else. */
+static bool parse_name(const char *name, int *ret_number)
+{
+	const char *end;
+	uint64_t value;
+
+	if (!parse_u64(name, &value, &end) || *end || value > INT_MAX)
+		return false;
+	*ret_number = (int)value;
+	return true;
+}
+
+/* --- files of a process --- */
+
+/* What fits of dir/name, NUL terminated; "" if it cannot be read. */
+static void read_text(int dir, const char *name, char dst[TEXT_SIZE])
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t len = 0;
+	ssize_t got;
+
+	while (fd >= 0 && len < TEXT_SIZE - 1 &&
+	       (got = read(fd, dst + len, TEXT_SIZE - 1 - len)) > 0)
+		len += (size_t)got;
+	if (fd >= 0)
+		close(fd);
+	dst[len] = '\0';
+}
+
+static void read_comm(int dir, struct holder *process)
+{
+	char text[TEXT_SIZE];
+
+	read_text(dir, "comm", text);
+	size_t len = strlen(text);
+	if (len > 0 && text[len - 1] == '\n')
+		len--;
+	/* utf8_clean() replaces what is no UTF-8: so it does with control characters made such. */
+	for (size_t i = 0; i < len; i++) {
+		bool c1 = text[i] == '\xc2' && ((unsigned char)text[i + 1] & 0xe0) == 0x80;
+
+		if (iscntrl((unsigned char)text[i]) || c1)
+			text[i] = '\xff';
+	}
+	utf8_clean(process->comm, sizeof(process->comm), text, len);
+}
+
+/* The line of "btime" comes after that of all interrupts, which may be longer than any buffer. */
+static void read_boot_time(struct scan *scan)
+{
+	static const char key[] = "btime ";
+	int fd = openat(scan->procfs, "stat", O_RDONLY | O_CLOEXEC);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	char line[512];
+	bool at_start = true;
+
+	if (!file && fd >= 0)
+		close(fd);
+	while (file && scan->boot_seconds == 0 && fgets(line, sizeof(line), file)) {
+		const char *end;
+		uint64_t seconds;
+
+		if (at_start && strncmp(line, key, strlen(key)) == 0 &&
+		    parse_u64(line + strlen(key), &seconds, &end))
+			scan->boot_seconds = (double)seconds;
+		at_start = strchr(line, '\n') != NULL;
+	}
+	if (file)
+		fclose(file);
+}
+
+static void read_start_time(struct scan *scan, int dir, struct holder *process)
+{
+	long ticks_per_second = sysconf(_SC_CLK_TCK);
+	char text[TEXT_SIZE];
+	const char *end;
+	uint64_t ticks;
+
+	read_text(dir, "stat", text);
+	/* The command's name may hold blanks and parentheses: only the last one ends it. */
+	const char *at = strrchr(text, ')');
+	for (int i = 0; at && i <= STAT_STARTTIME; i++) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	if (!at || !parse_u64(at, &ticks, &end) || ticks_per_second <= 0)
+		return;
+	if (scan->boot_seconds == 0)
+		read_boot_time(scan);
+	if (scan->boot_seconds > 0)
+		process->start_time_seconds =
+			scan->boot_seconds + (double)ticks / (double)ticks_per_second;
+}
+
+/* The path in the line that begins with or, for a named hierarchy, holds `key`: "0::/a" and "1:name=systemd:/a". */
+static bool find_cgroup(const char *text, const char *key, char dst[HOLDER_CGROUP_LEN])
+{
+	static const char gone[] = " (deleted)";
+
+	for (const char *line = text, *next; *line; line = next) {
+		size_t len = strcspn(line, "\n");
+		const char *path = memmem(line, len, key, strlen(key));
+
+		next = line + len + (line[len] == '\n');
+		if (!path || memchr(line, '/', (size_t)(path - line)))
+			continue;
+		path += strlen(key);
+		len -= (size_t)(path - line);
+		if (len > strlen(gone) &&
+		    memcmp(path + len - strlen(gone), gone, strlen(gone)) == 0)
+			len -= strlen(gone);
+		/* Cut, it would be the name of something else. */
+		if (len >= HOLDER_CGROUP_LEN)
+			return false;
+		memcpy(dst, path, len);
+		dst[len] = '\0';
+		return true;
+	}
+	return false;
+}
+
+/* On hosts that still run by cgroup1 all are in the root of cgroup2, if there is any: systemd's own hierarchy knows more. */
+static void read_cgroup(int dir, struct holder *process)
+{
+	char text[TEXT_SIZE], legacy[HOLDER_CGROUP_LEN];
+
+	read_text(dir, "cgroup", text);
+	if (find_cgroup(text, "0::", process->cgroup) && strcmp(process->cgroup, "/") != 0)
+		return;
+	if (find_cgroup(text, ":name=systemd:", legacy))
+		strcpy(process->cgroup, legacy);
+}
+
+/* --- the scan --- */
+
+static bool is_over(struct scan *scan)
+{
+	struct holders_result *result = scan->result;
+
+	if (!result->timed_out && clock_mono_ms() >= scan->deadline_ms)
+		result->timed_out = true;
+	scan->fds = 0;
+	return result->timed_out || result->truncated;
+}
+
+static bool is_wanted(const struct scan *scan, uint32_t inode)
+{
+	size_t low = 0, high = scan->inode_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (scan->inodes[middle] == inode)
+			return true;
+		if (scan->inodes[middle] < inode)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* The inode of a descriptor that is a socket, 0 if it is none, or -errno. */
+static int64_t read_inode(int dir, const char *name)
+{
+	static const char prefix[] = "socket:[";
+	char link[64];
+	const char *end;
+	uint64_t inode;
+	ssize_t len = readlinkat(dir, name, link, sizeof(link) - 1);
+
+	if (len < 0)
+		return -errno;
+	link[len] = '\0';
+	if (strncmp(link, prefix, strlen(prefix)) != 0 ||
+	    !parse_u64(link + strlen(prefix), &inode, &end) || *end != ']' || inode > UINT32_MAX)
+		return 0;
+	return (int64_t)inode;
+}
+
+static void describe(struct scan *scan, int dir)
+{
+	struct holder *process = &scan->process;
+
+	if (scan->described)
+		return;
+	scan->described = true;
+	read_comm(dir, process);
+	read_start_time(scan, dir, process);
+	read_cgroup(dir, process);
+}
+
+static void add_holder(struct scan *scan, int dir, uint32_t inode, int fd)
+{
+	struct holders_result *result = scan->result;
+
+	if (result->count == scan->max) {
+		result->truncated = true;
+		return;
+	}
+	describe(scan, dir);
+	scan->process.inode = inode;
+	scan->process.fd = fd;
+	scan->holders[result->count++] = scan->process;
+}
+
+/* Looks at one process's descriptors: 0 or -errno. */
+static int scan_fds(struct scan *scan, int dir, DIR *fds)
+{
+	const struct dirent *entry;
+	int fd;
+
+	errno = 0;
+	while ((entry = readdir(fds))) {
+		if (!parse_name(entry->d_name, &fd))
+			continue;
+		if (++scan->fds >= FDS_PER_CHECK && is_over(scan))
+			return 0;
+		int64_t inode = read_inode(dirfd(fds), entry->d_name);
+		if (inode == -EACCES || inode == -EPERM)
+			return (int)inode;
+		if (inode > 0 && is_wanted(scan, (uint32_t)inode))
+			add_holder(scan, dir, (uint32_t)inode, fd);
+		errno = 0;
+	}
+	return -errno;
+}
+
+static int scan_process(struct scan *scan, int dir)
+{
+	int fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	DIR *fds = fdopendir(fd);
+	if (!fds) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	err = scan_fds(scan, dir, fds);
+	closedir(fds);
+	return err;
+}
+
+/* By its directory's descriptor, so that all that is read is of one process, though its number be used again. */
+static int visit(struct scan *scan, const char *name, pid_t pid)
+{
+	int dir = openat(scan->procfs, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return -errno;
+	scan->process = (struct holder){ .pid = pid };
+	scan->described = false;
+	int err = scan_process(scan, dir);
+	close(dir);
+	return err;
+}
+
+/* Counts a process that cannot be looked at. Only what would befall all the others too is an error. */
+static int judge(struct scan *scan, int err)
+{
+	if (err == -EACCES || err == -EPERM)
+		scan->result->denied++;
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM ? err : 0;
+}
+
+static int scan_processes(struct scan *scan, DIR *procfs)
+{
+	const struct dirent *entry;
+	int pid, err = 0;
+
+	while (!err && !is_over(scan) && (entry = readdir(procfs))) {
+		if (!parse_name(entry->d_name, &pid))
+			continue;
+		scan->result->processes++;
+		err = judge(scan, visit(scan, entry->d_name, pid));
+	}
+	return err;
+}
+
+static int compare_holders(const void *left, const void *right)
+{
+	const struct holder *a = left, *b = right;
+
+	if (a->inode != b->inode)
+		return a->inode < b->inode ? -1 : 1;
+	if (a->pid != b->pid)
+		return a->pid < b->pid ? -1 : 1;
+	return (a->fd > b->fd) - (a->fd < b->fd);
+}
+
+int holders_find(const char *procfs, const uint32_t *inodes, size_t inode_count, uint64_t budget_ms,
+		 struct holder *ret_holders, size_t max, struct holders_result *ret_result)
+{
+	struct scan scan = {
+		.inodes = inodes,
+		.inode_count = inode_count,
+		.holders = ret_holders,
+		.max = max,
+		.result = ret_result,
+	};
+
+	*ret_result = (struct holders_result){ 0 };
+	if (__builtin_add_overflow(clock_mono_ms(), budget_ms, &scan.deadline_ms))
+		scan.deadline_ms = UINT64_MAX;
+	DIR *dir = opendir(procfs);
+	if (!dir)
+		return -errno;
+	scan.procfs = dirfd(dir);
+	int err = scan_processes(&scan, dir);
+	closedir(dir);
+	if (ret_result->count > 1)
+		qsort(ret_holders, ret_result->count, sizeof(*ret_holders), compare_holders);
+	return err;
+}

@@ -1,0 +1,334 @@
+/*
+ * netns: see the header. Owns the search for namespaces and the way into them and
+ * back; must not know what is done inside.
+ */
+#include "tcphealth/source/netns.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define NSFS_MAGIC 0x6e736673 /* linux/magic.h */
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* Linux 5.14 */
+#endif
+
+/* The thread's own: PROCFS may be another host's, and /proc/self the main thread's. */
+#define OWN_NETNS "/proc/thread-self/ns/net"
+
+struct scan {
+	const char *procfs;
+	const char *run_netns;
+	size_t max;
+	struct stat own; /* st_ino 0: unknown */
+};
+
+static bool is_same(const struct netns_found *found, const struct stat *st)
+{
+	return found->inode == st->st_ino && found->device == st->st_dev;
+}
+
+static struct netns_found *find(const struct netns_list *list, const struct stat *st)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (is_same(&list->found[i], st))
+			return &list->found[i];
+	return NULL;
+}
+
+static int grow(struct netns_list *list)
+{
+	size_t cap = list->cap ? list->cap * 2 : 16;
+	struct netns_found *found = reallocarray(list->found, cap, sizeof(*found));
+
+	if (!found)
+		return -ENOMEM;
+	list->found = found;
+	list->cap = cap;
+	return 0;
+}
+
+/* Appends one that is not in the list yet; NULL if it is full (0) or out of memory. */
+static struct netns_found *add(const struct scan *scan, struct netns_list *list,
+			       const struct stat *st, int *ret_err)
+{
+	*ret_err = 0;
+	if (list->count >= scan->max) {
+		list->truncated = true;
+		return NULL;
+	}
+	if (list->count == list->cap)
+		*ret_err = grow(list);
+	if (*ret_err)
+		return NULL;
+	struct netns_found *found = &list->found[list->count++];
+	*found = (struct netns_found){
+		.inode = st->st_ino,
+		.device = st->st_dev,
+		.own = scan->own.st_ino == st->st_ino && scan->own.st_dev == st->st_dev,
+	};
+	return found;
+}
+
+/* What ends a scan: it would befall whatever comes next too. */
+static int keep_fatal(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM ? err : 0;
+}
+
+/* --- by name --- */
+
+/*
+ * Only a namespace's file is of nsfs: a name whose mount is gone, or that has none yet, is a plain file. Looked at without
+ * being opened, whatever it is.
+ */
+static int stat_namespace(int dir, const char *name, struct stat *ret_st)
+{
+	int fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	struct statfs fs;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstatfs(fd, &fs) || fstat(fd, ret_st))
+		err = -errno;
+	else if (fs.f_type != NSFS_MAGIC)
+		err = -EINVAL;
+	close(fd);
+	return err;
+}
+
+/* Of several names the first in order, so that a namespace is not called one way now and another way then. */
+static void set_name(const struct scan *scan, struct netns_found *found, const char *name)
+{
+	if (found->name[0] && strcmp(found->name, name) <= 0)
+		return;
+	size_t dir_len = strlen(scan->run_netns), len = strlen(name);
+	if (len >= sizeof(found->name) || dir_len + 1 + len >= sizeof(found->path))
+		return;
+	memcpy(found->name, name, len + 1);
+	snprintf(found->path, sizeof(found->path), "%s/%s", scan->run_netns, found->name);
+}
+
+static int add_named(const struct scan *scan, struct netns_list *list, int dir, const char *name)
+{
+	struct stat st;
+	int err = stat_namespace(dir, name, &st);
+
+	if (err)
+		return keep_fatal(err);
+	struct netns_found *found = find(list, &st);
+	if (!found)
+		found = add(scan, list, &st, &err);
+	if (found)
+		set_name(scan, found, name);
+	return err;
+}
+
+static int scan_names(const struct scan *scan, struct netns_list *list)
+{
+	DIR *dir = opendir(scan->run_netns);
+	const struct dirent *entry;
+	int err = 0;
+
+	if (!dir)
+		return keep_fatal(-errno);
+	while (!err && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			err = add_named(scan, list, dirfd(dir), entry->d_name);
+	closedir(dir);
+	return err;
+}
+
+/* --- by process --- */
+
+static bool parse_pid(const char *name, pid_t *ret_pid)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)name[0]))
+		return false;
+	errno = 0;
+	long value = strtol(name, &end, 10);
+	if (errno || *end || value <= 0 || value > INT_MAX)
+		return false;
+	*ret_pid = (pid_t)value;
+	return true;
+}
+
+static int add_process(const struct scan *scan, struct netns_list *list, int procfs, pid_t pid)
+{
+	char path[64];
+	struct stat st;
+	int err;
+
+	snprintf(path, sizeof(path), "%d/ns/net", (int)pid);
+	if (fstatat(procfs, path, &st, 0)) {
+		list->unreadable += errno == EACCES || errno == EPERM;
+		return keep_fatal(-errno);
+	}
+	struct netns_found *found = find(list, &st);
+	if (!found)
+		found = add(scan, list, &st, &err);
+	else
+		err = 0;
+	if (!found || found->pid)
+		return err;
+	found->pid = pid;
+	if (!found->path[0])
+		snprintf(found->path, sizeof(found->path), "%s/%s", scan->procfs, path);
+	return 0;
+}
+
+static int scan_processes(const struct scan *scan, struct netns_list *list)
+{
+	DIR *dir = opendir(scan->procfs);
+	const struct dirent *entry;
+	pid_t pid;
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	while (!err && (entry = readdir(dir)))
+		if (parse_pid(entry->d_name, &pid))
+			err = add_process(scan, list, dirfd(dir), pid);
+	closedir(dir);
+	return err;
+}
+
+int netns_scan(const char *procfs, const char *run_netns, size_t max, struct netns_list *list)
+{
+	struct scan scan = { .procfs = procfs, .run_netns = run_netns, .max = max };
+
+	list->count = 0;
+	list->unreadable = 0;
+	list->truncated = false;
+	/* The longest that may follow: "/PID/ns/net". A name that is too long is left out for itself. */
+	if (strlen(procfs) + sizeof("/2147483647/ns/net") > NETNS_PATH_LEN)
+		return -ENAMETOOLONG;
+	if (stat(OWN_NETNS, &scan.own))
+		scan.own.st_ino = 0;
+	int err = scan_names(&scan, list);
+	return err ? err : scan_processes(&scan, list);
+}
+
+void netns_list_done(struct netns_list *list)
+{
+	if (!list)
+		return;
+	free(list->found);
+	*list = (struct netns_list){ 0 };
+}
+
+/* --- entering --- */
+
+int netns_home_open(struct netns_home *ret_home)
+{
+	int fd = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	ret_home->fd = fd;
+	return 0;
+}
+
+void netns_home_close(struct netns_home *home)
+{
+	if (!home || home->fd < 0)
+		return;
+	close(home->fd);
+	home->fd = -1;
+}
+
+/* Where the kernel has no cookies. The highest bit sets it apart from those, which count up from 1. */
+static uint64_t mix(const struct netns_found *found)
+{
+	return (found->inode ^ (found->device * UINT64_C(0x9e3779b97f4a7c15))) | UINT64_C(1) << 63;
+}
+
+/* Of the namespace that the thread is in. */
+static int read_cookie(const struct netns_found *found, uint64_t *ret_cookie)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+	socklen_t len = sizeof(*ret_cookie);
+
+	if (fd < 0)
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) == 0)
+		err = len == sizeof(*ret_cookie) ? 0 : -EPROTO;
+	else if (errno == ENOPROTOOPT)
+		*ret_cookie = mix(found);
+	else
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* O_NONBLOCK: what has that name by now may be a FIFO. */
+static int open_found(const struct netns_found *found)
+{
+	int fd = open(found->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		err = -errno;
+	else if (!is_same(found, &st))
+		err = -ESTALE;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+static int enter(const struct netns_found *found)
+{
+	int fd = open_found(found), err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (setns(fd, CLONE_NEWNET))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int netns_enter(const struct netns_found *found, uint64_t *ret_cookie)
+{
+	struct netns_home back = { .fd = -1 };
+	uint64_t cookie = 0;
+	int err = netns_home_open(&back);
+
+	if (err)
+		return err;
+	err = enter(found);
+	if (!err) {
+		/* Without its cookie it would count as another namespace: rather not at all, this time. */
+		err = read_cookie(found, &cookie);
+		if (err)
+			netns_leave(&back);
+		else
+			*ret_cookie = cookie;
+	}
+	netns_home_close(&back);
+	return err;
+}
+
+void netns_leave(const struct netns_home *home)
+{
+	if (setns(home->fd, CLONE_NEWNET))
+		abort();
+}

@@ -1,0 +1,78 @@
+"""Connections that come and go by the thousand leave nothing behind in the exporter.
+
+20 seconds long, or a minute with TCPH_LONG=1. Meant to run under the sanitizers, too.
+"""
+import faulthandler
+import os
+import signal
+import subprocess
+
+from tcph import exporter, netns, watch
+from tcph.case import NetTest
+from tcph.poll import eventually
+
+SECONDS = 60 if os.environ.get('TCPH_LONG') else 20
+LOADGEN = os.path.join(exporter.BUILD, 'tests', 'loadgen')
+PORTS = range(900, 903)
+ROLES = ('client', 'server')
+RSS, DESCRIPTORS = 'process_resident_memory_bytes', 'process_open_fds'
+
+
+class ChurnTest(NetTest):
+    def setUp(self):
+        super().setUp()
+        signal.alarm(SECONDS + 60)
+        faulthandler.dump_traceback_later(SECONDS + 90, exit=True)
+        # TIME_WAIT would grow by itself for a minute.
+        self.b.sysctl(ip_local_port_range='1024 65000', tcp_max_tw_buckets=2000)
+
+    def churn(self, port, ending):
+        process = self.b.popen(LOADGEN, '127.0.0.1', port, 200, 50, 100, 1000, ending, SECONDS,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(netns.kill, process)
+        return process
+
+    def test_memory_and_descriptors_do_not_grow(self):
+        with watch.Watch(self.start_exporter(self.b), pause=0.2) as seen:
+            processes = [self.churn(port, ending) for port, ending in zip(PORTS, ('orderly', 'close', 'reset'))]
+            eventually(lambda: all(process.poll() is not None for process in processes), timeout=SECONDS + 30,
+                       interval=0.2)
+            self.assertEqual([process.returncode for process in processes], [0, 0, 0])
+            made = sum(int(process.stdout.read()) for process in processes)
+            page = self.wait_closed(seen.program)
+        self.assertEqual(page.value('tcphealth_sample_errors_total'), 0)
+        self.assertGreater(made, 100 * SECONDS)
+        self.assert_steady(seen.samples)
+        self.assert_all_counted(page, made)
+
+    def assert_steady(self, samples):
+        """From a quarter of the time on, when every table has had its largest size."""
+        warm = samples[len(samples) // 4:]
+        self.assertGreater(len(warm), 10)
+        early, late = warm[:len(warm) // 3], warm[-len(warm) // 3:]
+        self.assertLessEqual(max(sample.page.value(DESCRIPTORS) for sample in late),
+                             max(sample.page.value(DESCRIPTORS) for sample in early) + 4)
+        if not exporter.is_sanitized():  # which keep freed memory on purpose
+            grown = (min(sample.page.value(RSS) for sample in late) - max(sample.page.value(RSS) for sample in early))
+            self.assertLessEqual(grown, 1 << 20)
+
+    def counted(self, page, what, role):
+        """Connections of the load, by either end."""
+        name = f'tcphealth_{what}_connections_total'
+        return page.sum(name, role=role) - page.sum(name, role=role, port=exporter.PORT)
+
+    def wait_closed(self, program):
+        """What was opened is closed again, at both ends."""
+        def is_closed(page):
+            return all(self.counted(page, 'opened', role) == self.counted(page, 'closed', role) for role in ROLES)
+
+        return program.wait_for(is_closed, what=lambda page: str({
+            (what, role): self.counted(page, what, role) for what in ('opened', 'closed') for role in ROLES}))
+
+    def assert_all_counted(self, page, made):
+        """Each connection once, but for the events that were lost."""
+        lost = page.value('tcphealth_events_lost_total')
+        for role in ROLES:
+            self.assertLessEqual(self.counted(page, 'opened', role), made)
+            self.assertGreaterEqual(self.counted(page, 'opened', role) + lost, made)

@@ -1,0 +1,373 @@
+"""The counters lose nothing, count nothing twice, never fall, and say what they could not see."""
+import errno
+import os
+import signal
+import socket
+import struct
+import threading
+
+from tcph import exporter, scenes, ss, watch
+from tcph.case import NetTest
+from tcph.poll import eventually
+
+CLIENT, SERVER = 'client', 'server'
+LOADGEN = os.path.join(exporter.BUILD, 'tests', 'loadgen')
+OPENED, CLOSED = 'tcphealth_opened_connections_total', 'tcphealth_closed_connections_total'
+SENT, RECEIVED = 'tcphealth_sent_bytes_total', 'tcphealth_received_bytes_total'
+FAILED = 'tcphealth_failed_connects_total'
+RETRANSMITTED, KERNEL_RETRANSMITTED = ('tcphealth_retransmitted_segments_total',
+                                       'tcphealth_kernel_retransmitted_segments_total')
+LOST, WIPED, FORGED = ('tcphealth_events_lost_total', 'tcphealth_wiped_closes_total',
+                       'tcphealth_forged_messages_total')
+NOBODY = 65534
+CLIENT_BYTES, SERVER_BYTES = 300, 1700
+LOAD_PORT = 900
+
+
+class Unprivileged:
+    """A host whose programs run as nobody, with no capability."""
+
+    def __init__(self, host):
+        self.host = host
+
+    def __getattr__(self, name):
+        return getattr(self.host, name)
+
+    def popen(self, *argv, **options):
+        return self.host.popen('setpriv', '--reuid', NOBODY, '--regid', NOBODY, '--clear-groups', '--inh-caps=-all',
+                               '--bounding-set=-all', '--pdeathsig', 'KILL', *argv, **options)
+
+
+def load(host, count, ending='orderly', address='127.0.0.1', batch=100):
+    """Connections of known number and size, gone when it returns."""
+    host.run(LOADGEN, address, LOAD_PORT, count, batch, CLIENT_BYTES, SERVER_BYTES, ending)
+
+
+def figures(page, port, *names):
+    """{(name, role): value} of that port."""
+    return {(name, role): page.value(name, role=role, port=port) for name in names for role in (CLIENT, SERVER)}
+
+
+def truth(count, client_bytes=CLIENT_BYTES, server_bytes=SERVER_BYTES):
+    """What `count` orderly connections add up to: payload, one for the SYN of who opened it, one for each FIN."""
+    return {(OPENED, CLIENT): count, (CLOSED, CLIENT): count, (OPENED, SERVER): count, (CLOSED, SERVER): count,
+            (SENT, CLIENT): count * (1 + client_bytes + 1), (RECEIVED, CLIENT): count * (server_bytes + 1),
+            (SENT, SERVER): count * (server_bytes + 1), (RECEIVED, SERVER): count * (client_bytes + 1)}
+
+
+class BurstTest(NetTest):
+    """20,000 connections in bursts, nearly all of which live and die between two samples."""
+
+    COUNT = 20000
+
+    def setUp(self):
+        super().setUp()
+        self.b.sysctl(ip_local_port_range='1024 65000')
+
+    def watch(self, *flags, host=None, **options):
+        flags = ('--ports.include=' + str(LOAD_PORT), *flags)
+        return self.enterContext(watch.Watch(self.start_exporter(host or self.b, *flags, **options)))
+
+    def settled(self, program):
+        """A page on which every event of the load has been counted."""
+        return program.fresh_page()
+
+    def test_orderly_closes_are_exact(self):
+        for address in ('127.0.0.1', '::1'):
+            with self.subTest(address=address), \
+                    exporter.Exporter(self.b, f'--ports.include={LOAD_PORT}', '--collector.interval=1s') as program, \
+                    watch.Watch(program):
+                load(self.b, self.COUNT // 2, address=address)
+                page = self.settled(program)
+                self.assertEqual(page.value(LOST), 0)
+                self.assertEqual(figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED), truth(self.COUNT // 2))
+                self.assertEqual((page.value(WIPED), page.value(FORGED)), (0, 0))
+                self.assertEqual(page.sum(FAILED), 0)
+                self.assertGreaterEqual(page.value('tcphealth_events_total'), self.COUNT)
+
+    def test_a_fin_that_came_late_may_be_missing(self):
+        """Who closes first is told dead before the other's FIN comes: that byte, and no other, is not counted."""
+        program = self.watch('--collector.interval=1s').program
+        load(self.b, self.COUNT // 4, 'close')
+        page = self.settled(program)
+        wanted = truth(self.COUNT // 4)
+        have = figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED)
+        missing = wanted.pop((RECEIVED, CLIENT)) - have.pop((RECEIVED, CLIENT))
+        self.assertEqual(have, wanted)
+        self.assertTrue(0 <= missing <= self.COUNT // 4, missing)
+        self.assertEqual(page.value(LOST), 0)
+
+    def test_linger_0_is_opened_closed_and_wiped(self):
+        """tcp_disconnect() leaves nothing of the client's figures, and the server's stay whole."""
+        program = self.watch('--collector.interval=1s').program
+        load(self.b, 1000, 'reset')
+        page = self.settled(program)
+        self.assertEqual(page.value(WIPED), 1000)
+        self.assertEqual((page.sum(OPENED, role=CLIENT) - page.sum(OPENED, role=CLIENT, port=exporter.PORT),
+                          page.sum(CLOSED, role=CLIENT) - page.sum(CLOSED, role=CLIENT, port=exporter.PORT)),
+                         (1000, 1000))
+        self.assertEqual((page.value(OPENED, role=SERVER, port=LOAD_PORT),
+                          page.value(CLOSED, role=SERVER, port=LOAD_PORT)), (1000, 1000))
+        self.assertEqual(page.value(RECEIVED, role=SERVER, port=LOAD_PORT), 1000 * CLIENT_BYTES)
+        self.assertEqual(page.value(SENT, role=SERVER, port=LOAD_PORT), 1000 * SERVER_BYTES)
+
+    def test_small_buffer_loses_what_it_says(self):
+        """As nobody, and stopped during the burst: what is missing is what is announced, to the connection."""
+        program = self.start_exporter(Unprivileged(self.b), f'--ports.include={LOAD_PORT}')
+        self.assertEqual(program.page().value(LOST), 0)
+        # Nor may a connection of that scrape end during the burst.
+        eventually(lambda: {record.state for record in ss.records(self.b)} <= {'LISTEN', 'TIME-WAIT'})
+        self.pause(program)
+        load(self.b, self.COUNT)
+        program.process.send_signal(signal.SIGCONT)
+        # No scrape before the queue is empty: its own connections would be lost as well.
+        eventually(lambda: not self.queued(), timeout=20)
+        seen = self.enterContext(watch.Watch(program))
+        page = program.fresh_page()
+        have = figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED)
+        clients, servers = have[OPENED, CLIENT], have[OPENED, SERVER]
+        self.assertTrue(0 < clients + servers < 2 * self.COUNT)
+        self.assertEqual(clients + servers + page.value(LOST), 2 * self.COUNT)
+        self.assertEqual(have, {key: value * (clients if key[1] == CLIENT else servers)
+                                for key, value in truth(1).items()})
+        self.assertGreaterEqual(page.value('tcphealth_event_overruns_total'), 1)
+        # The gap is over: from here on all is exact again.
+        load(self.b, 1000)
+        page = program.fresh_page()
+        self.assertEqual({key: value - have[key] for key, value in
+                          figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED).items()}, truth(1000))
+        self.assertEqual(page.value(LOST), seen.samples[0].page.value(LOST))
+
+    def pause(self, program):
+        program.process.send_signal(signal.SIGSTOP)
+
+        def is_stopped():
+            with open(f'/proc/{program.process.pid}/stat', encoding='ascii') as file:
+                return file.read().rsplit(')', 1)[1].split()[0] == 'T'
+
+        eventually(is_stopped)
+
+    def queued(self):
+        """Bytes that wait in the netlink sockets of the host."""
+        with self.b.entered(), open('/proc/thread-self/net/netlink', encoding='ascii') as file:
+            names, *rows = (line.split() for line in file)
+        return sum(int(row[names.index('Rmem')]) for row in rows)
+
+    def test_without_events_it_is_a_lower_bound(self):
+        program = self.watch('--no-collector.events').program
+        load(self.b, self.COUNT // 4)
+        page = self.settled(program)
+        self.assertEqual(page.value('tcphealth_events_active'), 0)
+        self.assertEqual(page.series(FAILED), [])
+        have = figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED)
+        for key, most in truth(self.COUNT // 4).items():
+            self.assertLessEqual(have[key], most, key)
+        self.assertGreater(have[OPENED, CLIENT], 0)
+        self.assertLess(have[SENT, SERVER], truth(self.COUNT // 4)[SENT, SERVER])
+
+
+class ConnectionsTest(NetTest):
+    """Single connections, some of which live through several samples."""
+
+    def watch(self, host, *flags):
+        return self.enterContext(watch.Watch(self.start_exporter(host, *flags)))
+
+    def test_a_long_life_is_counted_as_it_goes(self):
+        """Bytes while it lives; what it did before the first sample is not counted, nor that it was opened."""
+        old = self.scene(scenes.established)
+        old.client.sendall(b'x' * 1000)
+        eventually(lambda: len(old.server.recv(4096, socket.MSG_PEEK)) == 1000)
+        program = self.watch(self.b).program
+        new = self.scene(scenes.established)
+        for scene, opened in ((old, 0), (new, 1)):
+            where = {'role': SERVER, 'port': scene.port}
+            scene.client.sendall(b'x' * 500)
+            page = program.wait_value(500, RECEIVED, **where)
+            self.assertEqual((page.value(OPENED, **where), page.value(CLOSED, **where)), (opened, 0))
+            scene.client.close()
+            page = program.wait_value(501, RECEIVED, **where)
+            scene.server.close()
+            page = program.wait_value(1, CLOSED, **where)
+            self.assertEqual((page.value(OPENED, **where), page.value(RECEIVED, **where)), (opened, 501))
+
+    def test_reset_and_closed_later_counts_once(self):
+        """Gone from the dumps for three samples and more, and then its event comes: all of it once."""
+        seen = self.watch(self.a)
+        scene = self.scene(scenes.established)
+        where = {'role': CLIENT, 'port': scene.port}
+        scene.client.sendall(b'x' * 100)
+        scene.server.recv(4096)
+        scene.server.sendall(b'x' * 200)
+        seen.program.wait_value(200, RECEIVED, **where)
+        scene.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+        scene.server.close()
+        seen.program.wait_value(1, 'tcphealth_connections', state='close', **where)
+        samples = seen.wait(0.5)
+        self.assertGreaterEqual(len(samples), 3)
+        scene.client.close()
+        page = seen.program.wait_value(0, 'tcphealth_connections', state='close', **where)
+        seen.wait(0.3)
+        page = seen.samples[-1].page
+        self.assertEqual([page.value(name, **where) for name in (OPENED, CLOSED, SENT, RECEIVED)], [1, 1, 101, 200])
+
+    def test_linger_0_of_a_known_connection(self):
+        """What dumps had seen stays counted; the rest the kernel wiped, which is counted."""
+        program = self.watch(self.a).program
+        scene = self.scene(scenes.established)
+        where = {'role': CLIENT, 'port': scene.port}
+        scene.client.sendall(b'x' * 100)
+        program.wait_value(101, SENT, **where)
+        scene.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+        scene.client.close()
+        page = program.wait_value(1, WIPED)
+        self.assertEqual([page.value(name, **where) for name in (OPENED, CLOSED, SENT)], [1, 1, 101])
+
+    def test_retransmissions_are_the_kernels(self):
+        """Every seventh segment is lost in either direction: SYNs, data and FINs."""
+        hosts = {self.a: CLIENT, self.b: SERVER}
+        programs = {host: self.watch(host).program for host in hosts}
+        scene = self.enterContext(scenes.Scene(self.pair))
+        scene.listen()
+        scene.drop(self.a, 'numgen inc mod 7 == 3')
+        scene.drop(self.b, 'numgen inc mod 7 == 3')
+        for _ in range(5):
+            self.transfer(scene)
+        scene.restore()
+        for host in hosts:
+            eventually(lambda: not [record for record in ss.records(host) if record.state not in ('LISTEN', 'TIME-WAIT')
+                                    and scene.port in (record.local_port, record.remote_port)], timeout=20)
+        for host, role in hosts.items():
+            page = programs[host].fresh_page()
+            self.assertEqual(page.value(LOST), 0)
+            self.assertGreater(page.value(RETRANSMITTED, role=role, port=scene.port), 2)
+            self.assertEqual(page.sum(RETRANSMITTED), self.kernels_own(host))
+            self.assertEqual(page.value(KERNEL_RETRANSMITTED), self.kernels_own(host))
+
+    def transfer(self, scene):
+        client = scene.begin_connect()
+        server, _ = scene.listener.accept()
+        with client, server:
+            client.settimeout(20)
+            server.settimeout(20)
+            eventually(lambda: ss.find(self.a, local_port=client.getsockname()[1], state='ESTAB'), timeout=20)
+            for sender, receiver in ((client, server), (server, client)):
+                sender.sendall(b'x' * 50000)
+                sender.shutdown(socket.SHUT_WR)
+                while receiver.recv(65536):
+                    pass
+
+    def kernels_own(self, host):
+        with host.entered(), open('/proc/thread-self/net/snmp', encoding='ascii') as file:
+            names, values = (line.split() for line in file if line.startswith('Tcp:'))
+        return int(values[names.index('RetransSegs')])
+
+
+class FailedConnectsTest(NetTest):
+    def setUp(self):
+        super().setUp()
+        self.a.sysctl(tcp_syn_retries=1, tcp_syn_linear_timeouts=0)
+        self.program = self.start_exporter(self.a)
+        self.enterContext(watch.Watch(self.program))
+        self.port = self.pair.next_port()
+
+    def connect(self, blocking, port=None):
+        """An attempt; (the socket, its error)."""
+        client = self.a.socket()
+        client.setblocking(blocking)
+        return client, client.connect_ex((self.b.address[4], port or self.port))
+
+    def assert_failed(self, wanted):
+        """{(port, reason): count} is all there is."""
+        def have(page):
+            return {(labels['port'], labels['reason']): value for labels, value in page.series(FAILED) if value}
+
+        wanted = {(str(port), reason): count for (port, reason), count in wanted.items()}
+        self.program.wait_for(lambda page: have(page) == wanted, what=lambda page: f'{wanted}, now {have(page)}')
+        page = self.program.page()
+        others = [role for role in (CLIENT, SERVER) if page.sum(OPENED, role=role, port=self.port)]
+        self.assertEqual((others, page.value(WIPED)), ([], 0))
+
+    def test_refused(self):
+        for blocking in (False, False, True, True, True):
+            client, _ = self.connect(blocking)
+            if not blocking:
+                eventually(lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED)
+            client.close()
+        self.assert_failed({(self.port, 'refused'): 2, ('unknown', 'refused'): 3})
+
+    def test_timeout_is_a_syn_sent_again_in_vain(self):
+        """Two wait to the end, and one gives up after the first repetition. All have been seen, hence their port."""
+        self.b.drop(f'tcp dport {self.port}')
+        blocking = threading.Thread(target=lambda: self.connect(True)[0].close())
+        patient, impatient = self.connect(False)[0], self.connect(False)[0]
+        blocking.start()
+        sport = impatient.getsockname()[1]
+        eventually(lambda: ss.find(self.a, local_port=sport, timer_retrans=1))
+        impatient.close()
+        eventually(lambda: patient.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ETIMEDOUT, timeout=10)
+        patient.close()
+        blocking.join(10)
+        self.assert_failed({(self.port, 'timeout'): 3})
+
+    def test_other_is_abandoned_at_once(self):
+        self.b.drop(f'tcp dport {self.port}')
+        for _ in range(3):
+            self.connect(False)[0].close()
+        self.assert_failed({(self.port, 'other'): 3})
+
+    def test_neither_a_success_nor_an_unused_socket_is_a_failure(self):
+        scene = self.scene(scenes.established)
+        scene.client.close()
+        scene.server.close()
+        self.a.socket().close()
+        with self.a.socket() as bound:
+            bound.bind((self.a.address[4], 0))
+        self.program.wait_value(1, CLOSED, role=CLIENT, port=scene.port)
+        self.assert_failed({})
+
+
+class ForgeryTest(NetTest):
+    """Whoever has CAP_NET_ADMIN in the namespace may send to the group that the kernel tells deaths to."""
+
+    NETLINK_SOCK_DIAG, DESTROY_GROUP = 4, 1
+    COOKIE = slice(60, 68)  # in struct inet_diag_msg behind struct nlmsghdr
+
+    def netlink(self):
+        with self.b.entered():
+            return self.enterContext(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.NETLINK_SOCK_DIAG))
+
+    def death_like_that_of(self, scene):
+        """What the kernel would send for the scene's socket: another's notice, with its cookie."""
+        listener = self.netlink()
+        listener.bind((0, self.DESTROY_GROUP))
+        listener.settimeout(5)
+        other = self.scene(scenes.established, listener=scene.listener)
+        other.client.close()
+        other.server.close()
+        message = bytearray()
+        while message[20:22] != struct.pack('!H', scene.port):
+            message[:] = listener.recv(8192)
+        message[self.COOKIE] = struct.pack('<Q', scene.record.cookie)
+        return bytes(message)
+
+    def test_forged_deaths_are_skipped_and_counted(self):
+        seen = self.enterContext(watch.Watch(self.start_exporter(self.b)))
+        program = seen.program
+        scene = self.scene(scenes.established)
+        where = {'role': SERVER, 'port': scene.port}
+        forged = self.death_like_that_of(scene)
+        program.wait_value(1, CLOSED, **where)
+        before = figures(program.fresh_page(), scene.port, OPENED, CLOSED, SENT, RECEIVED)
+        sender = self.netlink()
+        for _ in range(5):
+            sender.sendto(forged, (0, 1 << (self.DESTROY_GROUP - 1)))
+        program.wait_value(5, FORGED)
+        seen.wait(0.3)
+        page = seen.samples[-1].page
+        self.assertEqual(figures(page, scene.port, OPENED, CLOSED, SENT, RECEIVED), before)
+        self.assertEqual(page.value('tcphealth_connections', state='established', **where), 1)
+        # The real one counts.
+        scene.client.close()
+        scene.server.close()
+        program.wait_value(2, CLOSED, **where)
+        self.assertEqual(program.page().value(FORGED), 5)

@@ -1,0 +1,974 @@
+/*
+ * Tests of verdict: ages, reasons, keepalive and the memory behind them, on records as Linux 6.18 shows them.
+ */
+#include "tcphealth/model/verdict.h"
+
+#include "tcphealth/model/account.h"
+
+#include "helpers/records.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define SECOND       UINT64_C(1000)
+#define MINUTE       UINT64_C(60000)
+#define HOUR         UINT64_C(3600000)
+#define DAY          (24 * HOUR)
+#define START        (100 * DAY)
+
+static const struct stale_thresholds defaults = {
+	.ms = {
+		[STALE_DEAD] = 60000,
+		[STALE_UNACCEPTED] = 30000,
+		[STALE_CLOSE_WAIT] = 60000,
+		[STALE_FIN_WAIT2] = 60000,
+		[STALE_CLOSING] = 180000,
+		[STALE_SYN_SENT] = 10000,
+		[STALE_RETRANSMIT] = 10000,
+		[STALE_ZERO_WINDOW] = 60000,
+		[STALE_UNREAD] = 300000,
+		[STALE_IDLE] = 7200000,
+	},
+	.keepalive_probes = 2,
+};
+
+static const struct netsysctl sysctls = {
+	.value = {
+		[NETSYSCTL_KEEPALIVE_TIME] = 7200,
+		[NETSYSCTL_KEEPALIVE_INTVL] = 75,
+		[NETSYSCTL_KEEPALIVE_PROBES] = 9,
+		[NETSYSCTL_RETRIES2] = 15,
+		[NETSYSCTL_FIN_TIMEOUT] = 60,
+	},
+};
+
+/* One socket watched: look() is one sample of it, as the census does it. */
+struct watch {
+	struct track_entry entry;
+	struct netsysctl sysctl;
+	uint64_t last_ms;
+	struct verdict v;
+};
+
+static struct watch watch_new(void)
+{
+	return (struct watch){ .sysctl = sysctls };
+}
+
+static enum stale_reason look(struct watch *w, const struct tcpsock *sock, uint64_t now_ms)
+{
+	struct verdict_context context = { now_ms, w->last_ms != 0 ? now_ms - w->last_ms : 0, &defaults,
+					   &w->sysctl };
+	struct account_numbers numbers = account_numbers_of(sock);
+
+	verdict_look(&w->entry, sock, w->last_ms == 0, &context, &w->v);
+	if (tcpsock_knows(sock, TCPSOCK_BYTES))
+		account_base(&w->entry, &numbers);
+	w->last_ms = now_ms;
+	return w->v.reason;
+}
+
+static enum stale_reason look_once(const struct tcpsock *sock, struct verdict *ret_verdict)
+{
+	struct watch w = watch_new();
+
+	look(&w, sock, START);
+	*ret_verdict = w.v;
+	return w.v.reason;
+}
+
+/* A lower bound, and not far off. */
+static void expect_age(uint64_t age_ms, uint64_t truth_ms, uint64_t slack_ms)
+{
+	assert_true(age_ms <= truth_ms);
+	assert_true(age_ms + slack_ms >= truth_ms);
+}
+
+static struct tcpsock with_clocks(struct tcpsock sock, uint64_t sent_ms, uint64_t recv_ms, uint64_t ack_ms)
+{
+	sock.last_data_sent_ms = (uint32_t)sent_ms;
+	sock.last_data_recv_ms = (uint32_t)recv_ms;
+	sock.last_ack_recv_ms = (uint32_t)ack_ms;
+	return sock;
+}
+
+static struct tcpsock established(void)
+{
+	struct tcpsock sock = record_full(1, TCP_STATE_ESTABLISHED, 40000, 80);
+
+	sock.data_segs_in = sock.data_segs_out = 1; /* its clocks are no connection ages */
+	return sock;
+}
+
+static struct tcpsock without_info(struct tcpsock sock)
+{
+	sock.known = TCPSOCK_PROBES;
+	return sock;
+}
+
+static void test_ticks(void **state)
+{
+	(void)state;
+	static const uint64_t moments[] = { 0, 15, 16, 1000, (UINT64_C(1) << 36) - 1, UINT64_C(1) << 36,
+					    (UINT64_C(1) << 36) + 777, UINT64_C(1) << 35 };
+	static const uint64_t ages[] = { 0, 16, 1600, DAY, 49 * DAY, 300 * DAY, 700 * DAY };
+
+	/* 2^32 ticks are 2^36 ms: differences are right across the wrap, for two years. */
+	for (size_t i = 0; i < COUNT(moments); i++) {
+		for (size_t j = 0; j < COUNT(ages); j++) {
+			uint32_t tick = verdict_tick(moments[i]);
+
+			expect_age(verdict_since(moments[i] + ages[j], tick), ages[j] + 16, 32);
+		}
+	}
+	assert_int_equal(verdict_since(1000, verdict_tick(1000) + 1), 0); /* rounded up: not 795 days */
+}
+
+/* The very first sample of a host that has just booted: moments before the boot. */
+static void test_ages_reach_behind_the_boot(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 100, 2 * HOUR, HOUR);
+
+	look(&w, &sock, 5000);
+	expect_age(w.v.age_ms, HOUR, 16);
+	assert_int_equal(w.v.reason, STALE_CLOSE_WAIT);
+}
+
+static void test_syn_sent_ages(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t truth_ms;
+		uint8_t retransmits, backoff;
+		uint32_t rto_us, expires_ms;
+	} cases[] = {
+		/* four retransmissions a second apart, then doubling (tcp_syn_linear_timeouts 4) */
+		{ 500, 0, 0, 1000000, 500 },
+		{ 1200, 1, 0, 1000000, 800 },
+		{ 2200, 2, 0, 1000000, 800 },
+		{ 4200, 4, 0, 1000000, 800 },
+		{ 6000, 5, 1, 2000000, 1000 },
+		{ 8200, 6, 2, 4000000, 2800 },
+		{ 15000, 7, 3, 8000000, 4000 },
+		{ 43000, 9, 5, 32000000, 24000 },
+		/* doubling from the first on (before Linux 6.5) */
+		{ 1500, 1, 1, 2000000, 1500 },
+		{ 8000, 3, 3, 8000000, 7000 },
+		{ 70000, 6, 6, 64000000, 57000 },
+		{ 8000, 3, 3, 8000000, 0 },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct tcpsock sock =
+			with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80), 4000000000, 4000000000, 4000000000);
+		struct verdict v;
+
+		sock.timer = TCP_TIMER_RETRANSMIT;
+		sock.retransmits = cases[i].retransmits;
+		sock.backoff = cases[i].backoff;
+		sock.rto_us = cases[i].rto_us;
+		sock.expires_ms = cases[i].expires_ms;
+		look_once(&sock, &v);
+		assert_true(v.has_age);
+		if (cases[i].expires_ms != 0)
+			expect_age(v.age_ms, cases[i].truth_ms, SECOND);
+		assert_int_equal(v.reason, v.age_ms >= 10000 ? STALE_SYN_SENT : STALE_NONE);
+		sock = without_info(sock); /* /proc knows no backoff, but the timeout */
+		look_once(&sock, &v);
+		if (cases[i].expires_ms != 0)
+			expect_age(v.age_ms, cases[i].truth_ms, SECOND);
+	}
+}
+
+static void test_syn_sent_garbage_is_no_age(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80), 4000000000, 4000000000, 4000000000);
+
+	assert_int_equal(look(&w, &sock, START), STALE_NONE);
+	assert_int_equal(w.v.age_ms, 0);
+	assert_false(w.v.has_loss);
+	assert_int_equal(look(&w, &sock, START + 9900), STALE_NONE);
+	assert_int_equal(look(&w, &sock, START + 10000), STALE_SYN_SENT);
+	assert_int_equal(w.v.stale_ms, 10000);
+}
+
+/* A client that repeats its SYN is answered out of turn: the number of SYN-ACKs says nothing of the time. */
+static void test_syn_recv_ages(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t truth_ms, least_ms;
+		uint8_t syn_acks;
+		uint32_t expires_ms;
+	} cases[] = {
+		{ 300, 300, 0, 700 },
+		{ 1100, 1100, 1, 1900 },
+		{ 3200, 3200, 2, 3800 },
+		{ 3000, 0, 5, 900 }, /* SYNs at 1, 2 and 3 s, each answered */
+		{ 8000, 8000, 3, 7000 },
+		{ 14900, 0, 3, 100 },
+		{ 40000, 40000, 5, 23000 },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct tcpsock sock = record_mini(1, TCP_STATE_SYN_RECV, 80, 40000);
+		struct verdict v;
+
+		sock.timer_retransmits = cases[i].syn_acks;
+		sock.expires_ms = cases[i].expires_ms;
+		look_once(&sock, &v);
+		assert_true(v.has_age);
+		assert_true(v.age_ms <= cases[i].truth_ms);
+		assert_true(v.age_ms + 32 >= cases[i].least_ms);
+		assert_int_equal(v.reason, STALE_NONE);
+	}
+	struct tcpsock sock = record_full(1, TCP_STATE_SYN_RECV, 80, 40000); /* Fast Open */
+	struct verdict v;
+
+	look_once(&sock, &v);
+	assert_int_equal(v.age_ms, 0);
+}
+
+static void test_minis(void **state)
+{
+	(void)state;
+	struct tcpsock sock = record_mini(1, TCP_STATE_FIN_WAIT2, 40000, 80);
+	struct watch w = watch_new();
+	struct verdict v;
+
+	sock.expires_ms = 45000;
+	look_once(&sock, &v);
+	expect_age(v.age_ms, 15000, 16);
+	assert_true(v.has_age);
+	assert_int_equal(v.reason, STALE_NONE); /* the kernel reaps it */
+	w.sysctl.value[NETSYSCTL_FIN_TIMEOUT] = 3;
+	look(&w, &sock, START); /* floored at some timeouts: longer than the setting */
+	assert_int_equal(w.v.age_ms, 0);
+	look(&w, &sock, START + HOUR);
+	assert_int_equal(w.v.reason, STALE_NONE);
+	assert_false(w.v.has_loss);
+	sock = record_mini(1, TCP_STATE_TIME_WAIT, 40000, 80);
+	sock.expires_ms = 10000;
+	look_once(&sock, &v);
+	assert_false(v.has_age);
+	assert_int_equal(v.reason, STALE_NONE);
+}
+
+static void test_close_wait(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 500, 90000, 59980);
+
+	assert_int_equal(look(&w, &sock, START), STALE_NONE);
+	expect_age(w.v.age_ms, 59980, 16);
+	sock.last_ack_recv_ms = 60032;
+	assert_int_equal(look(&w, &sock, START + 52), STALE_CLOSE_WAIT);
+	expect_age(w.v.stale_ms, 60032, 16);
+	/* The peer's mini answers a keepalive probe: the clock starts anew, the age does not. */
+	sock.last_ack_recv_ms = 16;
+	assert_int_equal(look(&w, &sock, START + 10000), STALE_CLOSE_WAIT);
+	expect_age(w.v.age_ms, 69980, 32);
+}
+
+static void test_half_closed_that_streams_is_at_work(void **state)
+{
+	(void)state;
+	static const enum tcp_state states[] = { TCP_STATE_CLOSE_WAIT, TCP_STATE_FIN_WAIT2 };
+
+	for (size_t i = 0; i < COUNT(states); i++) {
+		struct watch w = watch_new();
+		struct tcpsock sock = with_clocks(record_full(1, states[i], 80, 40000), 10, 10, 10);
+
+		for (uint64_t t = 0; t <= 10 * MINUTE; t += 5000) {
+			sock.bytes_acked += states[i] == TCP_STATE_CLOSE_WAIT ? 1000 : 0;
+			sock.bytes_received += states[i] == TCP_STATE_FIN_WAIT2 ? 1000 : 0;
+			assert_int_equal(look(&w, &sock, START + t), STALE_NONE);
+		}
+		expect_age(w.v.age_ms, 10 * MINUTE + 10, 32);
+		/* It stops: stale a minute later, and for that long. */
+		assert_int_equal(look(&w, &sock, START + 10 * MINUTE + 59900), STALE_NONE);
+		assert_int_equal(look(&w, &sock, START + 11 * MINUTE + 100), STALE_NONE + (i == 0 ? STALE_CLOSE_WAIT :
+												   STALE_FIN_WAIT2));
+		expect_age(w.v.stale_ms, MINUTE + 110, 32);
+	}
+}
+
+/* 48 bits of a counter are kept: beyond them nothing must look as if it moved. */
+static void test_half_closed_after_very_many_bytes(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 10, 10, 10);
+
+	sock.bytes_acked = UINT64_C(3) << 48;
+	sock.bytes_received = (UINT64_C(1) << 48) + 5;
+	look(&w, &sock, START);
+	look(&w, &sock, START + 30000);
+	assert_int_equal(look(&w, &sock, START + 60000), STALE_CLOSE_WAIT);
+}
+
+static void test_fin_wait2(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_FIN_WAIT2, 40000, 80), 61000, 61000, 60900);
+	struct verdict v;
+
+	assert_int_equal(look_once(&sock, &v), STALE_FIN_WAIT2);
+	expect_age(v.age_ms, 60900, 16);
+	assert_true(v.has_loss);
+	sock.inode = 0; /* an orphan: the kernel reaps it; timer 2 is its end, not a keepalive */
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.expires_ms = 40000;
+	assert_int_equal(look(&w, &sock, START), STALE_NONE);
+	assert_false(w.v.has_loss);
+}
+
+static void test_closing_ages(void **state)
+{
+	(void)state;
+	static const enum tcp_state states[] = { TCP_STATE_FIN_WAIT1, TCP_STATE_LAST_ACK, TCP_STATE_CLOSING };
+
+	for (size_t i = 0; i < COUNT(states); i++) {
+		struct watch w = watch_new();
+		struct tcpsock sock = with_clocks(record_full(1, states[i], 40000, 80), 6000, 6000, 6000);
+
+		/* An orphan, retransmits 4 after 6 s; the first two timeouts were 0.2 s. */
+		sock.inode = 0;
+		sock.timer = TCP_TIMER_RETRANSMIT;
+		sock.retransmits = sock.backoff = 4;
+		sock.rto_us = 3200000;
+		sock.expires_ms = 300;
+		sock.unacked = 1;
+		assert_int_equal(look(&w, &sock, START), STALE_NONE);
+		expect_age(w.v.age_ms, 6000, 200);
+		assert_true(w.v.has_age);
+		/* Idle for an hour before it was closed: silence is no time in this state. */
+		sock = with_clocks(sock, HOUR, HOUR, HOUR);
+		w = watch_new();
+		look(&w, &sock, START);
+		expect_age(w.v.age_ms, 6000, 200);
+		assert_int_equal(look(&w, &sock, START + 174000), STALE_NONE);
+		assert_int_equal(look(&w, &sock, START + 176000), STALE_CLOSING);
+		/* Data that still drains is progress. */
+		sock.bytes_acked += 100;
+		assert_int_equal(look(&w, &sock, START + 177000), STALE_NONE);
+		sock = without_info(sock);
+		look_once(&sock, &w.v);
+		assert_int_equal(w.v.age_ms, 0);
+	}
+}
+
+/* Karn: a timeout that was backed off for earlier segments says nothing of this one. */
+static void test_backoff_from_before(void **state)
+{
+	(void)state;
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_FIN_WAIT1, 40000, 80), HOUR, HOUR, HOUR);
+	struct verdict v;
+
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	sock.retransmits = 1;
+	sock.backoff = 7; /* six of them are old: 12.8 s until the first timeout, 25.6 s until the next */
+	sock.rto_us = 25600000;
+	sock.expires_ms = 25000;
+	look_once(&sock, &v);
+	expect_age(v.age_ms, 12800 + 600, 32);
+	sock.retransmits = 0;
+	look_once(&sock, &v);
+	assert_int_equal(v.age_ms, 0);
+	sock.retransmits = sock.backoff = 255; /* a peer or a kernel that talks nonsense */
+	look_once(&sock, &v);
+	assert_true(v.age_ms <= HOUR);
+}
+
+static void test_unaccepted(void **state)
+{
+	(void)state;
+	static const enum tcp_state states[] = { TCP_STATE_ESTABLISHED, TCP_STATE_CLOSE_WAIT };
+
+	for (size_t i = 0; i < COUNT(states); i++) {
+		/* 29.9 s ago established; the peer sent and closed a second ago. */
+		struct tcpsock sock = with_clocks(record_full(1, states[i], 80, 40000), 29900, 1000, 1000);
+		struct verdict v;
+
+		sock.inode = 0;
+		sock.data_segs_in = 3;
+		sock.rqueue = 100;
+		assert_int_equal(look_once(&sock, &v), STALE_NONE);
+		sock.last_data_sent_ms = 30016;
+		assert_int_equal(look_once(&sock, &v), STALE_UNACCEPTED);
+		expect_age(v.stale_ms, 30016, 16);
+		/* Without tcp_info the age counts from first sight. */
+		struct watch w = watch_new();
+
+		sock = without_info(sock);
+		assert_int_equal(look(&w, &sock, START), STALE_NONE);
+		assert_int_equal(look(&w, &sock, START + 29900), STALE_NONE);
+		assert_int_equal(look(&w, &sock, START + 30000), STALE_UNACCEPTED);
+	}
+}
+
+static void test_idle(void **state)
+{
+	(void)state;
+	struct tcpsock sock = with_clocks(established(), HOUR, 2 * HOUR - 100, 3 * HOUR);
+	struct verdict v;
+
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	expect_age(v.silence_ms, 2 * HOUR - 100, 16);
+	sock.last_data_recv_ms = 2 * HOUR + 16;
+	assert_int_equal(look_once(&sock, &v), STALE_IDLE);
+	expect_age(v.stale_ms, 2 * HOUR + 16, 16);
+	assert_true(v.loss_ms == PORTVIEW_NEVER && v.has_loss);
+	sock.timer = TCP_TIMER_DELACK; /* hides nothing, notices nothing */
+	assert_int_equal(look_once(&sock, &v), STALE_IDLE);
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.expires_ms = 1000;
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	sock.timer = TCP_TIMER_RETRANSMIT; /* something is in flight */
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	sock.timer = TCP_TIMER_NONE;
+	sock.info_state = TCP_STATE_CLOSE_WAIT; /* it is on its way to another state */
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	sock = without_info(with_clocks(established(), 3 * HOUR, 3 * HOUR, 3 * HOUR));
+	assert_int_equal(look_once(&sock, &v), STALE_NONE); /* not to be known */
+}
+
+/* A peer that only sends keepalive probes moves segs_in and none of the clocks. */
+static void test_peer_that_probes_is_not_silent(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = established();
+	uint64_t t;
+
+	for (t = 0; t <= 5 * HOUR; t += 5 * MINUTE) {
+		sock = with_clocks(sock, 100 + t, 100 + t, 100 + t);
+		if (t % HOUR == 0)
+			sock.segs_in++;
+		assert_int_equal(look(&w, &sock, START + t), STALE_NONE);
+		assert_true(w.v.silence_ms <= HOUR + 100);
+	}
+	/* The last came with the last look. */
+	sock = with_clocks(sock, 7 * HOUR, 7 * HOUR, 7 * HOUR);
+	assert_int_equal(look(&w, &sock, START + 7 * HOUR - MINUTE), STALE_NONE);
+	assert_int_equal(look(&w, &sock, START + 7 * HOUR), STALE_IDLE);
+	expect_age(w.v.silence_ms, 2 * HOUR, 16);
+}
+
+static void test_silence_before_segs_in(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 9000, 5000, 7000);
+
+	sock.known &= ~(uint32_t)TCPSOCK_SEGS; /* Linux before 4.2 */
+	look(&w, &sock, START);
+	assert_int_equal(w.v.silence_ms, 5000);
+	sock = with_clocks(sock, 9000, 1000, 7000);
+	look(&w, &sock, START + 1000);
+	assert_int_equal(w.v.silence_ms, 1000);
+}
+
+static void test_heard_between_two_looks(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 10000, 10000, 10000);
+
+	look(&w, &sock, START);
+	sock = with_clocks(sock, 15000, 3000, 15000);
+	sock.segs_in++;
+	look(&w, &sock, START + 5000);
+	expect_age(w.v.silence_ms, 3000, 16);
+	sock = with_clocks(sock, 20000, 8000, 20000);
+	look(&w, &sock, START + 10000);
+	expect_age(w.v.silence_ms, 8000, 16);
+}
+
+/* The kernel's clocks are u32 milliseconds and wrap after 49.7 days; what is remembered does not. */
+static void test_clocks_that_wrap(void **state)
+{
+	(void)state;
+	struct watch idle = watch_new(), held = watch_new(), unaccepted = watch_new();
+	struct tcpsock sock = established(), fin = record_full(2, TCP_STATE_CLOSE_WAIT, 80, 40000),
+		       queued = record_full(3, TCP_STATE_ESTABLISHED, 80, 40000);
+
+	queued.inode = 0;
+	for (uint64_t t = 0; t <= 60 * DAY; t += HOUR) {
+		uint64_t clock = (40 * DAY + t) & UINT32_MAX;
+
+		sock = with_clocks(sock, clock, clock, clock);
+		fin = with_clocks(fin, clock, clock, clock);
+		queued = with_clocks(queued, clock, clock, clock);
+		assert_int_equal(look(&idle, &sock, START + t), STALE_IDLE);
+		expect_age(idle.v.silence_ms, 40 * DAY + t, 16);
+		assert_int_equal(look(&held, &fin, START + t), STALE_CLOSE_WAIT);
+		expect_age(held.v.age_ms, 40 * DAY + t, 16);
+		assert_int_equal(look(&unaccepted, &queued, START + t), STALE_UNACCEPTED);
+		expect_age(unaccepted.v.stale_ms, 40 * DAY + t, 16);
+	}
+}
+
+/* timer 2, as after 0, 1, 2 and 3 probes of a peer that has gone. */
+static void test_keepalive_probes(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = established();
+
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	for (uint8_t probes = 0; probes <= 3; probes++) {
+		uint64_t silence = probes == 0 ? 1000 : 3000 + (probes - 1u) * 2000 + 200;
+
+		sock.probes = sock.timer_retransmits = probes;
+		sock.expires_ms = probes == 0 ? 2000 : 1800;
+		sock = with_clocks(sock, silence, silence, silence);
+		assert_int_equal(look(&w, &sock, START + silence), probes >= 2 ? STALE_KEEPALIVE : STALE_NONE);
+		assert_int_equal(w.v.keepalive, KEEPALIVE_ON);
+		if (probes >= 2)
+			expect_age(w.v.stale_ms, silence, 32);
+	}
+	sock.probes = 0; /* it answers */
+	sock.segs_in++;
+	sock = with_clocks(sock, 10, 10, 10);
+	assert_int_equal(look(&w, &sock, START + 9000), STALE_NONE);
+}
+
+static void test_keepalive_probes_without_info(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = without_info(established());
+
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.expires_ms = 7100000;
+	assert_int_equal(look(&w, &sock, START), STALE_NONE);
+	sock.probes = 1;
+	assert_int_equal(look(&w, &sock, START + 10000), STALE_NONE);
+	sock.probes = 2;
+	assert_int_equal(look(&w, &sock, START + 85000), STALE_KEEPALIVE);
+	expect_age(w.v.stale_ms, 75000, 16);
+}
+
+static void test_keepalive_class(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = established();
+
+	/* Masked from the first look on. */
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	look(&w, &sock, START);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_UNKNOWN);
+	assert_false(w.v.has_loss);
+	sock.timer = TCP_TIMER_PROBE;
+	look(&w, &sock, START + 1000);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_UNKNOWN);
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.expires_ms = 5000;
+	look(&w, &sock, START + 2000);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_ON);
+	/* Seen once, it is remembered while masked, and through one look at an unarmed timer. */
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	look(&w, &sock, START + 3000);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_ON);
+	assert_true(w.v.has_loss && w.v.loss_ms != PORTVIEW_NEVER);
+	sock.timer = TCP_TIMER_NONE;
+	look(&w, &sock, START + 4000);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_ON);
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	look(&w, &sock, START + 5000);
+	sock.timer = TCP_TIMER_NONE;
+	look(&w, &sock, START + 6000);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_ON);
+	look(&w, &sock, START + 7000); /* a second time: switched off */
+	assert_int_equal(w.v.keepalive, KEEPALIVE_OFF);
+	assert_true(w.v.loss_ms == PORTVIEW_NEVER);
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	look(&w, &sock, START + 8000);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_OFF);
+	w = watch_new();
+	sock.timer = TCP_TIMER_NONE;
+	look(&w, &sock, START);
+	assert_int_equal(w.v.keepalive, KEEPALIVE_OFF);
+}
+
+static void test_peer_loss(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 1000, 1000, 1000);
+
+	w.sysctl.value[NETSYSCTL_KEEPALIVE_TIME] = 3;
+	w.sysctl.value[NETSYSCTL_KEEPALIVE_PROBES] = 3;
+	w.sysctl.value[NETSYSCTL_KEEPALIVE_INTVL] = 2;
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.expires_ms = 1996; /* armed 1 s ago for 3 s */
+	look(&w, &sock, START);
+	assert_true(w.v.has_loss);
+	assert_int_equal(w.v.loss_ms, 9000);
+	/* Something was heard since it was armed: the longest that was seen counts. */
+	sock = with_clocks(sock, 0, 0, 0);
+	look(&w, &sock, START + 100);
+	assert_int_equal(w.v.loss_ms, 9000);
+	/* A socket's own idle time of two minutes. */
+	sock = with_clocks(sock, 20000, 20000, 20000);
+	sock.expires_ms = 100000;
+	look(&w, &sock, START + 20000);
+	assert_int_equal(w.v.loss_ms, (120 + 3 * 2) * SECOND);
+	sock.probes = 1; /* what runs now is the interval */
+	sock.expires_ms = 900000;
+	look(&w, &sock, START + 30000);
+	assert_int_equal(w.v.loss_ms, (120 + 3 * 2) * SECOND);
+	/* Only probing was ever seen: the namespace's setting. */
+	w.entry = (struct track_entry){ 0 };
+	w.last_ms = 0;
+	look(&w, &sock, START + 40000);
+	assert_int_equal(w.v.loss_ms, 9000);
+}
+
+static void test_peer_loss_of_half_closed(void **state)
+{
+	(void)state;
+	static const enum tcp_state states[] = { TCP_STATE_CLOSE_WAIT, TCP_STATE_FIN_WAIT2 };
+
+	for (size_t i = 0; i < COUNT(states); i++) {
+		struct tcpsock sock = record_full(1, states[i], 40000, 80);
+		struct verdict v;
+
+		look_once(&sock, &v);
+		assert_true(v.has_loss && v.loss_ms == PORTVIEW_NEVER);
+		sock.timer = TCP_TIMER_KEEPALIVE;
+		sock.expires_ms = 7200000 - 100;
+		look_once(&sock, &v);
+		assert_true(v.has_loss);
+		assert_int_equal(v.loss_ms, (7200 + 9 * 75) * SECOND);
+		sock.inode = 0;
+		look_once(&sock, &v);
+		assert_false(v.has_loss);
+	}
+	struct tcpsock sock = record_full(1, TCP_STATE_LAST_ACK, 40000, 80);
+	struct verdict v;
+
+	look_once(&sock, &v);
+	assert_false(v.has_loss);
+}
+
+/* The peer is gone while data is in flight: retransmissions back off from 0.2 s. */
+static void test_retransmit(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 10, 5000, 5000);
+	uint64_t t = 0, wait = 200;
+
+	look(&w, &sock, START);
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	sock.unacked = sock.wqueue = 100;
+	for (uint8_t n = 0; n < 9; n++) {
+		/* The n-th timeout has just been; the record is read 60 ms later. */
+		uint64_t now = t + 60;
+
+		sock = with_clocks(sock, 60, 5000 + now, 5000 + now);
+		sock.retransmits = sock.backoff = n;
+		sock.rto_us = (uint32_t)wait * 1000;
+		sock.expires_ms = (uint32_t)(wait - 60);
+		look(&w, &sock, START + now);
+		assert_int_equal(w.v.reason, now >= 10000 + 400 ? STALE_RETRANSMIT : STALE_NONE);
+		if (w.v.reason != STALE_NONE)
+			expect_age(w.v.stale_ms, now, 400);
+		t += wait;
+		wait *= 2;
+	}
+	/* An answer ends it. */
+	sock.bytes_acked += 50;
+	sock.segs_in++;
+	sock.retransmits = sock.backoff = 0;
+	sock = with_clocks(sock, 10, 5, 5);
+	assert_int_equal(look(&w, &sock, START + t), STALE_NONE);
+	assert_false(w.entry.is_blocked);
+}
+
+/* First seen in the middle of it: the timer tells for how long. */
+static void test_retransmit_at_first_sight(void **state)
+{
+	(void)state;
+	struct tcpsock sock = with_clocks(established(), 100, HOUR, HOUR);
+	struct verdict v;
+
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	sock.retransmits = sock.backoff = 6;
+	sock.rto_us = 12800000;
+	sock.expires_ms = 12000; /* 0.2 + 0.4 + ... + 6.4 = 12.6 s, and 0.8 s */
+	assert_int_equal(look_once(&sock, &v), STALE_RETRANSMIT);
+	expect_age(v.stale_ms, 13400, 32);
+	/* Heard 9.9 s ago: not silent for long enough. */
+	sock.last_ack_recv_ms = 9900;
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	/* A tail-loss probe in flight is nothing. */
+	sock = with_clocks(established(), 100, HOUR, HOUR);
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	sock.unacked = 1;
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+}
+
+static void test_data_that_cannot_get_out(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 20000, 20000, 20000);
+
+	/* Dropped by an output filter: timer 4 with an open window. */
+	sock.timer = TCP_TIMER_PROBE;
+	sock.probes = sock.backoff = 3;
+	sock.rto_us = 200000;
+	sock.expires_ms = 500;
+	sock.notsent_bytes = sock.wqueue = 100;
+	assert_int_equal(look(&w, &sock, START), STALE_NONE);
+	sock = with_clocks(sock, 27000, 27000, 27000);
+	assert_int_equal(look(&w, &sock, START + 7000), STALE_NONE); /* 0.2 + 0.4 + 0.8 + 1.1 s at first sight */
+	sock = with_clocks(sock, 31000, 31000, 31000);
+	assert_int_equal(look(&w, &sock, START + 10000), STALE_RETRANSMIT);
+}
+
+/*
+ * A peer that does not read but answers every window probe, at intervals that grow to two minutes; then one that has gone.
+ */
+static void test_zero_window(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = established();
+	uint64_t t = 0, wait = 200;
+	uint8_t backoff = 0;
+
+	sock.timer = TCP_TIMER_PROBE;
+	sock.snd_wnd = 1447;
+	sock.notsent_bytes = sock.wqueue = 100000;
+	look(&w, &sock, START);
+	while (t < 40 * MINUTE) {
+		static const uint64_t fractions[] = { 0, 2, 4, 5, 6 };
+
+		for (size_t i = 0; i < COUNT(fractions); i++) {
+			uint64_t passed = wait * fractions[i] / 6;
+
+			sock.backoff = backoff;
+			sock.probes = i == 0 && t != 0; /* just sent, the answer is on its way */
+			sock.expires_ms = (uint32_t)(wait - passed);
+			sock = with_clocks(sock, 100 + t + passed, 100 + t + passed,
+					   i == 0 && t != 0 ? wait : passed);
+			look(&w, &sock, START + t + passed);
+			if (i == 1)
+				sock.segs_in++;
+			if (t + passed >= MINUTE + 500)
+				assert_int_equal(w.v.reason, STALE_ZERO_WINDOW);
+			if (t + passed < MINUTE)
+				assert_int_equal(w.v.reason, STALE_NONE);
+			if (w.v.reason != STALE_NONE)
+				expect_age(w.v.stale_ms, t + passed, 300);
+		}
+		sock.segs_in++;
+		t += wait;
+		backoff = (uint8_t)(backoff < 15 ? backoff + 1 : 15);
+		wait = UINT64_C(200) << backoff < 120000 ? UINT64_C(200) << backoff : 120000;
+	}
+	/* Gone: a probe that is overdue for ten seconds is enough, or a second one. */
+	sock.probes = 1;
+	sock.expires_ms = 120000 - 9900;
+	sock = with_clocks(sock, t, t, 129900);
+	assert_int_equal(look(&w, &sock, START + t), STALE_ZERO_WINDOW);
+	sock.expires_ms = 120000 - 10100;
+	assert_int_equal(look(&w, &sock, START + t + 10200), STALE_RETRANSMIT);
+	sock.probes = 2;
+	sock.expires_ms = 120000;
+	assert_int_equal(look(&w, &sock, START + t + 120000), STALE_RETRANSMIT);
+}
+
+static void test_zero_window_at_first_sight(void **state)
+{
+	(void)state;
+	struct tcpsock sock = with_clocks(established(), HOUR, HOUR, 3000);
+	struct verdict v;
+
+	sock.timer = TCP_TIMER_PROBE;
+	sock.snd_wnd = 0;
+	sock.rto_us = 200000;
+	sock.backoff = 9;      /* 0.2 + ... + 51.2 = 102.2 s */
+	sock.expires_ms = 99400; /* of 102.4 */
+	assert_int_equal(look_once(&sock, &v), STALE_ZERO_WINDOW);
+	expect_age(v.stale_ms, 102200 + 3000, 32);
+	sock.snd_wnd = 1448; /* a whole segment would fit: this host's own trouble */
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	sock.snd_wnd = 0;
+	sock.known &= ~(uint32_t)TCPSOCK_SND_WND;
+	assert_int_equal(look_once(&sock, &v), STALE_NONE);
+	sock.known |= TCPSOCK_SND_WND;
+	sock.probes = 1;
+	sock.backoff = 20; /* tcp_retries2 above 15 */
+	sock.expires_ms = 119990;
+	assert_int_equal(look_once(&sock, &v), STALE_ZERO_WINDOW);
+}
+
+static void test_window_that_opens(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 100, 100, 100);
+
+	sock.timer = TCP_TIMER_PROBE;
+	sock.snd_wnd = 0;
+	for (uint64_t t = 0; t < 5 * MINUTE; t += 5000) {
+		sock.bytes_acked += 1448; /* it reads, slowly */
+		assert_int_equal(look(&w, &sock, START + t), STALE_NONE);
+	}
+	assert_int_equal(look(&w, &sock, START + 5 * MINUTE + 1000), STALE_NONE);
+	assert_int_equal(look(&w, &sock, START + 6 * MINUTE + 1016), STALE_ZERO_WINDOW);
+}
+
+static void test_unread(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 100, 100, 100);
+
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.expires_ms = 1000000;
+	sock.bytes_received = 5000;
+	/* Idle for an hour with all read: what comes then is not old. */
+	for (uint64_t t = 0; t <= HOUR; t += MINUTE)
+		assert_int_equal(look(&w, &sock, START + t), STALE_NONE);
+	sock.bytes_received = sock.bytes_received + 300;
+	sock.rqueue = 300;
+	assert_int_equal(look(&w, &sock, START + HOUR + MINUTE), STALE_NONE);
+	sock.bytes_received += 700; /* more comes, nothing is read */
+	sock.rqueue += 700;
+	assert_int_equal(look(&w, &sock, START + HOUR + 4 * MINUTE), STALE_NONE);
+	assert_int_equal(look(&w, &sock, START + HOUR + 5 * MINUTE + 16), STALE_UNREAD);
+	assert_true(w.v.stale_ms >= 5 * MINUTE && w.v.stale_ms <= 5 * MINUTE + 32);
+	sock.rqueue -= 1; /* it reads one byte */
+	assert_int_equal(look(&w, &sock, START + HOUR + 7 * MINUTE), STALE_NONE);
+	assert_int_equal(look(&w, &sock, START + HOUR + 12 * MINUTE + 16), STALE_UNREAD);
+	sock.rqueue = 0;
+	assert_int_equal(look(&w, &sock, START + HOUR + 13 * MINUTE), STALE_NONE);
+	sock.known &= ~(uint32_t)TCPSOCK_BYTES;
+	w = watch_new();
+	sock.rqueue = 10;
+	look(&w, &sock, START);
+	assert_int_equal(look(&w, &sock, START + HOUR), STALE_NONE);
+}
+
+/* One socket, every reason at once: the first in the order applies, and the next when it does not. */
+static void test_precedence(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 3 * HOUR, 3 * HOUR, 3 * HOUR);
+
+	sock.rqueue = 100;
+	sock.bytes_received = 100;
+	sock.timer = TCP_TIMER_PROBE;
+	sock.probes = 3;
+	sock.snd_wnd = 0;
+	look(&w, &sock, START);
+	sock = with_clocks(sock, 4 * HOUR, 4 * HOUR, 4 * HOUR);
+	assert_int_equal(look(&w, &sock, START + HOUR), STALE_RETRANSMIT);
+	sock.probes = 0;
+	assert_int_equal(look(&w, &sock, START + HOUR + 1), STALE_ZERO_WINDOW);
+	sock.snd_wnd = 65535;
+	assert_int_equal(look(&w, &sock, START + HOUR + 2), STALE_UNREAD);
+	sock.timer = TCP_TIMER_NONE;
+	assert_int_equal(look(&w, &sock, START + HOUR + 3), STALE_UNREAD);
+	sock.rqueue = 0;
+	assert_int_equal(look(&w, &sock, START + HOUR + 4), STALE_IDLE);
+	sock.timer = TCP_TIMER_KEEPALIVE;
+	sock.probes = 2;
+	sock.rqueue = 100;
+	assert_int_equal(look(&w, &sock, START + HOUR + 5), STALE_KEEPALIVE);
+	sock.inode = 0;
+	assert_int_equal(look(&w, &sock, START + HOUR + 6), STALE_UNACCEPTED);
+}
+
+static void test_state_changes_begin_anew(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), HOUR, HOUR, HOUR);
+
+	sock.timer = TCP_TIMER_RETRANSMIT;
+	sock.retransmits = 3;
+	look(&w, &sock, START);
+	sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 40000, 80), HOUR, HOUR, 200);
+	look(&w, &sock, START + 5000);
+	expect_age(w.v.age_ms, 200, 16);
+	assert_false(w.entry.is_blocked);
+	sock = with_clocks(record_full(1, TCP_STATE_LAST_ACK, 40000, 80), HOUR, HOUR, 5200);
+	look(&w, &sock, START + 10000);
+	assert_int_equal(w.v.age_ms, 0);
+	assert_int_equal(w.entry.state, TCP_STATE_LAST_ACK);
+}
+
+static void test_dead(void **state)
+{
+	(void)state;
+	struct verdict_context context = { START + 59900, 5000, &defaults, &sysctls };
+	struct track_entry entry = { .id = 1, .state = TCP_STATE_CLOSE, .since = verdict_tick(START) };
+	struct verdict v;
+
+	verdict_dead(&entry, &context, &v);
+	assert_int_equal(v.reason, STALE_NONE);
+	context.now_ms = START + 60016;
+	verdict_dead(&entry, &context, &v);
+	assert_int_equal(v.reason, STALE_DEAD);
+	expect_age(v.stale_ms, 60032, 32);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ticks),
+		cmocka_unit_test(test_ages_reach_behind_the_boot),
+		cmocka_unit_test(test_syn_sent_ages),
+		cmocka_unit_test(test_syn_sent_garbage_is_no_age),
+		cmocka_unit_test(test_syn_recv_ages),
+		cmocka_unit_test(test_minis),
+		cmocka_unit_test(test_close_wait),
+		cmocka_unit_test(test_half_closed_that_streams_is_at_work),
+		cmocka_unit_test(test_half_closed_after_very_many_bytes),
+		cmocka_unit_test(test_fin_wait2),
+		cmocka_unit_test(test_closing_ages),
+		cmocka_unit_test(test_backoff_from_before),
+		cmocka_unit_test(test_unaccepted),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_peer_that_probes_is_not_silent),
+		cmocka_unit_test(test_silence_before_segs_in),
+		cmocka_unit_test(test_heard_between_two_looks),
+		cmocka_unit_test(test_clocks_that_wrap),
+		cmocka_unit_test(test_keepalive_probes),
+		cmocka_unit_test(test_keepalive_probes_without_info),
+		cmocka_unit_test(test_keepalive_class),
+		cmocka_unit_test(test_peer_loss),
+		cmocka_unit_test(test_peer_loss_of_half_closed),
+		cmocka_unit_test(test_retransmit),
+		cmocka_unit_test(test_retransmit_at_first_sight),
+		cmocka_unit_test(test_data_that_cannot_get_out),
+		cmocka_unit_test(test_zero_window),
+		cmocka_unit_test(test_zero_window_at_first_sight),
+		cmocka_unit_test(test_window_that_opens),
+		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_state_changes_begin_anew),
+		cmocka_unit_test(test_dead),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
