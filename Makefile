@@ -61,6 +61,9 @@ $(LIB): $(OBJ)
 $(BUILD)/src/base/version.o: CPPFLAGS_ALL += -DTCPHEALTH_VERSION='"$(VERSION)"' -DTCPHEALTH_REVISION='"$(REVISION)"'
 $(BUILD)/src/base/version.o: VERSION $(BUILD)/revision
 
+# Taken in by the assembler, which writes no dependencies.
+$(BUILD)/src/render/assets.o: $(wildcard src/render/assets/*)
+
 # Changes only when the revision does, so that a new commit is named by the next build.
 $(BUILD)/revision: always
 	@mkdir -p $(@D)

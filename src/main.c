@@ -9,6 +9,7 @@
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/version.h"
+#include "tcphealth/render/html.h"
 #include "tcphealth/render/page.h"
 #include "tcphealth/web/httpd.h"
 
@@ -28,6 +29,7 @@
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
 #define REQUEST_TIMEOUT_S 10u
+#define ASSETS_MAX 8
 #define WATCH_MS 200      /* how often the watchdog looks */
 #define STOP_WAIT_MS 400u /* for the sampling thread: the whole end takes less than a second */
 
@@ -106,7 +108,7 @@ static unsigned int terminal_width(void)
 static void print_stale(const struct options *options, const struct drilldown *result,
 			const struct drilldown_holders *holders, struct buf *text)
 {
-	const char *note = drilldown_holders_note(holders);
+	const char *note = drilldown_holders_note(result, holders);
 
 	if (options->list_format == OPTIONS_LIST_JSON) {
 		drilldown_render_json(result, holders, text);
@@ -205,9 +207,21 @@ static int end(struct httpd *httpd, struct api *api, struct collector *collector
 	return EXIT_SUCCESS;
 }
 
+/* The files of the page at /. */
+static size_t list_assets(struct httpd_asset assets[ASSETS_MAX])
+{
+	struct html_asset asset;
+	size_t n = 0;
+
+	for (; n < ASSETS_MAX && html_asset_at(n, &asset); n++)
+		assets[n] = (struct httpd_asset){ asset.path, asset.content_type, asset.data, asset.len };
+	return n;
+}
+
 static int serve(const struct options *options)
 {
 	struct httpd_handler handlers[API_HANDLERS];
+	struct httpd_asset assets[ASSETS_MAX];
 	struct api *api;
 	struct pageslot *pages = pageslot_new();
 	struct collector_config collecting = { options, pages, httpd_version() };
@@ -238,6 +252,8 @@ static int serve(const struct options *options)
 	api_handlers(api, handlers);
 	serving.handlers = handlers;
 	serving.handler_count = API_HANDLERS;
+	serving.assets = assets;
+	serving.asset_count = list_assets(assets);
 	serving.ready_arg = collector;
 	r = httpd_start(&serving, &httpd, &error);
 	if (r < 0) {

@@ -38,7 +38,7 @@ _tcphealth_exporter() {
 	mapfile -t COMPREPLY < <(compgen -W "$modes $switches ${switches//--/--no-} $values" -- "$cur")
 	# What needs a value is completed with "=", so that one may go on at once.
 	if [[ ${#COMPREPLY[@]} -eq 1 && " ${values//[$'\n\t']/ } " == *" ${COMPREPLY[0]} "* ]]; then
-		COMPREPLY[0]+==
+		COMPREPLY[0]+='='
 		compopt -o nospace 2>/dev/null
 	fi
 }

@@ -13,6 +13,7 @@
 #include "tcphealth/model/survey.h"
 #include "tcphealth/model/unit.h"
 #include "tcphealth/render/families.h"
+#include "tcphealth/render/html.h"
 #include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/procfs.h"
@@ -204,6 +205,27 @@ static struct page *render(const struct families_input *input, enum expo_format 
 	return page;
 }
 
+static struct page *render_html(const struct collector *c, const struct published *p)
+{
+	const struct options *o = c->config.options;
+	struct html_input input = {
+		.snapshot = p->snapshot,
+		.health = &p->health,
+		.telemetry_path = o->telemetry_path,
+		.version = version_number(),
+		.interval_ms = o->interval_ms,
+		.connections = o->connections != OPTIONS_CONNECTIONS_NONE,
+	};
+	struct page *page;
+	struct buf buf;
+
+	buf_init(&buf, 0);
+	html_render(&input, &buf);
+	page = page_new(&buf);
+	buf_done(&buf);
+	return page;
+}
+
 static struct families_input input_of(const struct collector *c, const struct published *p)
 {
 	return (struct families_input){
@@ -222,14 +244,17 @@ static void publish(struct collector *c)
 	struct families_input input = input_of(c, &c->published);
 	struct page *text = render(&input, EXPO_TEXT);
 	struct page *openmetrics = render(&input, EXPO_OPENMETRICS);
+	struct page *html = render_html(c, &c->published);
 
-	if (text != NULL && openmetrics != NULL) {
+	if (text != NULL && openmetrics != NULL && html != NULL) {
 		pageslot_put(c->config.pages, PAGE_METRICS_TEXT, text);
 		pageslot_put(c->config.pages, PAGE_METRICS_OPENMETRICS, openmetrics);
+		pageslot_put(c->config.pages, PAGE_HTML, html);
 		return;
 	}
 	page_unref(text);
 	page_unref(openmetrics);
+	page_unref(html);
 }
 
 static void start_events(struct collector *c, uint64_t now_ms)
@@ -458,6 +483,7 @@ static void *run(void *arg)
 	uint64_t tick_ms = clock_mono_ms();
 
 	pthread_setname_np(pthread_self(), "tcphealth-dump");
+	start_events(c, tick_ms); /* first: its thread inherits the priority, and must keep up with the kernel */
 	(void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread; without it sampling still works */
 	do {
 		run_sample(c);

@@ -51,8 +51,28 @@ void drilldown_holders_done(struct drilldown_holders *holders)
 	*holders = (struct drilldown_holders){ 0 };
 }
 
-const char *drilldown_holders_note(const struct drilldown_holders *holders)
+static bool has_holder(const struct drilldown_holders *holders, uint32_t inode)
 {
+	for (size_t i = 0; i < holders->count; i++) {
+		if (holders->holders[i].inode == inode)
+			return true;
+	}
+	return false;
+}
+
+static bool all_have_holders(const struct drilldown *result, const struct drilldown_holders *holders)
+{
+	for (size_t i = 0; i < result->count; i++) {
+		if (result->rows[i].sock.inode != 0 && !has_holder(holders, result->rows[i].sock.inode))
+			return false;
+	}
+	return true;
+}
+
+const char *drilldown_holders_note(const struct drilldown *result, const struct drilldown_holders *holders)
+{
+	if (all_have_holders(result, holders))
+		return "";
 	if (holders->error != 0)
 		return "the processes of this host cannot be read";
 	if (holders->result.denied != 0)
@@ -180,7 +200,7 @@ void drilldown_render_json(const struct drilldown *result, const struct drilldow
 	json_u64(&j, "limit", result->limit);
 	json_bool(&j, "truncated", result->matched > result->count);
 	if (holders != NULL)
-		json_text(&j, "holders_note", drilldown_holders_note(holders));
+		json_text(&j, "holders_note", drilldown_holders_note(result, holders));
 	json_open(&j, "connections", '[');
 	for (size_t i = 0; i < result->count; i++)
 		render_row(&j, &result->rows[i], holders);

@@ -111,7 +111,7 @@ void buf_put_i64(struct buf *buf, int64_t value)
 
 static void put_fraction(struct buf *buf, double value)
 {
-	char text[32];
+	char text[64];
 	/* 15 digits always survive the way there and back, except among subnormals, which hold fewer. */
 	int precision = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
 

@@ -98,8 +98,10 @@ void account_open(struct ledger_pair *pair, struct track_entry *entry)
 
 void account_close(struct ledger_pair *pair, struct track_entry *entry)
 {
-	if (entry->opened && !entry->closed)
-		ledger_add(pair, LEDGER_CLOSED, 1);
+	/* A socket whose first attempt failed may still get established, and be closed then. */
+	if (!entry->opened || entry->closed)
+		return;
+	ledger_add(pair, LEDGER_CLOSED, 1);
 	entry->closed = true;
 }
 

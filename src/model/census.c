@@ -21,7 +21,9 @@
 
 /* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
 struct death_role {
-	uint32_t tuple_hash;
+	uint32_t tuple_hash; /* alone, one in 65536 sockets would meet a stranger's */
+	uint16_t local_port;
+	uint16_t remote_port;
 	uint8_t role;
 	bool used;
 };
@@ -74,20 +76,27 @@ static void weigh(struct track_entry *entry, const struct role_verdict *verdict,
 		entry->sure = true;
 }
 
-/* By what this record alone tells, or a listener that is alive. */
+/*
+ * By what this record alone tells, or a listener that is alive. The kernel reads the state before it locks the socket: where the FIN of an
+ * accepted one is acknowledged in between, it passes for a SYN. A listener on that port knows better than one look that is not sure.
+ */
 static bool strong_evidence(const struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			    struct role_verdict *ret_verdict)
 {
+	bool listens;
+
 	if (role_from_state(sock, ret_verdict))
 		return true;
+	listens = listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_ALIVE;
 	if (!entry->hopeless) {
 		enum role_handshake tells = role_from_handshake(sock, ret_verdict);
 
 		entry->hopeless = tells == ROLE_HANDSHAKE_HOPELESS;
-		if (tells == ROLE_HANDSHAKE_TELLS)
+		if (tells == ROLE_HANDSHAKE_TELLS &&
+		    (ret_verdict->sure || ret_verdict->role == ROLE_SERVER || !listens))
 			return true;
 	}
-	if (listeners_match(c->listeners, &sock->local, sock->local_port) != LISTENERS_ALIVE)
+	if (!listens)
 		return false;
 	*ret_verdict = (struct role_verdict){ ROLE_SERVER, ROLE_BY_LISTENER, false };
 	return true;
@@ -102,7 +111,8 @@ static struct role_verdict weak_evidence(const struct census *c, const struct tc
 		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH],
 	};
 
-	if (death->used && death->tuple_hash == hash)
+	if (death->used && death->tuple_hash == hash && death->local_port == sock->local_port &&
+	    death->remote_port == sock->remote_port)
 		return (struct role_verdict){ (enum role)death->role, ROLE_BY_EVENT, false };
 	if (listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_FORMER)
 		return (struct role_verdict){ ROLE_SERVER, ROLE_BY_FORMER_LISTENER, false };
@@ -722,7 +732,8 @@ static int count_stranger(struct census *c, const struct tcpdeath *death)
 	account_close(pair, &life);
 	if (death->remote_port != 0)
 		c->deaths[death->tuple_hash % DEATHS] =
-			(struct death_role){ death->tuple_hash, (uint8_t)role, true };
+			(struct death_role){ death->tuple_hash, death->local_port,
+					     death->remote_port, (uint8_t)role, true };
 	return 0;
 }
 

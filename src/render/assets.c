@@ -7,14 +7,17 @@
 #include "tcphealth/render/html.h"
 
 #define INCLUDE_FILE(symbol, file)                                                                 \
-	__asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"src/render/assets/" file            \
-		"\"\n" #symbol "_end:\n.byte 0\n.popsection\n");                                   \
-	extern const char symbol[] __attribute__((visibility("hidden")));                          \
-	extern const char symbol##_end[] __attribute__((visibility("hidden")))
+	__asm__(".pushsection .rodata\n" symbol ":\n.incbin \"src/render/assets/" file             \
+		"\"\n" symbol "_end:\n.byte 0\n.popsection\n")
+#define HIDDEN __attribute__((visibility("hidden")))
 
-INCLUDE_FILE(asset_style, "style.css");
-INCLUDE_FILE(asset_script, "script.js");
-INCLUDE_FILE(asset_icon, "icon.svg");
+INCLUDE_FILE("asset_style", "style.css");
+INCLUDE_FILE("asset_script", "script.js");
+INCLUDE_FILE("asset_icon", "icon.svg");
+
+extern const char asset_style[] HIDDEN, asset_style_end[] HIDDEN;
+extern const char asset_script[] HIDDEN, asset_script_end[] HIDDEN;
+extern const char asset_icon[] HIDDEN, asset_icon_end[] HIDDEN;
 
 static const struct {
 	const char *path;

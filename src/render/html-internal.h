@@ -20,15 +20,15 @@ struct html_row {
 	bool certain;                             /* stuck for another reason than silence */
 	uint64_t stuck;
 	uint64_t sockets;
-	uint64_t failed;                          /* connects refused or timed out */
+	uint64_t failed; /* connects refused or timed out */
 };
 
 struct html_rows {
 	struct html_row *rows; /* the worst first */
 	size_t count;
-	uint64_t sockets;      /* sums over the rows */
+	uint64_t sockets; /* sums over the rows */
 	uint64_t stuck;
-	size_t stuck_ports;    /* a port counts once in a namespace */
+	size_t stuck_ports; /* a port counts once in a namespace */
 	size_t full_queues;
 	enum finding_level level;
 };
@@ -41,7 +41,8 @@ int html_rows_collect(const struct snapshot *snapshot, struct html_rows *ret_row
 void html_rows_done(struct html_rows *rows);
 
 /* What was found of a row, the worst first; at least one. Returns how many. */
-size_t html_row_findings(const struct html_row *row, struct finding ret_findings[HTML_FINDINGS_MAX]);
+size_t html_row_findings(const struct html_row *row,
+			 struct finding ret_findings[HTML_FINDINGS_MAX]);
 
 /* A server's port with connections, but without a listener. */
 bool html_row_lost_listener(const struct html_row *row);

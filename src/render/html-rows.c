@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_FILLING 0.5
+#define QUEUE_FILLING   0.5
 #define LOCAL_PORTS_FEW 0.8
 
 static bool is_port(uint32_t port)
@@ -91,6 +91,17 @@ static void add_stuck(struct findings *to, unsigned int reason)
 	}
 }
 
+/* Most connections first; silence last: it may be no fault at all. */
+static int compare_stuck(const void *left, const void *right)
+{
+	const struct finding *a = left, *b = right;
+	int order = (a->kind == STALE_IDLE) - (b->kind == STALE_IDLE);
+
+	if (order == 0)
+		order = (b->count > a->count) - (b->count < a->count);
+	return order != 0 ? order : (a->kind > b->kind) - (a->kind < b->kind);
+}
+
 static void add_listener_owners(struct finding *finding, const struct html_row *row)
 {
 	for (size_t i = 0; i < row->ns->listener_unit_count; i++)
@@ -139,11 +150,12 @@ size_t html_row_findings(const struct html_row *row, struct finding ret_findings
 
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++)
 		add_stuck(&findings, reason);
+	qsort(findings.list, findings.count, sizeof(*findings.list), compare_stuck);
 	add_queue(&findings);
 	add_local_ports(&findings);
 	add_notes(&findings);
 	if (findings.count == 0)
-		add(&findings, FINDING_QUIET, row->sockets);
+		add(&findings, row->sockets > 0 ? FINDING_QUIET : FINDING_UNUSED, row->sockets);
 	return findings.count;
 }
 
@@ -220,7 +232,8 @@ static int compare_rows(const void *left, const void *right)
 }
 
 /* A port's both pairs are one port; pairs are ordered by role and port. */
-static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows, size_t count)
+static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows,
+				size_t count)
 {
 	struct portset seen = { { 0 } };
 	size_t ports = 0;

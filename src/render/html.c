@@ -15,13 +15,12 @@ struct html {
 	const struct html_rows *rows;
 	struct buf *out;
 	struct buf words; /* plain text on its way to being escaped */
-	bool namespaces;  /* there are several */
 };
 
 /* -- text ------------------------------------------------------------------------------------------- */
 
 #define REPLACEMENT "\xef\xbf\xbd"
-#define NBSP	    "\xc2\xa0"
+#define NBSP        "\xc2\xa0"
 
 /*
  * Controls may not stand in HTML, and marks that turn the direction of writing make a name look like another: C0, DEL and C1,
@@ -175,7 +174,13 @@ static void put_role(struct html *html, const struct html_row *row)
 
 	put_raw(html, "<td class=\"role\">");
 	put_raw(html, role_name(row->pair->role));
-	for (size_t i = 0; row->pair->role == ROLE_SERVER && i < row->ns->listener_unit_count; i++) {
+	if (row->ns->name != NULL) {
+		put_raw(html, " <span class=\"netns\">in ");
+		put_text(html, row->ns->name);
+		put_raw(html, "</span>");
+	}
+	for (size_t i = 0; row->pair->role == ROLE_SERVER && i < row->ns->listener_unit_count;
+	     i++) {
 		const struct snapshot_listener_unit *unit = &row->ns->listener_units[i];
 
 		if (unit->port != row->pair->port || unit->port == LEDGER_PORT_OTHER ||
@@ -186,19 +191,13 @@ static void put_role(struct html *html, const struct html_row *row)
 		put_raw(html, "</span>");
 	}
 	if (shown > UNITS_SHOWN)
-		buf_printf(html->out, " <span class=\"unit\">and %zu more</span>", shown - UNITS_SHOWN);
+		buf_printf(html->out, " <span class=\"unit\">and %zu more</span>",
+			   shown - UNITS_SHOWN);
 	close_cell(html);
 }
 
-static void put_netns(struct html *html, const struct html_row *row)
-{
-	put_raw(html, "<td class=\"netns\">");
-	put_text(html, row->ns->name == NULL ? "own" : row->ns->name);
-	close_cell(html);
-}
-
-static void put_finding(struct html *html, const struct html_row *row, const struct finding *finding,
-			bool lost_listener)
+static void put_finding(struct html *html, const struct html_row *row,
+			const struct finding *finding, bool lost_listener)
 {
 	enum finding_level level = verdicttext_level(finding->kind);
 
@@ -210,7 +209,8 @@ static void put_finding(struct html *html, const struct html_row *row, const str
 	put_raw(html, "</p>\n");
 	put_words(html, "<p class=\"next\">", verdicttext_put_next, finding, "</p>\n");
 	put_words(html, "<p class=\"run\"><code>", verdicttext_put_look, finding, "</code></p>\n");
-	put_words(html, "<p class=\"run\"><code>", verdicttext_put_restart, finding, "</code></p>\n");
+	put_words(html, "<p class=\"run\"><code>", verdicttext_put_restart, finding,
+		  "</code></p>\n");
 }
 
 /* The worst is told in full, the others fold away. */
@@ -285,7 +285,8 @@ static void put_other_states(struct html *html, const struct html_row *row)
 	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++) {
 		if (i == TCP_STATE_ESTABLISHED || state[i] == 0)
 			continue;
-		buf_printf(html->out, "%s%lu" NBSP "%s", separator, (unsigned long)state[i], tcp_state_name(i));
+		buf_printf(html->out, "%s%lu" NBSP "%s", separator, (unsigned long)state[i],
+			   tcp_state_name(i));
 		separator = ", ";
 	}
 	close_cell(html);
@@ -300,14 +301,16 @@ static void put_keepalive(struct html *html, const struct html_row *row)
 
 	open_cell(html, "keepalive", view->keepalive[KEEPALIVE_OFF]);
 	if (all > 0)
-		buf_printf(html->out, "%llu of %llu", (unsigned long long)on, (unsigned long long)all);
+		buf_printf(html->out, "%llu of %llu", (unsigned long long)on,
+			   (unsigned long long)all);
 	if (on < all)
 		put_raw(html, " would notice a dead peer");
 	if (unknown > 0)
 		buf_printf(html->out, ", %llu unknown", (unsigned long long)unknown);
 	if (all > 0 && on == all && view->loss_ms > 0 && view->loss_ms != PORTVIEW_NEVER) {
-		put_raw(html, " within ");
+		put_raw(html, " <span class=\"within\">within ");
 		put_age(html, view->loss_ms);
+		put_raw(html, "</span>");
 	}
 	close_cell(html);
 }
@@ -325,9 +328,11 @@ static void put_queue(struct html *html, const struct html_row *row)
 	open_cell(html, "queue", queue->queue_length);
 	put_u64(html, queue->queue_length);
 	if (queue->backlog_known)
-		buf_printf(html->out, " of %llu", (unsigned long long)queue->queue_limit);
+		buf_printf(html->out, NBSP "of" NBSP "%llu",
+			   (unsigned long long)queue->queue_limit);
 	if (queue->drops_known && queue->drops_total > 0)
-		buf_printf(html->out, ", %llu dropped", (unsigned long long)queue->drops_total);
+		buf_printf(html->out, ", %llu" NBSP "dropped",
+			   (unsigned long long)queue->drops_total);
 	close_cell(html);
 }
 
@@ -361,21 +366,19 @@ struct column {
 	const char *class;
 	const char *title;
 	void (*put)(struct html *html, const struct html_row *row);
-	bool namespaces; /* only where there are several */
 };
 
 static const struct column columns[] = {
-	{ "port", "Port", put_port, false },
-	{ "role", "Role", put_role, false },
-	{ "netns", "Namespace", put_netns, true },
-	{ "verdict", "Verdict and what to do", put_verdict, false },
-	{ "stuck", "Stuck", put_stuck, false },
-	{ "oldest", "Oldest", put_oldest, false },
-	{ "est", "Established", put_established, false },
-	{ "other", "Other states", put_other_states, false },
-	{ "keepalive", "Keepalive", put_keepalive, false },
-	{ "queue", "Listen queue", put_queue, false },
-	{ "failed", "Failed connects", put_failed, false },
+	{ "port", "Port", put_port },
+	{ "role", "Role", put_role },
+	{ "verdict", "Verdict and what to do", put_verdict },
+	{ "stuck", "Stuck", put_stuck },
+	{ "oldest", "Oldest", put_oldest },
+	{ "est", "Established", put_established },
+	{ "other", "Other states", put_other_states },
+	{ "keepalive", "Keepalive", put_keepalive },
+	{ "queue", "Listen queue", put_queue },
+	{ "failed", "Failed connects", put_failed },
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
@@ -383,9 +386,8 @@ static void put_head(struct html *html)
 {
 	put_raw(html, "<thead>\n<tr>\n");
 	for (size_t i = 0; i < COLUMNS; i++)
-		if (!columns[i].namespaces || html->namespaces)
-			buf_printf(html->out, "<th scope=\"col\" class=\"%s\">%s</th>\n",
-				   columns[i].class, columns[i].title);
+		buf_printf(html->out, "<th scope=\"col\" class=\"%s\">%s</th>\n", columns[i].class,
+			   columns[i].title);
 	put_raw(html, "</tr>\n</thead>\n");
 }
 
@@ -401,26 +403,27 @@ static void put_row(struct html *html, const struct html_row *row)
 	}
 	put_raw(html, "\">\n");
 	for (size_t i = 0; i < COLUMNS; i++)
-		if (!columns[i].namespaces || html->namespaces)
-			columns[i].put(html, row);
+		columns[i].put(html, row);
 	put_raw(html, "</tr>\n");
 }
 
 static void put_controls(struct html *html)
 {
-	put_raw(html, "<div id=\"controls\" role=\"search\" hidden>\n"
-		      "<label for=\"filter\">Filter</label>\n"
-		      "<input id=\"filter\" type=\"search\" placeholder=\"port, unit, state, word\" "
-		      "autocomplete=\"off\" spellcheck=\"false\">\n"
-		      "<button id=\"pause\" type=\"button\" aria-pressed=\"false\">Pause</button>\n"
-		      "<p id=\"status\" role=\"status\"></p>\n"
-		      "</div>\n");
+	put_raw(html,
+		"<div id=\"controls\" role=\"search\" hidden>\n"
+		"<label for=\"filter\">Filter</label>\n"
+		"<input id=\"filter\" type=\"search\" placeholder=\"port, unit, state, word\" "
+		"autocomplete=\"off\" spellcheck=\"false\">\n"
+		"<button id=\"pause\" type=\"button\" aria-pressed=\"false\">Pause</button>\n"
+		"<p id=\"status\" role=\"status\"></p>\n"
+		"</div>\n");
 }
 
 static void put_table(struct html *html)
 {
 	put_controls(html);
-	put_raw(html, "<table id=\"ports\">\n<caption>TCP ports by role, the worst first</caption>\n");
+	put_raw(html,
+		"<table id=\"ports\">\n<caption>TCP ports by role, the worst first</caption>\n");
 	put_head(html);
 	put_raw(html, "<tbody>\n");
 	for (size_t i = 0; i < html->rows->count; i++)
@@ -521,8 +524,8 @@ static void put_folded(struct html *html)
 	for (size_t i = 0; snapshot != NULL && i < snapshot->ns_count; i++)
 		for (unsigned int role = 0; role < ROLE_COUNT; role++)
 			folded[role] += snapshot->ns[i].folded[role];
-	put_notice(html, folded[ROLE_SERVER], "server port", " together are port other (--ports.max).");
-	put_notice(html, folded[ROLE_CLIENT], "client port", " together are port other (--ports.max).");
+	put_notice(html, folded[ROLE_SERVER], "server port", " shown as other (--ports.max).");
+	put_notice(html, folded[ROLE_CLIENT], "client port", " shown as other (--ports.max).");
 }
 
 static void put_notices(struct html *html)
@@ -532,13 +535,14 @@ static void put_notices(struct html *html)
 	put_raw(html, "<ul id=\"notices\">");
 	put_failure(html);
 	if (health->source == HEALTH_SOURCE_PROCFS)
-		put_raw(html, "<li>Read from /proc: ages count from first sight, and connections that are "
+		put_raw(html, "<li>Read from /proc: ages count from first sight, and connections "
+			      "that are "
 			      "silent, unread or not acknowledged are not found.</li>\n");
 	else if (!health->events_active)
-		put_raw(html, "<li>Without destroy events: failed connects, and what came and went between "
+		put_raw(html, "<li>Without destroy events: failed connects, and what came and went "
+			      "between "
 			      "two samples, are not counted.</li>\n");
-	put_notice(html, health->events_lost, "destroy event",
-		   " lost: counters are lower bounds.");
+	put_notice(html, health->events_lost, "destroy event", " lost: counters are lower bounds.");
 	put_notice(html, health->malformed, "malformed record", " skipped.");
 	put_notice(html, health->forged, "forged message", " ignored.");
 	put_folded(html);
@@ -560,9 +564,10 @@ static void put_legend(struct html *html)
 			put_age(html, limits->ms[reason]);
 		put_raw(html, "</dd></div>\n");
 	}
-	put_raw(html, "</dl>\n<p>Server: this end accepted, the port is the local one. Client: this end "
-		      "connected, the port is the remote one. Ages are lower bounds. Counts of failed "
-		      "connects and of drops began with the exporter.</p>\n</details>\n");
+	put_raw(html,
+		"</dl>\n<p>Server: this end accepted, the port is the local one. Client: this end "
+		"connected, the port is the remote one. Ages are lower bounds. Counts of failed "
+		"connects and of drops began with the exporter.</p>\n</details>\n");
 }
 
 /* Relative, so that the page also works below a prefix that a reverse proxy takes off. */
@@ -629,7 +634,6 @@ void html_render(const struct html_input *input, struct buf *buf)
 	int r = input->snapshot != NULL ? html_rows_collect(input->snapshot, &rows) : 0;
 
 	buf_init(&html.words, 0);
-	html.namespaces = input->snapshot != NULL && input->snapshot->ns_count > 1;
 	if (r == 0)
 		put_document(&html);
 	if (r < 0 && buf->err == 0)

@@ -10,7 +10,7 @@
 #define OWNER_BYTES 256 /* as labels are cut on /metrics */
 
 /*
- * Gaps: {n} {connections} {connects} {age} {owner} {it} {limit} {percent} {filter}. What stands in [ ] is left out where no age
+ * Gaps: {n} {connections} {connects} {drops} {age} {owner} {it} {limit} {percent} {filter}. What stands in [ ] is left out where no age
  * is known. {filter} brings its own blank.
  */
 struct words {
@@ -23,10 +23,11 @@ struct words {
 
 static const struct words table[FINDING_KINDS] = {
 	[FINDING_QUIET] = { .level = LEVEL_FINE, .verdict = "{connections}, all well" },
+	[FINDING_UNUSED] = { .level = LEVEL_FINE, .verdict = "No connections" },
 	[STALE_DEAD] = {
 		.level = LEVEL_STUCK,
 		.restart = true,
-		.verdict = "{connections}: reset or timed out[ {age} ago], {owner} still holds {it}",
+		.verdict = "{connections}: reset or timed out[ {age} ago], still held by {owner}",
 		.next = "A program must close a socket after an error, too. Restart {owner} to free the "
 			"descriptors; ss no longer shows them.",
 	},
@@ -34,8 +35,8 @@ static const struct words table[FINDING_KINDS] = {
 		.level = LEVEL_STUCK,
 		.restart = true,
 		.verdict = "{connections}: the handshake finished[ {age} ago], {owner} never called accept",
-		.next = "Is {owner} blocked, or out of file descriptors? Look at its threads and its log "
-			"before a restart.",
+		.next = "Look at the threads and the log of {owner} before a restart: blocked, or out of file "
+			"descriptors?",
 		.look = "ss -tlnp{filter}",
 	},
 	[STALE_CLOSE_WAIT] = {
@@ -50,7 +51,7 @@ static const struct words table[FINDING_KINDS] = {
 		.level = LEVEL_STUCK,
 		.restart = true,
 		.verdict = "{connections}: {owner} shut down this end[ {age} ago], the peer never closed",
-		.next = "The fault is at the peer, in CLOSE_WAIT there. {owner} frees {it} by close(), which "
+		.next = "The fault is at the peer, in CLOSE_WAIT there. close() in {owner} would free {it}, and "
 			"need not wait for the peer.",
 		.look = "ss -tnp state fin-wait-2{filter}",
 	},
@@ -63,7 +64,7 @@ static const struct words table[FINDING_KINDS] = {
 	},
 	[STALE_SYN_SENT] = {
 		.level = LEVEL_STUCK,
-		.verdict = "{connections}: {owner} connects, nobody has answered[ for {age}]",
+		.verdict = "{connections} of {owner}: connecting[ for {age}], nobody answers",
 		.next = "Is the peer up, and does a firewall drop the packets without a word? The kernel tries for "
 			"about two minutes.",
 		.look = "ss -tnpo state syn-sent{filter}",
@@ -92,13 +93,13 @@ static const struct words table[FINDING_KINDS] = {
 	[STALE_UNREAD] = {
 		.level = LEVEL_STUCK,
 		.restart = true,
-		.verdict = "{connections}: data has waited[ {age}], {owner} does not read {it}",
-		.next = "Is {owner} blocked or overloaded? Look at its threads; Recv-Q is what waits.",
+		.verdict = "{connections}: data has waited[ {age}] to be read by {owner}",
+		.next = "Look at the threads of {owner}: blocked or overloaded? Recv-Q is what waits.",
 		.look = "ss -tnp state established{filter}",
 	},
 	[STALE_IDLE] = {
 		.level = LEVEL_STUCK,
-		.verdict = "{connections}: silent[ for {age}], and nothing would notice a dead peer",
+		.verdict = "{connections} of {owner}: silent[ for {age}], and nothing would notice a dead peer",
 		.next = "Perhaps half open for ever. Let {owner} set SO_KEEPALIVE, or send heartbeats of "
 			"its own.",
 		.look = "ss -tnpo state established{filter}",
@@ -106,14 +107,14 @@ static const struct words table[FINDING_KINDS] = {
 	[FINDING_QUEUE_FULL] = {
 		.level = LEVEL_FULL,
 		.verdict = "The accept queue is full ({n} of {limit}): the kernel drops new connections",
-		.next = "{owner} accepts too slowly or not at all: look at its threads. A longer backlog "
-			"(listen(), net.core.somaxconn) only helps against bursts.",
+		.next = "Look at the threads of {owner}: slow, or blocked? A longer backlog (listen(), "
+			"net.core.somaxconn) only helps against bursts.",
 		.look = "ss -tlnp{filter}",
 	},
 	[FINDING_QUEUE_FILLING] = {
 		.level = LEVEL_WATCH,
 		.verdict = "The accept queue fills up: {percent}",
-		.next = "{owner} accepts more slowly than clients come.",
+		.next = "Clients come faster than {owner} can take them: look at its load.",
 		.look = "ss -tlnp{filter}",
 	},
 	[FINDING_LOCAL_PORTS] = {
@@ -135,7 +136,7 @@ static const struct words table[FINDING_KINDS] = {
 	},
 	[FINDING_DROPS] = {
 		.level = LEVEL_NOTE,
-		.verdict = "The listener dropped {n} since the exporter started",
+		.verdict = "{drops} at the listener since the exporter started",
 		.next = "Mostly a burst that filled the queue; see whether tcphealth_listen_drops_total still "
 			"rises.",
 	},
@@ -222,10 +223,14 @@ static void put_age(struct buf *buf, const struct finding *finding)
 	verdicttext_put_age(buf, finding->age_ms);
 }
 
-/* Data that nobody reads is "it", however many connections have some. */
+static void put_drops(struct buf *buf, const struct finding *finding)
+{
+	put_count(buf, finding->count, "drop");
+}
+
 static void put_it(struct buf *buf, const struct finding *finding)
 {
-	buf_puts(buf, finding->count == 1 || finding->kind == STALE_UNREAD ? "it" : "them");
+	buf_puts(buf, finding->count == 1 ? "it" : "them");
 }
 
 static void put_percent(struct buf *buf, const struct finding *finding)
@@ -239,6 +244,7 @@ static const struct gap {
 } gaps[] = {
 	{ "{connections}", put_connections },
 	{ "{connects}", put_connects },
+	{ "{drops}", put_drops },
 	{ "{n}", put_n },
 	{ "{limit}", put_limit },
 	{ "{age}", put_age },
@@ -287,7 +293,8 @@ static const struct words *words_of(const struct finding *finding)
 /* Of such characters a shell makes nothing else, and no option begins with a dot. */
 static bool is_plain_name(const char *name)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-";
 	size_t len = strlen(name);
 
 	return len > 0 && len < OWNER_BYTES && name[0] != '-' && strspn(name, plain) == len;
@@ -301,16 +308,6 @@ static bool is_service(const char *name)
 	return len > n && strcmp(name + len - n, suffix) == 0;
 }
 
-/* Only the first letter of a sentence: a unit's name keeps its own. */
-static void put_sentence(struct buf *buf, const char *text, const struct finding *finding)
-{
-	if (strncmp(text, "{owner}", 7) == 0 && finding->owners == 0) {
-		buf_puts(buf, "The local program");
-		text += 7;
-	}
-	fill_in(buf, text, finding);
-}
-
 enum finding_level verdicttext_level(unsigned int kind)
 {
 	return kind < FINDING_KINDS ? table[kind].level : LEVEL_FINE;
@@ -319,7 +316,7 @@ enum finding_level verdicttext_level(unsigned int kind)
 const char *verdicttext_level_name(enum finding_level level)
 {
 	static const char *const names[] = {
-		[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note",	[LEVEL_WATCH] = "watch",
+		[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note",   [LEVEL_WATCH] = "watch",
 		[LEVEL_FULL] = "full", [LEVEL_STUCK] = "stuck",
 	};
 
@@ -328,13 +325,13 @@ const char *verdicttext_level_name(enum finding_level level)
 
 void verdicttext_put_verdict(struct buf *buf, const struct finding *finding)
 {
-	put_sentence(buf, words_of(finding)->verdict, finding);
+	fill_in(buf, words_of(finding)->verdict, finding);
 }
 
 void verdicttext_put_next(struct buf *buf, const struct finding *finding)
 {
 	if (words_of(finding)->next != NULL)
-		put_sentence(buf, words_of(finding)->next, finding);
+		fill_in(buf, words_of(finding)->next, finding);
 }
 
 void verdicttext_put_look(struct buf *buf, const struct finding *finding)

@@ -39,6 +39,15 @@ struct entry {
 	char *path; /* NULL: unknown */
 };
 
+/* The walk that is under way. */
+struct walk {
+	uint64_t now_ms;
+	dev_t device;
+	int root;
+	size_t seen;
+	size_t head, tail; /* of the queue */
+};
+
 struct cgroups {
 	struct cgroups_limits limits;
 	const char *root;
@@ -50,6 +59,7 @@ struct cgroups {
 	size_t slot_count;
 	uint32_t *queue; /* indices of entries whose directories are still to be read */
 	size_t queue_cap;
+	struct walk walk;
 	uint64_t walked_ms;
 	bool walked;
 };
@@ -140,25 +150,42 @@ static void make_room(struct cgroups *cgroups)
 	index_all(cgroups);
 }
 
-static int remember(struct cgroups *cgroups, uint64_t id, const char *path, uint64_t now_ms,
-		    size_t *ret_index)
+static struct entry *find_or_add(struct cgroups *cgroups, uint64_t id)
 {
 	struct entry *entry = find(cgroups, id);
 
-	if (!entry)
-		entry = add(cgroups, id);
+	return entry ? entry : add(cgroups, id);
+}
+
+/* gcc 12's analyzer loses sight of what is stored in an array that is itself reached by a pointer. */
+#ifndef __clang__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+static int set_path(char **path, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*path);
+	*path = copy;
+	return 0;
+}
+#ifndef __clang__
+#pragma GCC diagnostic pop
+#endif
+
+static int remember(struct cgroups *cgroups, uint64_t id, const char *path, uint64_t now_ms,
+		    size_t *ret_index)
+{
+	struct entry *entry = find_or_add(cgroups, id);
+
 	if (!entry)
 		return -ENOMEM;
 	entry->used_ms = now_ms;
 	*ret_index = (size_t)(entry - cgroups->entries);
-	if (entry->path && strcmp(entry->path, path) == 0)
-		return 0;
-	char *copy = strdup(path);
-	if (!copy)
-		return -ENOMEM;
-	free(entry->path);
-	entry->path = copy;
-	return 0;
+	return entry->path && strcmp(entry->path, path) == 0 ? 0 : set_path(&entry->path, path);
 }
 
 /* --- where the hierarchy is --- */
@@ -285,20 +312,9 @@ static int open_root(struct cgroups *cgroups)
 
 /* --- the walk, shallow directories first: nobody hides his neighbours by making many directories below his own --- */
 
-struct walk {
-	struct cgroups *cgroups;
-	uint64_t now_ms;
-	dev_t device;
-	int root;
-	size_t seen;
-	size_t head, tail; /* of the queue */
-};
-
-static int enqueue(struct walk *walk, size_t index)
+static int enqueue(struct cgroups *cgroups, size_t index)
 {
-	struct cgroups *cgroups = walk->cgroups;
-
-	if (walk->tail == cgroups->queue_cap) {
+	if (cgroups->walk.tail == cgroups->queue_cap) {
 		size_t cap = cgroups->queue_cap ? cgroups->queue_cap * 2 : 64;
 		uint32_t *queue = reallocarray(cgroups->queue, cap, sizeof(*queue));
 
@@ -307,20 +323,20 @@ static int enqueue(struct walk *walk, size_t index)
 		cgroups->queue = queue;
 		cgroups->queue_cap = cap;
 	}
-	cgroups->queue[walk->tail++] = (uint32_t)index;
+	cgroups->queue[cgroups->walk.tail++] = (uint32_t)index;
 	return 0;
 }
 
-static int see(struct walk *walk, const struct stat *st, const char *path)
+static int see(struct cgroups *cgroups, const struct stat *st, const char *path)
 {
 	size_t index;
-	int err = remember(walk->cgroups, st->st_ino, path, walk->now_ms, &index);
+	int err = remember(cgroups, st->st_ino, path, cgroups->walk.now_ms, &index);
 
-	walk->seen++;
+	cgroups->walk.seen++;
 	if (err)
 		return err;
 	/* A directory has a link from each one in it: two links are a leaf, which most cgroups are. */
-	return st->st_nlink == 2 ? 0 : enqueue(walk, index);
+	return st->st_nlink == 2 ? 0 : enqueue(cgroups, index);
 }
 
 static bool is_candidate(const struct dirent *entry)
@@ -329,29 +345,29 @@ static bool is_candidate(const struct dirent *entry)
 	       strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static int see_child(struct walk *walk, int fd, const char *parent, const char *name)
+static int see_child(struct cgroups *cgroups, int fd, const char *parent, const char *name)
 {
 	char path[CGROUP_PATH_MAX];
 	struct stat st;
 
 	/* One that is gone by now is no error, nor is one whose path is too long. */
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode) ||
-	    st.st_dev != walk->device)
+	    st.st_dev != cgroups->walk.device)
 		return 0;
 	int len = snprintf(path, sizeof(path), "%s/%s", parent, name);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return 0;
-	return see(walk, &st, path);
+	return see(cgroups, &st, path);
 }
 
-static int read_directory(struct walk *walk, DIR *dir, const char *parent)
+static int read_directory(struct cgroups *cgroups, DIR *dir, const char *parent)
 {
 	const struct dirent *entry;
 	int err = 0;
 
-	while (!err && walk->seen < walk->cgroups->limits.directories && (entry = readdir(dir)))
+	while (!err && cgroups->walk.seen < cgroups->limits.directories && (entry = readdir(dir)))
 		if (is_candidate(entry))
-			err = see_child(walk, dirfd(dir), parent, entry->d_name);
+			err = see_child(cgroups, dirfd(dir), parent, entry->d_name);
 	return err;
 }
 
@@ -364,14 +380,14 @@ static size_t depth_of(const char *path)
 	return depth;
 }
 
-static int enter_directory(struct walk *walk, size_t index)
+static int enter_directory(struct cgroups *cgroups, size_t index)
 {
-	const char *path = walk->cgroups->entries[index].path;
+	const char *path = cgroups->entries[index].path;
 	bool is_root = path[1] == '\0';
 
-	if (depth_of(path) >= walk->cgroups->limits.depth)
+	if (depth_of(path) >= cgroups->limits.depth)
 		return 0;
-	int fd = openat(walk->root, is_root ? "." : path + 1,
+	int fd = openat(cgroups->walk.root, is_root ? "." : path + 1,
 			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -380,37 +396,35 @@ static int enter_directory(struct walk *walk, size_t index)
 		close(fd);
 		return -ENOMEM;
 	}
-	int err = read_directory(walk, dir, is_root ? "" : path);
+	int err = read_directory(cgroups, dir, is_root ? "" : path);
 	closedir(dir);
 	return err;
 }
 
-static int walk_from(struct walk *walk)
+static int walk_from(struct cgroups *cgroups)
 {
-	struct cgroups *cgroups = walk->cgroups;
 	struct stat st;
 
-	if (fstat(walk->root, &st))
+	if (fstat(cgroups->walk.root, &st))
 		return -errno;
-	walk->device = st.st_dev;
-	int err = see(walk, &st, "/");
-	while (!err && walk->head < walk->tail && walk->seen < cgroups->limits.directories)
-		err = enter_directory(walk, cgroups->queue[walk->head++]);
+	cgroups->walk.device = st.st_dev;
+	int err = see(cgroups, &st, "/");
+	while (!err && cgroups->walk.head < cgroups->walk.tail &&
+	       cgroups->walk.seen < cgroups->limits.directories)
+		err = enter_directory(cgroups, cgroups->queue[cgroups->walk.head++]);
 	return err;
 }
 
 /* Whatever ends it early, what it has seen until then is good. */
 static void walk_hierarchy(struct cgroups *cgroups, uint64_t now_ms)
 {
-	struct walk walk = { .cgroups = cgroups, .now_ms = now_ms };
-
+	cgroups->walk = (struct walk){ .now_ms = now_ms, .root = open_root(cgroups) };
 	cgroups->walked = true;
 	cgroups->walked_ms = now_ms;
-	walk.root = open_root(cgroups);
-	if (walk.root < 0)
+	if (cgroups->walk.root < 0)
 		return;
-	walk_from(&walk);
-	close(walk.root);
+	walk_from(cgroups);
+	close(cgroups->walk.root);
 	make_room(cgroups);
 }
 
@@ -427,16 +441,6 @@ static void put_off_unknown(struct cgroups *cgroups, uint64_t now_ms)
 			entry->wait_ms = RETRY_MAX_MS;
 		entry->retry_ms = now_ms + entry->wait_ms;
 	}
-}
-
-static struct entry *find_or_add(struct cgroups *cgroups, uint64_t id)
-{
-	struct entry *entry = find(cgroups, id);
-
-	if (entry)
-		return entry;
-	make_room(cgroups);
-	return add(cgroups, id);
 }
 
 struct cgroups *cgroups_new_limited(const char *root, const char *procfs,
@@ -471,8 +475,12 @@ void cgroups_free(struct cgroups *cgroups)
 
 const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms)
 {
-	struct entry *entry = id ? find_or_add(cgroups, id) : NULL;
+	struct entry *entry = find(cgroups, id);
 
+	if (!entry && id) {
+		make_room(cgroups);
+		entry = add(cgroups, id);
+	}
 	if (!entry)
 		return NULL;
 	entry->used_ms = now_ms;

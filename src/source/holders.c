@@ -87,7 +87,7 @@ static void read_text(int dir, const char *name, char dst[TEXT_SIZE])
 
 static void read_comm(int dir, struct holder *process)
 {
-	char text[TEXT_SIZE];
+	char text[TEXT_SIZE] = "";
 
 	read_text(dir, "comm", text);
 	size_t len = strlen(text);

@@ -123,7 +123,7 @@ static void set_name(const struct scan *scan, struct netns_found *found, const c
 
 static int add_named(const struct scan *scan, struct netns_list *list, int dir, const char *name)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int err = stat_namespace(dir, name, &st);
 
 	if (err)

@@ -70,6 +70,7 @@ class BurstTest(NetTest):
 
     def settled(self, program):
         """A page on which every event of the load has been counted."""
+        eventually(lambda: not watch.netlink_queued(self.b), timeout=exporter.patience(20))
         return program.fresh_page()
 
     def test_orderly_closes_are_exact(self):
@@ -121,9 +122,8 @@ class BurstTest(NetTest):
         load(self.b, self.COUNT)
         program.process.send_signal(signal.SIGCONT)
         # No scrape before the queue is empty: its own connections would be lost as well.
-        eventually(lambda: not self.queued(), timeout=20)
+        page = self.settled(program)
         seen = self.enterContext(watch.Watch(program))
-        page = program.fresh_page()
         have = figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED)
         clients, servers = have[OPENED, CLIENT], have[OPENED, SERVER]
         self.assertTrue(0 < clients + servers < 2 * self.COUNT)
@@ -133,7 +133,7 @@ class BurstTest(NetTest):
         self.assertGreaterEqual(page.value('tcphealth_event_overruns_total'), 1)
         # The gap is over: from here on all is exact again.
         load(self.b, 1000)
-        page = program.fresh_page()
+        page = self.settled(program)
         self.assertEqual({key: value - have[key] for key, value in
                           figures(page, LOAD_PORT, OPENED, CLOSED, SENT, RECEIVED).items()}, truth(1000))
         self.assertEqual(page.value(LOST), seen.samples[0].page.value(LOST))
@@ -146,12 +146,6 @@ class BurstTest(NetTest):
                 return file.read().rsplit(')', 1)[1].split()[0] == 'T'
 
         eventually(is_stopped)
-
-    def queued(self):
-        """Bytes that wait in the netlink sockets of the host."""
-        with self.b.entered(), open('/proc/thread-self/net/netlink', encoding='ascii') as file:
-            names, *rows = (line.split() for line in file)
-        return sum(int(row[names.index('Rmem')]) for row in rows)
 
     def test_without_events_it_is_a_lower_bound(self):
         program = self.watch('--no-collector.events').program
@@ -221,6 +215,29 @@ class ConnectionsTest(NetTest):
         scene.client.close()
         page = program.wait_value(1, WIPED)
         self.assertEqual([page.value(name, **where) for name in (OPENED, CLOSED, SENT)], [1, 1, 101])
+
+    def test_second_attempt_of_the_same_socket(self):
+        """Refused, unseen while it is held, and connected again from the same port: opened once and closed once."""
+        program = self.watch(self.a).program
+        scene = self.enterContext(scenes.Scene(self.pair))
+        where = {'role': CLIENT, 'port': scene.port}
+        target = (self.b.address[4], scene.port)
+        client = self.enterContext(self.a.socket())
+        client.bind((self.a.address[4], 0))
+        client.setblocking(False)
+        scene.drop(self.b)
+        self.assertEqual(client.connect_ex(target), errno.EINPROGRESS)
+        program.wait_value(1, 'tcphealth_connections', state='syn_sent', **where)
+        scene.restore()
+        program.wait_value(1, 'tcphealth_connections', state='close', **where)
+        scene.listen()
+        eventually(lambda: client.connect_ex(target) == errno.EISCONN)
+        server, _ = scene.listener.accept()
+        program.wait_value(1, OPENED, **where)
+        client.close()
+        server.close()
+        page = program.wait_value(1, CLOSED, **where)
+        self.assertEqual(page.value(OPENED, **where), 1)
 
     def test_retransmissions_are_the_kernels(self):
         """Every seventh segment is lost in either direction: SYNs, data and FINs."""

@@ -130,10 +130,12 @@ const anyPage = {
 			}
 	},
 	"fits every width between": async (browser) => {
-		const { tab } = await open(browser);
-		for (let width = 320; width <= 1900; width += 79) {
-			await tab.setViewportSize({ width, height: 800 });
-			assert.equal(await overflow(tab), 0, `at ${width} px`);
+		for (const page of ["story", "rich"]) {
+			const { tab } = await open(browser, { page });
+			for (let width = 320; width <= 1920; width += width < 1340 ? 40 : 7) {
+				await tab.setViewportSize({ width, height: 800 });
+				assert.equal(await overflow(tab), 0, `at ${width} px`);
+			}
 		}
 	},
 	"sorts with the keyboard": async (browser) => {

@@ -82,7 +82,7 @@ void drilldown_render_json(const struct drilldown *result, const struct drilldow
 void drilldown_render_table(const struct drilldown *result, const struct drilldown_holders *holders,
 			    unsigned int width, struct buf *buf);
 
-/* Who asks for privileges: a sentence if holders could not all be seen, else "". */
-const char *drilldown_holders_note(const struct drilldown_holders *holders);
+/* A sentence on why some socket's holder is not seen, "" if every one is. */
+const char *drilldown_holders_note(const struct drilldown *result, const struct drilldown_holders *holders);
 
 #endif

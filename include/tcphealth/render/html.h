@@ -21,8 +21,8 @@ struct html_input {
 	const struct health *health;
 	const char *telemetry_path;
 	const char *version;
-	uint64_t interval_ms;            /* between samples: the page refreshes as often */
-	bool connections;                /* /api/v1/connections answers somebody: ports are links */
+	uint64_t interval_ms; /* between samples: the page refreshes as often */
+	bool connections;     /* /api/v1/connections answers somebody: ports are links */
 };
 
 /* Writes the whole document; errors are the buffer's. */
@@ -30,7 +30,7 @@ void html_render(const struct html_input *input, struct buf *buf);
 
 /* A file that the page needs, compiled in. */
 struct html_asset {
-	const char *path;         /* "/style.css" */
+	const char *path; /* "/style.css" */
 	const char *content_type;
 	const char *data;
 	size_t len;

@@ -24,8 +24,9 @@ enum finding_kind {
 	FINDING_REFUSED,
 	FINDING_TIMED_OUT,
 	FINDING_DROPS,
+	FINDING_UNUSED, /* nothing to complain of, and no connection */
 };
-#define FINDING_KINDS (FINDING_DROPS + 1)
+#define FINDING_KINDS (FINDING_UNUSED + 1)
 
 /* The worst last. */
 enum finding_level {
@@ -41,12 +42,12 @@ enum finding_level {
 struct finding {
 	unsigned int kind; /* enum finding_kind or enum stale_reason */
 	enum role role;
-	bool port_known;   /* false: several ports, or one the kernel no longer tells */
+	bool port_known; /* false: several ports, or one the kernel no longer tells */
 	uint16_t port;
-	uint64_t count;    /* sockets; of the queue kinds its length; of the others what was counted */
-	uint64_t limit;    /* of the accept queue */
-	double ratio;      /* in use, of LOCAL_PORTS and QUEUE_FILLING */
-	uint64_t age_ms;   /* of the oldest, at least; 0: unknown */
+	uint64_t count; /* sockets; of the queue kinds its length; of the others what was counted */
+	uint64_t limit; /* of the accept queue */
+	double ratio;   /* in use, of LOCAL_PORTS and QUEUE_FILLING */
+	uint64_t age_ms; /* of the oldest, at least; 0: unknown */
 	const char *owner[FINDING_OWNERS];
 	size_t owners;     /* that are known; may be more than FINDING_OWNERS */
 	const char *netns; /* NULL: the exporter's own */
@@ -60,7 +61,7 @@ const char *verdicttext_level_name(enum finding_level level);
 /* "4 connections: the peer closed 2 h ago, load@35111.service never called close" */
 void verdicttext_put_verdict(struct buf *buf, const struct finding *finding);
 
-/* What to do next, in whole sentences. Nothing for FINDING_QUIET. */
+/* What to do next, in whole sentences. Nothing where there is nothing to complain of. */
 void verdicttext_put_next(struct buf *buf, const struct finding *finding);
 
 /*

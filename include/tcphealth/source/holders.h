@@ -15,21 +15,22 @@
 #define HOLDER_COMM_LEN   64
 #define HOLDER_CGROUP_LEN 256
 
+/* `comm` is valid UTF-8 without control characters; `cgroup` the path of the process's cgroup in raw bytes, "" if unknown. */
 struct holder {
 	uint32_t inode;
 	pid_t pid;
 	int fd;
-	char comm[HOLDER_COMM_LEN];     /* valid UTF-8, control characters replaced */
-	double start_time_seconds;      /* since the epoch; 0 if unknown */
-	char cgroup[HOLDER_CGROUP_LEN]; /* path of the process's cgroup, raw bytes; "" if unknown or longer */
+	char comm[HOLDER_COMM_LEN];
+	double start_time_seconds; /* since the epoch; 0 if unknown */
+	char cgroup[HOLDER_CGROUP_LEN];
 };
 
 struct holders_result {
-	size_t count;      /* holders written */
-	bool truncated;    /* there were more than fit */
+	size_t count;   /* holders written */
+	bool truncated; /* there were more than fit */
 	bool timed_out;
-	size_t denied;     /* processes whose descriptors may not be read: privilege is missing */
-	size_t processes;  /* looked at */
+	size_t denied;    /* processes whose descriptors may not be read: privilege is missing */
+	size_t processes; /* looked at */
 };
 
 /*

@@ -16,21 +16,25 @@
 #define NETNS_NAME_LEN 256
 #define NETNS_PATH_LEN 320
 
+/*
+ * `inode` and `device` are those of the namespace's file: the same while it lives. `name` is a file name under /run/netns
+ * in raw bytes, of several the first in order, "" if it has none. `path` is what to open it by: that or PROCFS/PID/ns/net.
+ */
 struct netns_found {
-	uint64_t inode;                /* of the namespace's file: the same namespace has the same, while it lives */
+	uint64_t inode;
 	uint64_t device;
-	char name[NETNS_NAME_LEN];     /* file name under /run/netns, raw bytes, the first in order if it has several; "" if none */
-	char path[NETNS_PATH_LEN];     /* to open it by: /run/netns/NAME or PROCFS/PID/ns/net */
-	pid_t pid;                     /* a process inside, 0 if none is known */
-	bool own;                      /* the calling thread's: scan at home */
+	char name[NETNS_NAME_LEN];
+	char path[NETNS_PATH_LEN];
+	pid_t pid; /* a process inside, 0 if none is known */
+	bool own;  /* the calling thread's: scan at home */
 };
 
 struct netns_list {
 	struct netns_found *found;
 	size_t count;
 	size_t cap;
-	size_t unreadable;             /* processes whose namespace could not be read: privilege is missing */
-	bool truncated;                /* more than `max` */
+	size_t unreadable; /* processes whose namespace could not be read: privilege is missing */
+	bool truncated;    /* more than `max` */
 };
 
 /*

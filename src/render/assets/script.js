@@ -10,7 +10,7 @@
 	const filter = document.getElementById("filter");
 	const pause = document.getElementById("pause");
 	const interval = Math.max(1000, Number(document.body.dataset.interval) || 5000);
-	const ascendingFirst = ["port", "role", "netns"];
+	const ascendingFirst = ["port", "role"];
 	const wanted = new URLSearchParams(location.hash.slice(1));
 	const sort = { column: wanted.get("sort") || "verdict", ascending: wanted.get("order") === "ascending" };
 	let timer = 0;

@@ -1,0 +1,65 @@
+// The two ends disagree: one end of a link holds connections that the other end does not.
+function(config, lib) {
+  local overTime(link, function_, metric, window) =
+    '(%(f)s(%(m)s{%(c)s}[%(w)s]) or %(f)s(%(m)s{%(s)s}[%(w)s]))' % { f: function_, m: metric, c: link.clients, s: link.servers, w: window },
+
+  // The least that one end had, and the most that the other had: what differs differed all the time.
+  // As each exporter was up within less time than that, its part is in the sums even after a restart.
+  local more(link, least, most) = |||
+    (
+      sum(min_over_time(tcphealth_connections{%(least)s}[%(window)s]))
+      -
+      (sum(max_over_time(tcphealth_connections{%(most)s}[%(window)s])) or vector(0))
+    ) > 0
+    and on ()
+    min(%(up)s) == 1
+    unless on ()
+    min(%(seeing)s) == 0
+  ||| % {
+    least: least,
+    most: most,
+    window: config.link.window,
+    up: overTime(link, 'max_over_time', 'up', config.link.upWindow),
+    seeing: overTime(link, 'max_over_time', 'tcphealth_sample_success', config.link.upWindow),
+  },
+
+  local end(selector, role, port, states) = '%s,role="%s",port="%d",state!~"%s"' % [selector, role, port, states],
+  // What one side counts, host by host, and which units hold what is stuck there.
+  local told(name, selected) =
+    name + ': {{ range query `sum by (instance) (tcphealth_connections{' + selected + '}) > 0` }}{{ .Labels.instance }} {{ .Value | printf "%.0f" }}, {{ else }}none, {{ end }}',
+  local stuck(selector, role, port) =
+    local matchers = '%s,role="%s",port="%d"' % [selector, role, port];
+    '{{ range query `sort_desc(topk(5, tcphealth_stale_unit_connections{' + matchers + '}))` }}{{ .Labels.instance }}: {{ with .Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }} has {{ .Value | printf "%.0f" }} stuck ({{ .Labels.reason }})'
+    + '{{ range printf `tcphealth_stale_unit_oldest_seconds{' + matchers + ',job=%q,instance=%q,netns=%q,port=%q,role=%q,reason=%q,unit=%q}` .Labels.job .Labels.instance .Labels.netns .Labels.port .Labels.role .Labels.reason .Labels.unit | query }}, the oldest for {{ .Value | humanizeDuration }}{{ end }}. {{ else }}None of them counts as stuck yet. {{ end }}',
+
+  local disagree(link, side) =
+    local here = if side == 'client' then 'clients' else 'servers';
+    local there = if side == 'client' then 'servers' else 'clients';
+    local clients = end(link.clients, 'client', link.client_port, 'time_wait');
+    local servers = end(link.servers, 'server', link.server_port, 'time_wait');
+    local settledClients = end(link.clients, 'client', link.client_port, 'time_wait|syn_sent');
+    local settledServers = end(link.servers, 'server', link.server_port, 'time_wait|syn_recv');
+    local selector = if side == 'client' then link.clients else link.servers;
+    lib.alert(
+      'TCPHealthEndsDisagree',
+      'ticket',
+      config.link.hold,
+      if side == 'client' then more(link, settledClients, servers) else more(link, settledServers, clients),
+      'One end of a link holds connections that the other end does not have.',
+      [
+        'Link %s, port {{ $labels.port }}: the %s hold %s connections that the %s do not have.' % [link.name, here, lib.value, there],
+        told('Clients', clients) + told('servers', servers) + 'all at this moment.',
+        stuck(selector, side, if side == 'client' then link.client_port else link.server_port),
+        "Confirm, on a host of the %s: ss -tnop '%s = :{{ $labels.port }}', and look for each peer on the other side." % [here, if side == 'client' then 'dport' else 'sport'],
+        'Now: on the side of the %s, systemctl restart the unit that holds them: its connections lead nowhere. Then see why it did not notice.' % here,
+      ],
+      { link: link.name, port: '%d' % (if side == 'client' then link.client_port else link.server_port), side: side },
+    ),
+
+  local comparable = [link for link in config.links if link.client_port == link.server_port],
+
+  groups: if comparable == [] then [] else [{
+    name: 'tcphealth-links',
+    rules: [disagree(link, side) for link in comparable for side in ['client', 'server']],
+  }],
+}.groups

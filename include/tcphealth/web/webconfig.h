@@ -1,0 +1,140 @@
+/*
+ * webconfig: the file of --web.config.file, as a plain value.
+ *
+ * The format is that of Prometheus's exporter-toolkit, and so is what is good and what is bad: `promtool check web-config` must give the same
+ * verdict, but for `rate_limit` and `client_allowed_sans`, which promtool 2.42 does not know yet. Knows YAML and the format; reads the
+ * one file, opens no certificate, must not know TLS nor HTTP. Any thread.
+ */
+#ifndef TCPHEALTH_WEB_WEBCONFIG_H
+#define TCPHEALTH_WEB_WEBCONFIG_H
+
+#include "tcphealth/web/bcrypt.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WEBCONFIG_SIZE_MAX (1024 * 1024) /* bytes of a file */
+
+enum webconfig_client_auth {
+	WEBCONFIG_CLIENT_NONE,
+	WEBCONFIG_CLIENT_REQUEST,         /* asked for, never verified */
+	WEBCONFIG_CLIENT_REQUIRE_ANY,     /* demanded, not verified */
+	WEBCONFIG_CLIENT_VERIFY_IF_GIVEN,
+	WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY,
+};
+
+enum webconfig_version {
+	WEBCONFIG_TLS10,
+	WEBCONFIG_TLS11,
+	WEBCONFIG_TLS12,
+	WEBCONFIG_TLS13,
+};
+
+enum webconfig_curve {
+	WEBCONFIG_P256,
+	WEBCONFIG_P384,
+	WEBCONFIG_P521,
+	WEBCONFIG_X25519,
+};
+
+/* The cipher suites of Go that the format knows, by their IANA names. */
+enum webconfig_cipher {
+	WEBCONFIG_RSA_AES_128_CBC_SHA,
+	WEBCONFIG_RSA_AES_256_CBC_SHA,
+	WEBCONFIG_RSA_AES_128_GCM_SHA256,
+	WEBCONFIG_RSA_AES_256_GCM_SHA384,
+	WEBCONFIG_AES_128_GCM_SHA256, /* these three: TLS 1.3, always on */
+	WEBCONFIG_AES_256_GCM_SHA384,
+	WEBCONFIG_CHACHA20_POLY1305_SHA256,
+	WEBCONFIG_ECDHE_ECDSA_AES_128_CBC_SHA,
+	WEBCONFIG_ECDHE_ECDSA_AES_256_CBC_SHA,
+	WEBCONFIG_ECDHE_RSA_AES_128_CBC_SHA,
+	WEBCONFIG_ECDHE_RSA_AES_256_CBC_SHA,
+	WEBCONFIG_ECDHE_ECDSA_AES_128_GCM_SHA256,
+	WEBCONFIG_ECDHE_ECDSA_AES_256_GCM_SHA384,
+	WEBCONFIG_ECDHE_RSA_AES_128_GCM_SHA256,
+	WEBCONFIG_ECDHE_RSA_AES_256_GCM_SHA384,
+	WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256,
+	WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256,
+	WEBCONFIG_CIPHERS,
+};
+
+enum webconfig_header {
+	WEBCONFIG_CONTENT_SECURITY_POLICY,
+	WEBCONFIG_X_FRAME_OPTIONS,
+	WEBCONFIG_X_CONTENT_TYPE_OPTIONS,
+	WEBCONFIG_X_XSS_PROTECTION,
+	WEBCONFIG_STRICT_TRANSPORT_SECURITY,
+	WEBCONFIG_HEADERS,
+};
+
+/* A place in the file, for errors that show later; counted from 1. */
+struct webconfig_place {
+	int line, column;
+};
+
+/* A file that is named in the configuration. */
+struct webconfig_file {
+	char *path; /* NULL: none; relative paths begin at the configuration's directory */
+	struct webconfig_place place;
+};
+
+struct webconfig_list {
+	unsigned char *ids; /* of one of the enums above, in the order of the file */
+	size_t count;
+};
+
+struct webconfig_user {
+	char *name;
+	struct bcrypt_hash hash;
+};
+
+struct webconfig {
+	char *name; /* of the file, as errors call it */
+
+	bool tls;
+	struct webconfig_file cert, key, client_ca;
+	enum webconfig_client_auth client_auth;
+	bool has_allowed_sans; /* client_allowed_sans is given, perhaps empty */
+	char **allowed_sans;
+	size_t allowed_san_count;
+	enum webconfig_version min_version, max_version;
+	bool prefer_server_ciphers;
+	struct webconfig_list ciphers, curves; /* empty: the defaults */
+
+	bool http2; /* taken, and not used: HTTP/1.1 is served */
+	char *headers[WEBCONFIG_HEADERS]; /* fit for HTTP; NULL: not given, or blank */
+
+	struct webconfig_user *users;
+	size_t user_count;
+
+	uint64_t rate_interval_ns; /* a request each; 0: no limit */
+	uint64_t rate_burst;
+};
+
+/* "FILE:LINE:COLUMN: what", one line. */
+struct webconfig_error {
+	char text[512];
+};
+
+/* The content of a file called `name`. 0 and *ret_config, or -EINVAL, -ENOMEM and *ret_error. */
+int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config, struct webconfig_error *ret_error);
+
+/* Reads and parses the file. 0 and *ret_config, or -errno and *ret_error. */
+int webconfig_load(const char *path, struct webconfig **ret_config, struct webconfig_error *ret_error);
+
+/* Wipes the hashes. */
+void webconfig_free(struct webconfig *config);
+
+/* "TLS_AES_128_GCM_SHA256". */
+const char *webconfig_cipher_name(enum webconfig_cipher cipher);
+
+/* "X-Frame-Options". */
+const char *webconfig_header_name(enum webconfig_header header);
+
+/* Sets ret_error to FILE:LINE:COLUMN and the text, for what is found wrong later; returns -EINVAL. */
+int webconfig_fail(const struct webconfig *config, struct webconfig_place place, struct webconfig_error *ret_error, const char *fmt,
+		   ...) __attribute__((format(printf, 4, 5)));
+
+#endif

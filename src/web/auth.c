@@ -1,0 +1,239 @@
+/*
+ * auth: judges Authorization headers.
+ *
+ * Owns the memory of good pairs and the lane. Must not know what is protected.
+ *
+ * Only good pairs are remembered: who guesses can neither fill the memory nor push others out.
+ */
+#include "tcphealth/web/auth.h"
+
+#include <errno.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+#define SCHEME     "Basic "
+#define KEY_LEN    32
+#define MAC_LEN    32
+#define REMEMBERED 64 /* pairs; the one not used for longest yields */
+
+struct memo {
+	unsigned char mac[MAC_LEN];
+	uint64_t used; /* 0: free */
+};
+
+struct auth {
+	unsigned char key[KEY_LEN];
+	pthread_mutex_t memory_lock; /* the next two */
+	struct memo memos[REMEMBERED];
+	uint64_t clock;
+	pthread_mutex_t lane; /* the room; held while bcrypt computes */
+	struct bcrypt_room *room;
+};
+
+static int digit_of(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+')
+		return 62;
+	return c == '/' ? 63 : -1;
+}
+
+/* RFC 4648 with padding, nothing else. `size` bytes at most; -1 if it is not that. */
+static ssize_t decode_base64(const char *text, char *data, size_t size)
+{
+	size_t len = strlen(text), have = 0;
+	uint32_t bits = 0;
+
+	if (len == 0 || len % 4 != 0)
+		return len == 0 ? 0 : -1;
+	size_t padding = text[len - 1] != '=' ? 0 : text[len - 2] == '=' ? 2 : 1;
+	if (len / 4 * 3 - padding > size)
+		return -1;
+	for (size_t i = 0; i < len; i++) {
+		int digit = i < len - padding ? digit_of(text[i]) : 0;
+		if (digit < 0)
+			return -1;
+		bits = bits << 6 | (uint32_t)digit;
+		if (i % 4 != 3)
+			continue;
+		for (int shift = 16; shift >= 0 && have < len / 4 * 3 - padding; shift -= 8)
+			data[have++] = (char)(bits >> shift & 0xff);
+	}
+	return (ssize_t)have;
+}
+
+bool auth_parse(const char *header, struct auth_pair *ret_pair)
+{
+	if (!header || strncasecmp(header, SCHEME, strlen(SCHEME)) != 0)
+		return false;
+	ssize_t len = decode_base64(header + strlen(SCHEME), ret_pair->text, AUTH_TEXT_MAX);
+	if (len < 0)
+		return false;
+	ret_pair->text[len] = '\0';
+	char *colon = memchr(ret_pair->text, ':', (size_t)len);
+	/* What C would end at a NUL is not what the client said. */
+	if (!colon || memchr(ret_pair->text, '\0', (size_t)len))
+		return false;
+	*colon = '\0';
+	ret_pair->name = ret_pair->text;
+	ret_pair->password = colon + 1;
+	ret_pair->password_len = (size_t)len - (size_t)(colon + 1 - ret_pair->text);
+	return true;
+}
+
+/* Of name, stored hash and password together: it fits no more when the hash changes. Their lengths keep them apart. */
+static bool make_mac(const struct auth *auth, const struct auth_pair *pair, const struct bcrypt_hash *hash, unsigned char *mac)
+{
+	gnutls_hmac_hd_t handle;
+	const size_t lengths[] = { strlen(pair->name), pair->password_len };
+
+	if (gnutls_hmac_init(&handle, GNUTLS_MAC_SHA256, auth->key, KEY_LEN) < 0)
+		return false;
+	bool good = gnutls_hmac(handle, lengths, sizeof(lengths)) == 0 && gnutls_hmac(handle, pair->name, lengths[0]) == 0 &&
+		    gnutls_hmac(handle, pair->password, lengths[1]) == 0 &&
+		    gnutls_hmac(handle, &hash->cost, sizeof(hash->cost)) == 0 && gnutls_hmac(handle, hash->salt, sizeof(hash->salt)) == 0 &&
+		    gnutls_hmac(handle, hash->digest, sizeof(hash->digest)) == 0;
+	gnutls_hmac_deinit(handle, mac);
+	return good;
+}
+
+static bool recall(struct auth *auth, const unsigned char *mac)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&auth->memory_lock);
+	for (size_t i = 0; i < REMEMBERED; i++) {
+		struct memo *memo = &auth->memos[i];
+		if (memo->used && gnutls_memcmp(memo->mac, mac, MAC_LEN) == 0) {
+			memo->used = ++auth->clock;
+			found = true;
+		}
+	}
+	pthread_mutex_unlock(&auth->memory_lock);
+	return found;
+}
+
+static void remember(struct auth *auth, const unsigned char *mac)
+{
+	pthread_mutex_lock(&auth->memory_lock);
+	struct memo *oldest = &auth->memos[0];
+	for (size_t i = 1; i < REMEMBERED; i++) {
+		if (auth->memos[i].used < oldest->used)
+			oldest = &auth->memos[i];
+	}
+	memcpy(oldest->mac, mac, MAC_LEN);
+	oldest->used = ++auth->clock;
+	pthread_mutex_unlock(&auth->memory_lock);
+}
+
+/* In a time that tells of the candidate's length only. */
+static bool is_name(const char *candidate, const char *name)
+{
+	size_t len = strlen(candidate);
+
+	return len == strlen(name) && gnutls_memcmp(candidate, name, len) == 0;
+}
+
+/* All are looked at, whichever it is. */
+static const struct webconfig_user *find_user(const struct webconfig *config, const char *name, unsigned int *ret_cost)
+{
+	const struct webconfig_user *found = NULL;
+
+	*ret_cost = 0;
+	for (size_t i = 0; i < config->user_count; i++) {
+		const struct webconfig_user *user = &config->users[i];
+		*ret_cost = user->hash.cost > *ret_cost ? user->hash.cost : *ret_cost;
+		if (is_name(user->name, name))
+			found = user;
+	}
+	return found;
+}
+
+/* In the lane. `hash` NULL: nobody's, which takes as long. */
+static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned int cost, const struct auth_pair *pair)
+{
+	const struct bcrypt_hash decoy = bcrypt_decoy(cost);
+	enum bcrypt_result result = BCRYPT_UNUSABLE;
+
+	if (hash)
+		result = bcrypt_matches(auth->room, hash, pair->password, pair->password_len);
+	if (result == BCRYPT_UNUSABLE)
+		(void)bcrypt_matches(auth->room, &decoy, pair->password, pair->password_len);
+	return result == BCRYPT_MATCH;
+}
+
+static enum auth_verdict judge(struct auth *auth, const struct webconfig *config, const struct auth_pair *pair)
+{
+	unsigned char mac[MAC_LEN];
+	unsigned int cost;
+	const struct webconfig_user *user = find_user(config, pair->name, &cost);
+	const struct bcrypt_hash nobody = bcrypt_decoy(cost);
+
+	if (!make_mac(auth, pair, user ? &user->hash : &nobody, mac))
+		return AUTH_BUSY;
+	if (recall(auth, mac))
+		return AUTH_RIGHT; /* never of nobody */
+	if (pthread_mutex_trylock(&auth->lane) != 0)
+		return AUTH_BUSY;
+	bool right = compute(auth, user ? &user->hash : NULL, cost, pair);
+	pthread_mutex_unlock(&auth->lane);
+	if (right)
+		remember(auth, mac);
+	return right ? AUTH_RIGHT : AUTH_WRONG;
+}
+
+enum auth_verdict auth_check(struct auth *auth, const struct webconfig *config, const char *header)
+{
+	enum auth_verdict verdict = AUTH_WRONG;
+	struct auth_pair pair;
+
+	if (auth_parse(header, &pair))
+		verdict = judge(auth, config, &pair);
+	explicit_bzero(&pair, sizeof(pair));
+	return verdict;
+}
+
+bool auth_is_busy(struct auth *auth)
+{
+	if (pthread_mutex_trylock(&auth->lane) != 0)
+		return true;
+	pthread_mutex_unlock(&auth->lane);
+	return false;
+}
+
+struct auth *auth_new(void)
+{
+	struct auth *auth = calloc(1, sizeof(*auth));
+
+	if (!auth)
+		return NULL;
+	pthread_mutex_init(&auth->memory_lock, NULL);
+	pthread_mutex_init(&auth->lane, NULL);
+	auth->room = bcrypt_room_new();
+	if (auth->room && getrandom(auth->key, KEY_LEN, 0) == KEY_LEN)
+		return auth;
+	auth_free(auth);
+	return NULL;
+}
+
+void auth_free(struct auth *auth)
+{
+	if (!auth)
+		return;
+	bcrypt_room_free(auth->room);
+	pthread_mutex_destroy(&auth->memory_lock);
+	pthread_mutex_destroy(&auth->lane);
+	explicit_bzero(auth, sizeof(*auth));
+	free(auth);
+}

@@ -1,0 +1,99 @@
+/*
+ * bcrypt: reads stored hashes and lets libcrypt compute. Must not know whose they are.
+ *
+ * libcrypt never sees a stored hash, only a setting that is made here from its cost and salt: a text that
+ * libcrypt did not take for bcrypt would silently mean DES.
+ */
+#include "tcphealth/web/bcrypt.h"
+
+#include <crypt.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_MIN 59 /* without a minor version: "$2$10$" and 53 more */
+
+/* "$2b$10$": $2a and $2y differ from it only by the mistakes of old programs. */
+#define SETTING_LEN (7 + BCRYPT_SALT_LEN)
+
+struct bcrypt_room {
+	struct crypt_data data;
+};
+
+/* Go reads two characters as a number: a sign is one of them. */
+static bool parse_cost(const char *text, unsigned int *ret_cost)
+{
+	if ((text[0] != '+' && !isdigit((unsigned char)text[0])) || !isdigit((unsigned char)text[1]))
+		return false;
+	*ret_cost = (text[0] == '+' ? 0 : (unsigned int)(text[0] - '0') * 10) + (unsigned int)(text[1] - '0');
+	return true;
+}
+
+const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_hash)
+{
+	struct bcrypt_hash hash = { 0 };
+
+	if (len < HASH_MIN)
+		return "too short for a bcrypt hash";
+	if (text[0] != '$' || text[1] > '2')
+		return "not a bcrypt hash ($2a$, $2b$ or $2y$)";
+	const char *end = text + len;
+	const char *at = text + (text[2] == '$' ? 3 : 4);
+	if (!parse_cost(at, &hash.cost))
+		return "not a bcrypt hash: its cost is not a number";
+	if (hash.cost < BCRYPT_COST_MIN || hash.cost > BCRYPT_COST_MAX)
+		return "the cost of a bcrypt hash is 4 to 31";
+	at += 3;
+	memcpy(hash.salt, at, BCRYPT_SALT_LEN);
+	at += BCRYPT_SALT_LEN;
+	size_t left = (size_t)(end - at);
+	memcpy(hash.digest, at, left < BCRYPT_DIGEST_LEN ? left : BCRYPT_DIGEST_LEN);
+	*ret_hash = hash;
+	return NULL;
+}
+
+struct bcrypt_hash bcrypt_decoy(unsigned int cost)
+{
+	/* A digest is made of ./A-Za-z0-9 alone. */
+	return (struct bcrypt_hash){ cost, "nobodyknowsthispasswor", "-------------------------------" };
+}
+
+struct bcrypt_room *bcrypt_room_new(void)
+{
+	return calloc(1, sizeof(struct bcrypt_room));
+}
+
+void bcrypt_room_free(struct bcrypt_room *room)
+{
+	if (room)
+		explicit_bzero(room, sizeof(*room));
+	free(room);
+}
+
+/* In a time that does not depend on where they differ. */
+static bool is_same(const char *a, const char *b, size_t len)
+{
+	unsigned char different = 0;
+
+	for (size_t i = 0; i < len; i++)
+		different = (unsigned char)(different | (a[i] ^ b[i]));
+	return different == 0;
+}
+
+enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash, const char *password, size_t len)
+{
+	char phrase[BCRYPT_PASSWORD_MAX + 1] = { 0 };
+	char setting[SETTING_LEN + 1];
+	enum bcrypt_result result = BCRYPT_UNUSABLE;
+
+	(void)snprintf(setting, sizeof(setting), "$2b$%02u$%s", hash->cost, hash->salt);
+	memcpy(phrase, password, len < BCRYPT_PASSWORD_MAX ? len : BCRYPT_PASSWORD_MAX);
+	const char *made = crypt_r(phrase, setting, &room->data);
+	/* The spare bits of a salt's last character are not kept: only what follows is compared. */
+	if (made && strlen(made) == SETTING_LEN + BCRYPT_DIGEST_LEN)
+		result = is_same(made + SETTING_LEN, hash->digest, BCRYPT_DIGEST_LEN) ? BCRYPT_MATCH : BCRYPT_MISMATCH;
+	explicit_bzero(phrase, sizeof(phrase));
+	explicit_bzero(room, sizeof(*room));
+	return result;
+}

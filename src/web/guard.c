@@ -1,0 +1,259 @@
+/*
+ * guard: holds the policy in force and swaps it. Must not know who asks.
+ */
+#include "tcphealth/web/guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define LOOK_MS 1000
+
+enum {
+	FILES = 4,
+};
+
+/* By which a file is known to be another one than before. */
+struct stamp {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	struct timespec modified, changed;
+};
+
+struct stamps {
+	struct stamp files[FILES];
+};
+
+struct held {
+	struct policy policy; /* first: one is found from the other */
+	atomic_uint refs;
+};
+
+struct guard {
+	char *path;
+	bool tls;
+	tls_refused_fn refused;
+	void *refused_arg;
+	atomic_uint_fast64_t look_ms; /* not before */
+
+	pthread_mutex_t renewing; /* the next two */
+	struct stamps stamps;     /* taken before the files were read */
+	struct webconfig_error failure; /* of the last reading; empty: it was good */
+
+	pthread_mutex_t lock; /* current */
+	struct held *current;
+};
+
+static struct held *held_of(const struct policy *policy)
+{
+	return (struct held *)(uintptr_t)policy;
+}
+
+const struct policy *policy_ref(const struct policy *policy)
+{
+	if (policy)
+		atomic_fetch_add(&held_of(policy)->refs, 1);
+	return policy;
+}
+
+void policy_unref(const struct policy *policy)
+{
+	if (!policy || atomic_fetch_sub(&held_of(policy)->refs, 1) != 1)
+		return;
+	struct held *held = held_of(policy);
+	tls_free(held->policy.tls);
+	webconfig_free(held->policy.config);
+	free(held);
+}
+
+static struct stamp stamp_of(const char *path)
+{
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return (struct stamp){ 0 };
+	return (struct stamp){ st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim };
+}
+
+static struct stamps look(const struct guard *guard, const struct webconfig *config)
+{
+	struct stamps stamps = { { stamp_of(guard->path) } };
+
+	if (config) {
+		stamps.files[1] = stamp_of(config->cert.path);
+		stamps.files[2] = stamp_of(config->key.path);
+		stamps.files[3] = stamp_of(config->client_ca.path);
+	}
+	return stamps;
+}
+
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool is_same(const struct stamps *a, const struct stamps *b)
+{
+	for (size_t i = 0; i < FILES; i++) {
+		const struct stamp *x = &a->files[i], *y = &b->files[i];
+		if (x->device != y->device || x->inode != y->inode || x->size != y->size || !is_same_time(&x->modified, &y->modified) ||
+		    !is_same_time(&x->changed, &y->changed))
+			return false;
+	}
+	return true;
+}
+
+static int prepare_tls(const struct guard *guard, struct held *held, struct webconfig_error *ret_error)
+{
+	const struct tls_config config = { held->policy.config, guard->refused, guard->refused_arg };
+
+	if (guard->current && guard->tls != held->policy.config->tls) {
+		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: TLS cannot be switched %s without a restart", guard->path,
+			       guard->tls ? "off" : "on");
+		return -EINVAL;
+	}
+	return config.web->tls ? tls_new(&config, &held->policy.tls, ret_error) : 0;
+}
+
+/* A whole new policy, with one reference. */
+static int make(const struct guard *guard, struct held **ret_held, struct webconfig_error *ret_error)
+{
+	struct held *held = calloc(1, sizeof(*held));
+
+	if (!held) {
+		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", guard->path);
+		return -ENOMEM;
+	}
+	atomic_init(&held->refs, 1);
+	int err = webconfig_load(guard->path, &held->policy.config, ret_error);
+	if (!err)
+		err = prepare_tls(guard, held, ret_error);
+	if (err) {
+		policy_unref(&held->policy);
+		return err;
+	}
+	*ret_held = held;
+	return 0;
+}
+
+static void swap(struct guard *guard, struct held *held)
+{
+	pthread_mutex_lock(&guard->lock);
+	struct held *old = guard->current;
+	guard->current = held;
+	pthread_mutex_unlock(&guard->lock);
+	if (old)
+		policy_unref(&old->policy);
+}
+
+/*
+ * With `renewing` held. The stamps are taken before the files are read: what changes meanwhile is
+ * seen the next time.
+ */
+static int renew(struct guard *guard, struct webconfig_error *ret_error)
+{
+	struct stamps first = look(guard, NULL);
+	struct held *held;
+	int err = make(guard, &held, ret_error);
+
+	if (err)
+		return err;
+	guard->stamps = look(guard, held->policy.config);
+	guard->stamps.files[0] = first.files[0];
+	swap(guard, held);
+	return 0;
+}
+
+static bool has_changed(struct guard *guard)
+{
+	const struct policy *policy = guard_policy(guard);
+	struct stamps now = look(guard, policy->config);
+
+	policy_unref(policy);
+	return !is_same(&now, &guard->stamps);
+}
+
+/* While a reading fails it is tried again: what was missing may lie where the old policy does not look. */
+static enum guard_news renew_if_changed(struct guard *guard, struct webconfig_error *ret_error)
+{
+	if (!has_changed(guard) && !guard->failure.text[0])
+		return GUARD_NOTHING;
+	if (renew(guard, ret_error) == 0) {
+		guard->failure.text[0] = '\0';
+		return GUARD_RENEWED;
+	}
+	bool told = strcmp(guard->failure.text, ret_error->text) == 0;
+	guard->failure = *ret_error;
+	return told ? GUARD_NOTHING : GUARD_FAILED;
+}
+
+enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct webconfig_error *ret_error)
+{
+	if (now_ms < atomic_load(&guard->look_ms) || pthread_mutex_trylock(&guard->renewing) != 0)
+		return GUARD_NOTHING;
+	atomic_store(&guard->look_ms, now_ms + LOOK_MS);
+	enum guard_news news = renew_if_changed(guard, ret_error);
+	pthread_mutex_unlock(&guard->renewing);
+	return news;
+}
+
+int guard_reload(struct guard *guard, struct webconfig_error *ret_error)
+{
+	pthread_mutex_lock(&guard->renewing);
+	int err = renew(guard, ret_error);
+	guard->failure.text[0] = '\0';
+	if (err)
+		guard->failure = *ret_error;
+	pthread_mutex_unlock(&guard->renewing);
+	return err;
+}
+
+const struct policy *guard_policy(struct guard *guard)
+{
+	pthread_mutex_lock(&guard->lock);
+	const struct policy *policy = policy_ref(&guard->current->policy);
+	pthread_mutex_unlock(&guard->lock);
+	return policy;
+}
+
+int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struct guard **ret_guard,
+	      struct webconfig_error *ret_error)
+{
+	struct guard *guard = calloc(1, sizeof(*guard));
+
+	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", path);
+	if (!guard)
+		return -ENOMEM;
+	pthread_mutex_init(&guard->renewing, NULL);
+	pthread_mutex_init(&guard->lock, NULL);
+	atomic_init(&guard->look_ms, 0);
+	guard->refused = refused;
+	guard->refused_arg = refused_arg;
+	guard->path = strdup(path);
+	int err = guard->path ? renew(guard, ret_error) : -ENOMEM;
+	if (err) {
+		guard_free(guard);
+		return err;
+	}
+	guard->tls = guard->current->policy.tls != NULL;
+	*ret_guard = guard;
+	return 0;
+}
+
+void guard_free(struct guard *guard)
+{
+	if (!guard)
+		return;
+	if (guard->current)
+		policy_unref(&guard->current->policy);
+	pthread_mutex_destroy(&guard->renewing);
+	pthread_mutex_destroy(&guard->lock);
+	free(guard->path);
+	free(guard);
+}
