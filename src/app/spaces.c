@@ -4,6 +4,7 @@
 #include "tcphealth/app/spaces.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/utf8.h"
 #include "tcphealth/model/snapshot.h"
 #include "tcphealth/model/unit.h"
 #include "tcphealth/source/netns.h"
@@ -55,16 +56,19 @@ static void free_space(struct space *space)
 	free(space);
 }
 
-/* The name under /run/netns, or who runs inside. */
+/* The name under /run/netns, or who runs inside; valid UTF-8, so that what differs here differs as a label. */
 static void name_space(const struct spaces *s, const struct netns_found *found, char *dst, size_t size)
 {
 	char path[PATH_MAX], text[4096], unit[UNIT_NAME_MAX] = "";
 	char *line, *end;
 
-	if (found->name[0] != '\0' || found->pid == 0) {
-		(void)snprintf(dst, size, "%s", found->name[0] != '\0' ? found->name : "unnamed");
+	if (found->name[0] != '\0') {
+		(void)utf8_clean(dst, size, found->name, strlen(found->name));
 		return;
 	}
+	(void)snprintf(dst, size, "unnamed");
+	if (found->pid == 0)
+		return;
 	(void)snprintf(path, sizeof(path), "%s/%d/cgroup", s->config.procfs, (int)found->pid);
 	if (procfs_read(path, text, sizeof(text)) > 0) {
 		line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
@@ -76,7 +80,8 @@ static void name_space(const struct spaces *s, const struct netns_found *found, 
 			unit_name(unit, line);
 		}
 	}
-	(void)snprintf(dst, size, "%s", unit[0] != '\0' ? unit : "unnamed");
+	if (unit[0] != '\0')
+		(void)snprintf(dst, size, "%s", unit);
 }
 
 static bool name_is_taken(const struct spaces *s, const char *name)

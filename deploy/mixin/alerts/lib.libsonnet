@@ -60,5 +60,5 @@ function(config) {
   ss(states, role='label')::
     local filters = { server: 'sport', client: 'dport', label: '{{ if eq $labels.role "server" }}sport{{ else }}dport{{ end }}' };
     '{{ if match "^[0-9]+$" $labels.port }}{{ with $labels.netns }}ip netns exec {{ . }} {{ end }}ss -tnop ' + states + " '" + filters[role] + " = :{{ $labels.port }}'{{ else }}ss -tnop " + states + '{{ end }}',
-  curl(query):: "curl -s 'http://localhost:%d/api/v1/connections?port={{ $labels.port }}&%s'" % [config.listenPort, query],
+  curl(query):: "curl -s 'http://localhost:%d/api/v1/connections?port={{ $labels.port }}&%s&holders=1'" % [config.listenPort, query],
 }

@@ -16,13 +16,6 @@ from tcph.exporter import patience
 from tcph.poll import eventually
 
 
-def netlink_queued(host):
-    """Bytes that wait in the netlink sockets of a host: events that the exporter has not taken yet."""
-    with host.entered(), open('/proc/thread-self/net/netlink', encoding='ascii') as file:
-        names, *rows = (line.split() for line in file)
-    return sum(int(row[names.index('Rmem')]) for row in rows)
-
-
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One sample: it looked at the sockets between `begun` and `ended` (time.time())."""
