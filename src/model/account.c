@@ -7,7 +7,7 @@
 
 /* tcp_disconnect() sets write_seq to max_window + 2: 2 means that no window was ever heard of. */
 #define NOTSENT_NEVER_CONNECTED 2
-#define MIN_RTT_NONE UINT32_MAX
+#define MIN_RTT_NONE            UINT32_MAX
 
 uint16_t account_tuple(uint16_t local_port, uint16_t remote_port)
 {
@@ -70,7 +70,8 @@ static bool is_new_life(const struct track_entry *entry, const struct account_nu
 	if (entry->tuple == 0 && track_acked(entry) == 0 && track_received(entry) == 0)
 		return false; /* nothing was ever noted */
 	return numbers->tuple != entry->tuple || fell(numbers->acked, track_acked(entry)) ||
-	       fell(numbers->received, track_received(entry)) || numbers->retrans < entry->retrans ||
+	       fell(numbers->received, track_received(entry)) ||
+	       numbers->retrans < entry->retrans ||
 	       (int32_t)(numbers->segs_out - entry->segs_out) < 0;
 }
 
@@ -83,7 +84,8 @@ void account_add(struct ledger_pair *pair, struct track_entry *entry,
 		entry->opened = entry->closed = false;
 	}
 	ledger_add(pair, LEDGER_SENT_BYTES, bytes_since(numbers->acked, track_acked(entry)));
-	ledger_add(pair, LEDGER_RECEIVED_BYTES, bytes_since(numbers->received, track_received(entry)));
+	ledger_add(pair, LEDGER_RECEIVED_BYTES,
+		   bytes_since(numbers->received, track_received(entry)));
 	ledger_add(pair, LEDGER_RETRANSMITTED_SEGMENTS, numbers->retrans - entry->retrans);
 	ledger_add(pair, LEDGER_SENT_SEGMENTS, (uint32_t)(numbers->segs_out - entry->segs_out));
 	account_base(entry, numbers);

@@ -12,11 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFERRED_MAX 16384u  /* records kept until the end of a dump */
+#define DEFERRED_MAX  16384u /* records kept until the end of a dump */
 #define INVISIBLE_MAX 65536u /* entries that wait for an event */
-#define TOMBS 65536u
-#define DEATHS 16384u
-#define OVERRUN_DUMPS 2u /* full dumps after an overrun in which what is missing may have died unseen */
+#define TOMBS         65536u
+#define DEATHS        16384u
+#define OVERRUN_DUMPS                                                                              \
+	2u /* full dumps after an overrun in which what is missing may have died unseen */
 #define OWNERS_MAX 2048u /* stale sockets of more owners are counted without one */
 
 /* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
@@ -36,7 +37,7 @@ struct census {
 	struct listeners *listeners;
 	struct track *tracks[CENSUS_ID_KINDS];
 	struct track *track; /* of this sample's kind of ids */
-	bool baseline; /* the first whole dump with cookies is behind us */
+	bool baseline;       /* the first whole dump with cookies is behind us */
 	enum census_ids last_ids;
 	uint64_t last_now_ms;
 	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
@@ -80,8 +81,8 @@ static void weigh(struct track_entry *entry, const struct role_verdict *verdict,
  * By what this record alone tells, or a listener that is alive. The kernel reads the state before it locks the socket: where the FIN of an
  * accepted one is acknowledged in between, it passes for a SYN. A listener on that port knows better than one look that is not sure.
  */
-static bool strong_evidence(const struct census *c, struct track_entry *entry, const struct tcpsock *sock,
-			    struct role_verdict *ret_verdict)
+static bool strong_evidence(const struct census *c, struct track_entry *entry,
+			    const struct tcpsock *sock, struct role_verdict *ret_verdict)
 {
 	bool listens;
 
@@ -104,7 +105,8 @@ static bool strong_evidence(const struct census *c, struct track_entry *entry, c
 
 static struct role_verdict weak_evidence(const struct census *c, const struct tcpsock *sock)
 {
-	uint32_t hash = tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
+	uint32_t hash =
+		tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
 	const struct death_role *death = &c->deaths[hash % DEATHS];
 	struct role_ports range = {
 		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_LOW],
@@ -183,14 +185,15 @@ static int note_owner(struct census *c, const struct track_entry *entry, uint64_
 	for (size_t i = 0; i < c->owner_count && owner == NULL; i++) {
 		struct census_owner *o = &c->owners[i];
 
-		if (o->cgroup_id == cgroup_id && o->port == entry->port &&
-		    o->role == entry->role && o->reason == verdict->reason)
+		if (o->cgroup_id == cgroup_id && o->port == entry->port && o->role == entry->role &&
+		    o->reason == verdict->reason)
 			owner = o;
 	}
 	if (owner == NULL) {
 		if (c->owner_count == OWNERS_MAX)
 			return 0;
-		if (!census_make_room((void **)&c->owners, &c->owner_cap, c->owner_count, sizeof(*owner)))
+		if (!census_make_room((void **)&c->owners, &c->owner_cap, c->owner_count,
+				      sizeof(*owner)))
 			return -ENOMEM;
 		owner = &c->owners[c->owner_count++];
 		*owner = (struct census_owner){ .cgroup_id = cgroup_id,
@@ -260,7 +263,8 @@ static int change_pair(struct census *c, struct track_entry *entry, uint16_t por
 {
 	struct ledger_pair *old;
 
-	if (entry->opened && !entry->closed && (entry->pair_role != entry->role || entry->port != port)) {
+	if (entry->opened && !entry->closed &&
+	    (entry->pair_role != entry->role || entry->port != port)) {
 		old = ledger_pair(c->ledger, (enum role)entry->pair_role, entry->port);
 		if (old == NULL)
 			return -ENOMEM;
@@ -303,7 +307,8 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 
 static int defer(struct census *c, const struct tcpsock *sock)
 {
-	if (!census_make_room((void **)&c->deferred, &c->deferred_cap, c->deferred_count, sizeof(*sock)))
+	if (!census_make_room((void **)&c->deferred, &c->deferred_cap, c->deferred_count,
+			      sizeof(*sock)))
 		return -ENOMEM;
 	c->deferred[c->deferred_count++] = *sock;
 	return 0;
@@ -312,7 +317,8 @@ static int defer(struct census *c, const struct tcpsock *sock)
 /* Its other end may be here, and know more: judged when the whole dump is in. That of a mini gets no wiser, nor comes back. */
 static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock, bool created)
 {
-	return c->deferred_count < DEFERRED_MAX && (created || !tcpsock_knows(sock, TCPSOCK_MINI)) &&
+	return c->deferred_count < DEFERRED_MAX &&
+	       (created || !tcpsock_knows(sock, TCPSOCK_MINI)) &&
 	       (memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
 		tcpsock_addr_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote));
 }
@@ -433,7 +439,8 @@ int census_socket(void *census, const struct tcpsock *sock)
 		return -ENOMEM;
 	if (again)
 		return 0;
-	created = entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
+	created =
+		entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
 	c->sockets++;
 	entry->miss = 0;
 	entry->maybe_lost = false;
@@ -475,7 +482,8 @@ static bool ask_other_end(struct census *c, const struct tcpsock *sock, census_o
 	if (!role_from_state(&other, &its) &&
 	    role_from_handshake(&other, &its) != ROLE_HANDSHAKE_TELLS) {
 		entry = track_find(c->track, other.id);
-		if (entry == NULL || entry->state == TCP_STATE_NONE || entry->evidence > ROLE_BY_LISTENER)
+		if (entry == NULL || entry->state == TCP_STATE_NONE ||
+		    entry->evidence > ROLE_BY_LISTENER)
 			return false;
 		its.role = (enum role)entry->role;
 	}
@@ -706,7 +714,8 @@ static struct ledger_pair *pair_of_stranger(struct census *c, const struct tcpde
 		else if (death->remote_port == 0)
 			*ret_role = ROLE_CLIENT;
 		else
-			*ret_role = role_from_ports(death->local_port, death->remote_port, range).role;
+			*ret_role =
+				role_from_ports(death->local_port, death->remote_port, range).role;
 	}
 	return ledger_pair(c->ledger, *ret_role,
 			   *ret_role == ROLE_SERVER ? death->local_port : death->remote_port);
@@ -767,7 +776,8 @@ static int count_failure(struct census *c, const struct tcpdeath *death, struct 
 		[ACCOUNT_ABANDONED] = LEDGER_FAILED_OTHER,
 	};
 	struct ledger_pair *pair;
-	uint16_t port = entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
+	uint16_t port =
+		entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
 
 	if (!c->baseline)
 		return 0;

@@ -17,8 +17,8 @@ struct listeners {
 	uint32_t *row_of;  /* by port: index of its row + 1, or 0 */
 	uint32_t *head_of; /* by port: index of its first socket + 1, or 0 */
 	uint64_t keep_ms;
-	bool counting;     /* a sample has ended: what is new now counts from its beginning */
-	bool forget_ids;   /* until a sample ends: a source may fail before it has shown what there is */
+	bool counting; /* a sample has ended: what is new now counts from its beginning */
+	bool forget_ids; /* until a sample ends: a source may fail before it has shown what there is */
 };
 
 static int compare_rows(const void *a, const void *b)
@@ -210,9 +210,15 @@ static size_t keep_sockets(struct listeners *ls, uint64_t now_ms, uint64_t keep_
 	return gone;
 }
 
+/* Only what was in use is cleared: the index of a small namespace shall not become resident, nor be walked, as a whole. */
+static void unchain_all(struct listeners *ls)
+{
+	for (size_t i = 0; i < ls->count; i++)
+		ls->head_of[ls->sockets[i].port] = 0;
+}
+
 static void index_all(struct listeners *ls)
 {
-	memset(ls->head_of, 0, 65536 * sizeof(*ls->head_of));
 	for (size_t i = 0; i < ls->count; i++)
 		chain(ls, i);
 	for (size_t i = 0; i < ls->row_count; i++)
@@ -223,6 +229,7 @@ void listeners_end(struct listeners *ls, uint64_t now_ms)
 {
 	uint64_t keep_ms = ls->keep_ms;
 
+	unchain_all(ls);
 	while (keep_sockets(ls, now_ms, keep_ms) > GONE_MAX)
 		keep_ms /= 2; /* the oldest go */
 	for (size_t i = 0; i < ls->row_count; i++) {
@@ -248,7 +255,8 @@ static bool takes(const struct listener *socket, const struct in6_addr *addr)
 	return !socket->v6only || !IN6_IS_ADDR_V4MAPPED(addr);
 }
 
-enum listeners_match listeners_match(const struct listeners *ls, const struct in6_addr *addr, uint16_t port)
+enum listeners_match listeners_match(const struct listeners *ls, const struct in6_addr *addr,
+				     uint16_t port)
 {
 	enum listeners_match best = LISTENERS_NONE;
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_MAX 256u
+#define NS_MAX   256u
 #define TEXT_MAX 256u /* bytes of a name, with the NUL */
 
 /* A name as a label will show it: two that look the same there must be the same here. */
@@ -48,7 +48,8 @@ static bool has_counted(const uint64_t *counters)
 	return false;
 }
 
-static void fill_pair(struct snapshot_pair *to, struct ledger *ledger, const struct ledger_pair *pair)
+static void fill_pair(struct snapshot_pair *to, struct ledger *ledger,
+		      const struct ledger_pair *pair)
 {
 	const struct portview *view = ledger_pair_view(ledger, pair);
 
@@ -80,7 +81,8 @@ static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct 
 		[ROLE_CLIENT] = { .port = LEDGER_PORT_OTHER, .role = ROLE_CLIENT },
 	};
 
-	to->pairs = snapshot_alloc(snapshot, count_published(pairs, n) + ROLE_COUNT, sizeof(*to->pairs));
+	to->pairs = snapshot_alloc(snapshot, count_published(pairs, n) + ROLE_COUNT,
+				   sizeof(*to->pairs));
 	if (to->pairs == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -197,8 +199,8 @@ static int compare_units(const void *a, const void *b)
 	return strcmp(x->unit, y->unit);
 }
 
-static int fill_units(struct snapshot *snapshot, struct snapshot_ns *to, const struct survey *survey,
-		      struct census *census)
+static int fill_units(struct snapshot *snapshot, struct snapshot_ns *to,
+		      const struct survey *survey, struct census *census)
 {
 	size_t n;
 	const struct census_owner *owners = census_owners(census, &n);
@@ -217,8 +219,8 @@ static int fill_units(struct snapshot *snapshot, struct snapshot_ns *to, const s
 
 		unit.port = shown_port(census_ledger(census), unit.role, owners[i].port);
 		if (survey->unit_fn != NULL && owners[i].cgroup_id != 0)
-			unit.unit = copy_text(snapshot, survey->unit_fn(survey->unit_arg,
-									owners[i].cgroup_id));
+			unit.unit = copy_text(
+				snapshot, survey->unit_fn(survey->unit_arg, owners[i].cgroup_id));
 		if (unit.unit == NULL)
 			return -ENOMEM;
 		merge_unit(to, &unit);
@@ -244,8 +246,8 @@ static void drop_equal_units(struct snapshot_ns *to)
 	qsort(to->listener_units, to->listener_unit_count, sizeof(*to->listener_units),
 	      compare_listener_units);
 	for (size_t i = 0; i < to->listener_unit_count; i++) {
-		if (kept != 0 &&
-		    compare_listener_units(&to->listener_units[kept - 1], &to->listener_units[i]) == 0)
+		if (kept != 0 && compare_listener_units(&to->listener_units[kept - 1],
+							&to->listener_units[i]) == 0)
 			continue;
 		to->listener_units[kept++] = to->listener_units[i];
 	}
@@ -269,7 +271,8 @@ static int fill_listener_units(struct snapshot *snapshot, struct snapshot_ns *to
 		if (!sockets[i].alive || sockets[i].cgroup_id == 0)
 			continue;
 		unit->port = shown_port(census_ledger(census), ROLE_SERVER, sockets[i].port);
-		unit->unit = copy_text(snapshot, survey->unit_fn(survey->unit_arg, sockets[i].cgroup_id));
+		unit->unit = copy_text(snapshot,
+				       survey->unit_fn(survey->unit_arg, sockets[i].cgroup_id));
 		if (unit->unit == NULL)
 			return -ENOMEM;
 		to->listener_unit_count++;

@@ -3,11 +3,11 @@
  */
 #include "tcphealth/model/verdict.h"
 
-#define TIME_WAIT_MS 60000u   /* TCP_TIMEWAIT_LEN, not a sysctl */
-#define SYN_RTO_MS 1000u      /* TCP_TIMEOUT_INIT */
-#define RTO_MAX_MS 120000u    /* TCP_RTO_MAX */
-#define KEEPIDLE_MAX_S 32767u /* MAX_TCP_KEEPIDLE */
-#define DOUBLINGS_MAX 16u     /* beyond it any timeout has reached RTO_MAX_MS */
+#define TIME_WAIT_MS   60000u  /* TCP_TIMEWAIT_LEN, not a sysctl */
+#define SYN_RTO_MS     1000u   /* TCP_TIMEOUT_INIT */
+#define RTO_MAX_MS     120000u /* TCP_RTO_MAX */
+#define KEEPIDLE_MAX_S 32767u  /* MAX_TCP_KEEPIDLE */
+#define DOUBLINGS_MAX  16u     /* beyond it any timeout has reached RTO_MAX_MS */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -198,7 +198,8 @@ static bool half_closed(unsigned int state)
 
 static bool closing(unsigned int state)
 {
-	return state == TCP_STATE_FIN_WAIT1 || state == TCP_STATE_LAST_ACK || state == TCP_STATE_CLOSING;
+	return state == TCP_STATE_FIN_WAIT1 || state == TCP_STATE_LAST_ACK ||
+	       state == TCP_STATE_CLOSING;
 }
 
 /* When something last moved, for a state just entered: the kernel's clocks where they mean that. */
@@ -232,7 +233,8 @@ static bool remember_state(struct track_entry *entry, const struct tcpsock *sock
 static bool has_moved(const struct track_entry *entry, const struct tcpsock *sock)
 {
 	if (sock->state == TCP_STATE_ESTABLISHED)
-		return tcpsock_knows(sock, TCPSOCK_SEGS) && (uint16_t)sock->segs_in != entry->segs_in;
+		return tcpsock_knows(sock, TCPSOCK_SEGS) &&
+		       (uint16_t)sock->segs_in != entry->segs_in;
 	return bytes_moved(entry, sock);
 }
 
@@ -353,8 +355,8 @@ static void judge_loss(const struct track_entry *entry, const struct tcpsock *so
 	if (sock->state != TCP_STATE_ESTABLISHED && !held)
 		return;
 	v->has_loss = v->keepalive != KEEPALIVE_UNKNOWN;
-	v->loss_ms = v->keepalive == KEEPALIVE_ON ? keepalive_loss_ms(entry, context->sysctl) :
-						    PORTVIEW_NEVER;
+	v->loss_ms = v->keepalive == KEEPALIVE_ON ? keepalive_loss_ms(entry, context->sysctl)
+						  : PORTVIEW_NEVER;
 }
 
 /* A probe that is merely in flight is no sign: several, or one that is overdue. */
@@ -403,7 +405,8 @@ static void judge_established(const struct track_entry *entry, const struct tcps
 			      const struct verdict_context *context, struct verdict *v)
 {
 	const struct stale_thresholds *t = context->thresholds;
-	uint64_t blocked_ms = entry->is_blocked ? verdict_since(context->now_ms, entry->blocked) : 0;
+	uint64_t blocked_ms =
+		entry->is_blocked ? verdict_since(context->now_ms, entry->blocked) : 0;
 	uint64_t unread_ms = verdict_since(context->now_ms, entry->read_since);
 
 	if (sock->timer == TCP_TIMER_KEEPALIVE && sock->probes >= t->keepalive_probes) {
@@ -436,13 +439,15 @@ static void judge(const struct track_entry *entry, const struct tcpsock *sock,
 		if (!queued)
 			judge_established(entry, sock, context, v);
 		else
-			(void)stuck(v, STALE_UNACCEPTED, max_u64(v->age_ms, connection_age_ms(sock)), t);
+			(void)stuck(v, STALE_UNACCEPTED,
+				    max_u64(v->age_ms, connection_age_ms(sock)), t);
 		break;
 	case TCP_STATE_CLOSE_WAIT:
 		if (!queued)
 			(void)stuck(v, STALE_CLOSE_WAIT, still_ms, t);
 		else
-			(void)stuck(v, STALE_UNACCEPTED, max_u64(v->age_ms, connection_age_ms(sock)), t);
+			(void)stuck(v, STALE_UNACCEPTED,
+				    max_u64(v->age_ms, connection_age_ms(sock)), t);
 		break;
 	case TCP_STATE_FIN_WAIT2:
 		if (sock->inode != 0)

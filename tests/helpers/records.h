@@ -12,12 +12,12 @@
 #include <assert.h>
 #include <string.h>
 
-#define RECORD_FULL                                                                              \
-	(TCPSOCK_COOKIE | TCPSOCK_INFO | TCPSOCK_BYTES | TCPSOCK_SEGS | TCPSOCK_NOTSENT |        \
-	 TCPSOCK_MIN_RTT | TCPSOCK_DATA_SEGS | TCPSOCK_DELIVERED | TCPSOCK_SENT |                \
+#define RECORD_FULL                                                                                \
+	(TCPSOCK_COOKIE | TCPSOCK_INFO | TCPSOCK_BYTES | TCPSOCK_SEGS | TCPSOCK_NOTSENT |          \
+	 TCPSOCK_MIN_RTT | TCPSOCK_DATA_SEGS | TCPSOCK_DELIVERED | TCPSOCK_SENT |                  \
 	 TCPSOCK_SND_WND | TCPSOCK_RTO_TIME | TCPSOCK_CGROUP | TCPSOCK_PROBES)
 
-#define RECORD_DEATH                                                                             \
+#define RECORD_DEATH                                                                               \
 	(TCPDEATH_INFO | TCPDEATH_DELIVERED | TCPDEATH_SENT | TCPDEATH_REMOTE | TCPDEATH_MIN_RTT | \
 	 TCPDEATH_NOTSENT)
 

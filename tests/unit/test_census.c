@@ -38,8 +38,9 @@ static void note_stale(void *arg, const struct census_stale *stale)
 
 static struct census_config config_of(struct scene *s)
 {
-	struct census_config config = { .keep_ms = KEEP_MS, .stale_fn = note_stale, .stale_arg = s,
-					.kernel_cgroup_id = 1 };
+	struct census_config config = {
+		.keep_ms = KEEP_MS, .stale_fn = note_stale, .stale_arg = s, .kernel_cgroup_id = 1
+	};
 
 	for (int i = 0; i < STALE_REASONS; i++)
 		config.thresholds.ms[i] = 60000;
@@ -52,7 +53,8 @@ static void open_scene(struct scene *s)
 {
 	struct census_config config;
 
-	*s = (struct scene){ .sample = { .now_ms = 100000000, .ids = CENSUS_COOKIES, .events = true } };
+	*s = (struct scene){ .sample = {
+				     .now_ms = 100000000, .ids = CENSUS_COOKIES, .events = true } };
 	netsysctl_defaults(&s->sample.sysctl);
 	s->sample.sysctl.value[NETSYSCTL_PORT_LOW] = 32768;
 	s->sample.sysctl.value[NETSYSCTL_PORT_HIGH] = 60999;
@@ -94,7 +96,8 @@ static void end(struct scene *s)
 }
 
 /* One whole sample of up to three sockets; NULL ends them. */
-static void dump(struct scene *s, const struct tcpsock *a, const struct tcpsock *b, const struct tcpsock *c)
+static void dump(struct scene *s, const struct tcpsock *a, const struct tcpsock *b,
+		 const struct tcpsock *c)
 {
 	const struct tcpsock *socks[] = { a, b, c };
 
@@ -136,14 +139,16 @@ static uint32_t in_state(struct scene *s, enum role role, uint16_t port, enum tc
 	return view(s, role, port).state[state];
 }
 
-static void expect(struct scene *s, enum role role, uint16_t port, uint64_t opened, uint64_t closed, uint64_t sent)
+static void expect(struct scene *s, enum role role, uint16_t port, uint64_t opened, uint64_t closed,
+		   uint64_t sent)
 {
 	assert_int_equal(counter(s, role, port, LEDGER_OPENED), opened);
 	assert_int_equal(counter(s, role, port, LEDGER_CLOSED), closed);
 	assert_int_equal(counter(s, role, port, LEDGER_SENT_BYTES), sent);
 }
 
-static void expect_failed(struct scene *s, uint16_t port, uint64_t refused, uint64_t timeout, uint64_t other)
+static void expect_failed(struct scene *s, uint16_t port, uint64_t refused, uint64_t timeout,
+			  uint64_t other)
 {
 	assert_int_equal(counter(s, ROLE_CLIENT, port, LEDGER_FAILED_REFUSED), refused);
 	assert_int_equal(counter(s, ROLE_CLIENT, port, LEDGER_FAILED_TIMEOUT), timeout);
@@ -178,7 +183,8 @@ static uint64_t sum_of_evidence(struct scene *s)
 /* A client that sent and had acknowledged so many bytes to port 80. */
 static struct tcpsock client(uint64_t id, uint64_t sent)
 {
-	struct tcpsock sock = record_full(id, TCP_STATE_ESTABLISHED, (uint16_t)(40000 + id % 10000), 80);
+	struct tcpsock sock =
+		record_full(id, TCP_STATE_ESTABLISHED, (uint16_t)(40000 + id % 10000), 80);
 
 	sock.bytes_sent = sent;
 	sock.bytes_acked = sent + 1;
@@ -210,7 +216,8 @@ static struct tcpsock mini_of(const struct tcpsock *sock, enum tcp_state state)
 
 static struct tcpsock syn_sent(uint64_t id)
 {
-	struct tcpsock sock = record_full(id, TCP_STATE_SYN_SENT, (uint16_t)(40000 + id % 10000), 80);
+	struct tcpsock sock =
+		record_full(id, TCP_STATE_SYN_SENT, (uint16_t)(40000 + id % 10000), 80);
 
 	sock.timer = TCP_TIMER_RETRANSMIT;
 	sock.rto_us = 1000000;
@@ -237,7 +244,8 @@ static void test_baseline_counts_nothing(void **state)
 {
 	(void)state;
 	struct scene s;
-	struct tcpsock old = client(1, 1000000), syn = syn_sent(2), wait = record_mini(3, TCP_STATE_TIME_WAIT, 40003, 80);
+	struct tcpsock old = client(1, 1000000), syn = syn_sent(2),
+		       wait = record_mini(3, TCP_STATE_TIME_WAIT, 40003, 80);
 
 	open_scene(&s);
 	begin(&s);
@@ -319,6 +327,8 @@ static void check_way(const struct way *w, bool known)
 	if (known)
 		dump(&s, &listener, &sock, NULL);
 	die(&s, w->wiped ? record_wiped(1, sock.local_port, true) : record_death(&sock, w->fin));
+	if (w->wiped && known)
+		die(&s, record_wiped(1, sock.local_port, true)); /* told twice */
 	if (w->wiped && !known) {
 		port = w->server ? 8080 : LEDGER_PORT_UNKNOWN;
 		acked = 0;
@@ -450,7 +460,8 @@ static void test_syn_recv(void **state)
 {
 	(void)state;
 	struct scene s;
-	struct tcpsock request = record_mini(1, TCP_STATE_SYN_RECV, 8080, 40001), sock = server(1, 20);
+	struct tcpsock request = record_mini(1, TCP_STATE_SYN_RECV, 8080, 40001),
+		       sock = server(1, 20);
 
 	open_scene(&s);
 	dump(&s, NULL, NULL, NULL);
@@ -482,7 +493,8 @@ static void test_reset_and_held(void **state)
 		dump(&s, NULL, NULL, NULL);
 		expect(&s, ROLE_CLIENT, 80, 1, 1, 101);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_CLOSE), 1);
-		assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_DEAD], i * INTERVAL_MS >= 60000);
+		assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_DEAD],
+				 i * INTERVAL_MS >= 60000);
 		assert_int_equal(s.told, i * INTERVAL_MS >= 60000);
 	}
 	assert_int_equal(s.last_told.reason, STALE_DEAD);
@@ -595,7 +607,8 @@ static void test_overrun(void **state)
 	open_scene(&s);
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &early, &late, &later);
-	dump(&s, &late, &later, NULL); /* its event is among those lost, and that is known only now */
+	dump(&s, &late, &later,
+	     NULL); /* its event is among those lost, and that is known only now */
 	census_overrun(s.census);
 	dump(&s, &later, NULL, NULL);
 	dumps(&s, 2, &later);
@@ -656,8 +669,10 @@ static void test_source_change(void **state)
 {
 	(void)state;
 	struct scene s;
-	struct tcpsock old = client(1, 100), died = client(2, 100), born = client(3, 50), fleeting = client(4, 7);
-	struct tcpsock proc_old = by_tuple(old, 1001), proc_died = by_tuple(died, 1002), proc_born = by_tuple(born, 1003);
+	struct tcpsock old = client(1, 100), died = client(2, 100), born = client(3, 50),
+		       fleeting = client(4, 7);
+	struct tcpsock proc_old = by_tuple(old, 1001), proc_died = by_tuple(died, 1002),
+		       proc_born = by_tuple(born, 1003);
 	struct tcpsock proc_mini = by_tuple(mini_of(&died, TCP_STATE_TIME_WAIT), 1004);
 
 	open_scene(&s);
@@ -682,7 +697,8 @@ static void test_source_change(void **state)
 	dumps(&s, 3, &old);
 	expect(&s, ROLE_CLIENT, 80, 3, 2, 202 + 21 + 9 + 200);
 	assert_int_equal(sum_of_states(&s), 1);
-	dump(&s, &old, &born, NULL); /* born under /proc, first seen by cookie now: all of it is new */
+	dump(&s, &old, &born,
+	     NULL); /* born under /proc, first seen by cookie now: all of it is new */
 	expect(&s, ROLE_CLIENT, 80, 4, 2, 202 + 21 + 9 + 200 + 51);
 	close_scene(&s);
 }
@@ -712,7 +728,8 @@ static void test_drops_of_listeners_over_sources(void **state)
 {
 	(void)state;
 	struct scene s;
-	struct tcpsock listener = record_listener(1, "0.0.0.0", 8080), proc = by_tuple(listener, 1001);
+	struct tcpsock listener = record_listener(1, "0.0.0.0", 8080),
+		       proc = by_tuple(listener, 1001);
 	size_t n;
 
 	open_scene(&s);
@@ -869,7 +886,7 @@ static void test_handshake_is_confirmed_by_a_second_look(void **state)
 
 	open_scene(&s);
 	sock.last_data_sent_ms = wrong.last_data_sent_ms = 5; /* not sure */
-	wrong.bytes_acked--;                                   /* two fields of different moments */
+	wrong.bytes_acked--;                                  /* two fields of different moments */
 	dump(&s, &wrong, NULL, NULL);
 	assert_int_equal(in_state(&s, ROLE_SERVER, sock.local_port, TCP_STATE_ESTABLISHED), 1);
 	dump(&s, &sock, NULL, NULL);
@@ -1024,7 +1041,8 @@ static void test_mirror(void **state)
 		struct tcpsock ends[2] = { by_tuple(server(1, 0), 1), by_tuple(client(2, 0), 2) };
 		struct tcpsock listener = by_tuple(record_listener(3, "127.0.0.1", 50001), 3);
 
-		ends[0].local = ends[0].remote = ends[1].local = ends[1].remote = record_addr("127.0.0.1");
+		ends[0].local = ends[0].remote = ends[1].local = ends[1].remote =
+			record_addr("127.0.0.1");
 		ends[0].local_port = ends[1].remote_port = 50001;
 		ends[0].remote_port = ends[1].local_port = 1024; /* by their ports both would err */
 		open_scene(&s);
@@ -1073,7 +1091,8 @@ static void test_gauges(void **state)
 {
 	(void)state;
 	struct scene s;
-	struct tcpsock a = client(1, 100), b = client(2, 100), c = record_full(3, TCP_STATE_CLOSE_WAIT, 40003, 80);
+	struct tcpsock a = client(1, 100), b = client(2, 100),
+		       c = record_full(3, TCP_STATE_CLOSE_WAIT, 40003, 80);
 	struct portview v;
 
 	open_scene(&s);
@@ -1118,7 +1137,8 @@ static void test_owners(void **state)
 	open_scene(&s);
 	begin(&s);
 	for (uint64_t id = 1; id <= 10; id++) {
-		struct tcpsock sock = record_full(id, TCP_STATE_CLOSE_WAIT, 8080, (uint16_t)(40000 + id));
+		struct tcpsock sock =
+			record_full(id, TCP_STATE_CLOSE_WAIT, 8080, (uint16_t)(40000 + id));
 
 		sock.last_data_recv_ms = sock.last_ack_recv_ms = (uint32_t)(70000 + id * 1000);
 		sock.cgroup_id = id <= 7 ? UNIT_CGROUP : 0;
@@ -1137,7 +1157,8 @@ static void test_owners(void **state)
 	/* A program with stuck connections on very many ports does not grow the list for ever. */
 	begin(&s);
 	for (uint64_t id = 1; id <= 5000; id++) {
-		struct tcpsock sock = record_full(100 + id, TCP_STATE_CLOSE_WAIT, (uint16_t)(1000 + id), 40000);
+		struct tcpsock sock =
+			record_full(100 + id, TCP_STATE_CLOSE_WAIT, (uint16_t)(1000 + id), 40000);
 
 		sock.last_data_recv_ms = sock.last_ack_recv_ms = 70000;
 		see(&s, &sock);
@@ -1162,7 +1183,8 @@ static void test_ephemeral_ports(void **state)
 	for (uint64_t id = 1; id <= 3000; id++) {
 		struct tcpsock sock = client(id, 0);
 
-		sock.local_port = (uint16_t)(id <= 100 ? id : 32768 + id); /* outside the range: bound */
+		sock.local_port =
+			(uint16_t)(id <= 100 ? id : 32768 + id); /* outside the range: bound */
 		sock.remote = record_addr(id % 3 == 0 ? "192.0.2.1" : "192.0.2.2");
 		see(&s, &sock);
 	}
@@ -1240,6 +1262,46 @@ static void test_too_many_dead(void **state)
 	}
 	assert_int_equal(counter(&s, ROLE_CLIENT, 80, LEDGER_OPENED), n);
 	assert_int_equal(counter(&s, ROLE_CLIENT, 80, LEDGER_CLOSED), n);
+	close_scene(&s);
+}
+
+/* More sockets, addresses and ports than the tables of one sample hold: what is left out is still counted. */
+static void test_tables_are_bounded(void **state)
+{
+	(void)state;
+	struct scene s;
+	const uint32_t n = 270000;
+
+	open_scene(&s);
+	s.sample.ids = CENSUS_TUPLES;
+	s.sample.events = false;
+	for (int round = 0; round < 2; round++) {
+		begin(&s);
+		for (uint32_t i = 1; i <= n; i++) {
+			struct tcpsock sock = by_tuple(client(i, 0), i);
+
+			sock.local = tcpsock_addr_v4(htonl(0x0a000000 + i % 500));
+			sock.remote = tcpsock_addr_v4(htonl(0x0b000000 + i));
+			sock.local_port = (uint16_t)(40000 + i % 20000);
+			see(&s, &sock);
+		}
+		end(&s);
+		assert_int_equal(sum_of_states(&s), n);
+		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), n);
+		assert_true(view(&s, ROLE_CLIENT, 80).ephemeral_ratio > 0);
+	}
+	/* All of them between two addresses of this host, none of which tells. */
+	begin(&s);
+	for (uint32_t i = 1; i <= 20000; i++) {
+		struct tcpsock sock = by_tuple(client(i, 0), n + i);
+
+		sock.remote = sock.local;
+		sock.local_port = (uint16_t)(40000 + i);
+		see(&s, &sock);
+	}
+	end(&s);
+	assert_int_equal(sum_of_evidence(&s), 20000);
+	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 20000);
 	close_scene(&s);
 }
 
@@ -1540,7 +1602,8 @@ static bool walk(struct world *w, bool busy)
 
 	begin(&w->scene);
 	for (uint16_t port = 8080; port < 8083; port++) {
-		struct tcpsock listener = record_listener(UINT64_C(1) << 40 | port, "0.0.0.0", port);
+		struct tcpsock listener =
+			record_listener(UINT64_C(1) << 40 | port, "0.0.0.0", port);
 
 		see(&w->scene, &listener);
 	}
@@ -1598,8 +1661,10 @@ static void compare_world(struct world *w)
 	compare_counters(w, ROLE_CLIENT, LEDGER_PORT_UNKNOWN);
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		for (uint32_t port = 0; port < 65536; port++) {
-			opened += counter(&w->scene, (enum role)role, (uint16_t)port, LEDGER_OPENED);
-			closed += counter(&w->scene, (enum role)role, (uint16_t)port, LEDGER_CLOSED);
+			opened +=
+				counter(&w->scene, (enum role)role, (uint16_t)port, LEDGER_OPENED);
+			closed +=
+				counter(&w->scene, (enum role)role, (uint16_t)port, LEDGER_CLOSED);
 		}
 	}
 	assert_int_equal(opened + w->before, closed + open);
@@ -1624,8 +1689,10 @@ static void adjust_truth(struct world *w, uint64_t sign)
 		truth[LEDGER_OPENED] -= b->dumped_open ? 0 : sign;
 		truth[LEDGER_CLOSED] -= b->dumped_open ? 0 : sign;
 		truth[LEDGER_SENT_BYTES] -= sign * (b->sock.bytes_acked - b->dumped_acked);
-		truth[LEDGER_RECEIVED_BYTES] -= sign * (b->sock.bytes_received - b->dumped_received);
-		truth[LEDGER_RETRANSMITTED_SEGMENTS] -= sign * (b->sock.total_retrans - b->dumped_retrans);
+		truth[LEDGER_RECEIVED_BYTES] -=
+			sign * (b->sock.bytes_received - b->dumped_received);
+		truth[LEDGER_RETRANSMITTED_SEGMENTS] -=
+			sign * (b->sock.total_retrans - b->dumped_retrans);
 		truth[LEDGER_SENT_SEGMENTS] -= sign * (b->sock.segs_out - b->dumped_segs);
 	}
 }
@@ -1728,6 +1795,7 @@ int main(void)
 		cmocka_unit_test(test_ephemeral_ports),
 		cmocka_unit_test(test_included_and_listening_ports),
 		cmocka_unit_test(test_too_many_dead),
+		cmocka_unit_test(test_tables_are_bounded),
 		cmocka_unit_test(test_look_remembers_nothing),
 		cmocka_unit_test(test_random_world),
 		cmocka_unit_test(test_free_null),

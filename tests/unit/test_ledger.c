@@ -75,9 +75,16 @@ static void test_views_live_one_sample(void **state)
 static void test_merge(void **state)
 {
 	(void)state;
-	struct portview a = { .silence_ms = 5, .loss_ms = PORTVIEW_NEVER, .receive_queue = 1, .ephemeral_ratio = 0.5 };
-	struct portview b = { .silence_ms = 7, .loss_ms = 3, .receive_queue = 2, .send_queue = 9,
-			      .unanswered_probes = 4, .ephemeral_ratio = 0.25 };
+	struct portview a = { .silence_ms = 5,
+			      .loss_ms = PORTVIEW_NEVER,
+			      .receive_queue = 1,
+			      .ephemeral_ratio = 0.5 };
+	struct portview b = { .silence_ms = 7,
+			      .loss_ms = 3,
+			      .receive_queue = 2,
+			      .send_queue = 9,
+			      .unanswered_probes = 4,
+			      .ephemeral_ratio = 0.25 };
 
 	a.state[1] = 1, b.state[1] = 2;
 	a.stale[STALE_IDLE] = 3, b.stale[STALE_IDLE] = 4;
@@ -229,7 +236,8 @@ static void test_full_pinned_and_stale_displace(void **state)
 	use_stale(ledger, ROLE_SERVER, 20);
 	arbitrate(ledger, 2, 2000);
 	assert_true(published(ledger, ROLE_SERVER, 20));
-	assert_int_equal(published(ledger, ROLE_SERVER, 10) + published(ledger, ROLE_SERVER, 11), 1);
+	assert_int_equal(published(ledger, ROLE_SERVER, 10) + published(ledger, ROLE_SERVER, 11),
+			 1);
 	ledger_begin(ledger);
 	use(ledger, ROLE_SERVER, 10);
 	use(ledger, ROLE_SERVER, 11);
@@ -317,7 +325,8 @@ static void test_counters_over_publish_and_unpublish(void **state)
 }
 
 /* Whatever the arbitration does: all counters with `other` add up to what was added, and none falls. */
-static void check_sums(struct ledger *const *ledgers, size_t count, const uint64_t *added, uint64_t *before)
+static void check_sums(struct ledger *const *ledgers, size_t count, const uint64_t *added,
+		       uint64_t *before)
 {
 	uint64_t sum[ROLE_COUNT] = { 0 };
 
@@ -332,7 +341,8 @@ static void check_sums(struct ledger *const *ledgers, size_t count, const uint64
 				last[port] = now;
 				sum[role] += now;
 			}
-			uint64_t other = ledger_other(ledgers[l], (enum role)role)[LEDGER_SENT_BYTES];
+			uint64_t other =
+				ledger_other(ledgers[l], (enum role)role)[LEDGER_SENT_BYTES];
 
 			assert_true(other >= last[64]);
 			last[64] = other;
@@ -392,7 +402,8 @@ static void test_random_sums(void **state)
 				}
 			}
 		}
-		assert_int_equal(ledger_arbitrate(ledgers, 2, max, round * KEEP_MS / 3, KEEP_MS), 0);
+		assert_int_equal(ledger_arbitrate(ledgers, 2, max, round * KEEP_MS / 3, KEEP_MS),
+				 0);
 		check_sums(ledgers, 2, added, before);
 		check_count(ledgers, 2, max);
 	}

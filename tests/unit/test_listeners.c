@@ -14,8 +14,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define KEEP_MS      1000u
 
-static struct listeners *sample(struct listeners *ls, const struct tcpsock *socks, size_t n, uint64_t now_ms,
-				bool forget)
+static struct listeners *sample(struct listeners *ls, const struct tcpsock *socks, size_t n,
+				uint64_t now_ms, bool forget)
 {
 	listeners_begin(ls, forget);
 	for (size_t i = 0; i < n; i++)
@@ -102,7 +102,8 @@ static void test_alive_beats_former(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock socks[2] = { record_listener(1, "0.0.0.0", 80), record_listener(2, "10.0.0.1", 80) };
+	struct tcpsock socks[2] = { record_listener(1, "0.0.0.0", 80),
+				    record_listener(2, "10.0.0.1", 80) };
 
 	sample(ls, socks, 2, 100, false);
 	sample(ls, &socks[0], 1, 200, false);
@@ -118,7 +119,8 @@ static void test_matching_within_a_sample(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock sock = record_listener(1, "0.0.0.0", 80), later = record_listener(2, "0.0.0.0", 81);
+	struct tcpsock sock = record_listener(1, "0.0.0.0", 80),
+		       later = record_listener(2, "0.0.0.0", 81);
 
 	sample(ls, &sock, 1, 100, false);
 	listeners_begin(ls, false);
@@ -135,7 +137,8 @@ static void test_reuseport_queues(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock socks[3] = { record_listener(1, "0.0.0.0", 80), record_listener(2, "0.0.0.0", 80),
+	struct tcpsock socks[3] = { record_listener(1, "0.0.0.0", 80),
+				    record_listener(2, "0.0.0.0", 80),
 				    record_listener(3, "0.0.0.0", 443) };
 	const struct listener_port *row;
 
@@ -187,8 +190,8 @@ static void test_backlog_unknown(void **state)
 	listeners_free(ls);
 }
 
-static void expect_drops(struct listeners *ls, struct tcpsock *sock, uint32_t drops, uint64_t now_ms,
-			 uint64_t expected)
+static void expect_drops(struct listeners *ls, struct tcpsock *sock, uint32_t drops,
+			 uint64_t now_ms, uint64_t expected)
 {
 	sock->drops = drops;
 	sample(ls, sock, 1, now_ms, false);
@@ -199,7 +202,8 @@ static void test_drops(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock old = record_listener(1, "0.0.0.0", 80), new = record_listener(2, "0.0.0.0", 80);
+	struct tcpsock old = record_listener(1, "0.0.0.0", 80),
+		       new = record_listener(2, "0.0.0.0", 80);
 
 	expect_drops(ls, &old, 1000, 100, 0); /* before the first sample: not ours */
 	expect_drops(ls, &old, 1003, 200, 3);
@@ -232,7 +236,8 @@ static void test_source_change_does_not_bend(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock netlink = record_listener(1, "0.0.0.0", 80), procfs = record_listener(77, "0.0.0.0", 80);
+	struct tcpsock netlink = record_listener(1, "0.0.0.0", 80),
+		       procfs = record_listener(77, "0.0.0.0", 80);
 
 	procfs.known = 0;
 	procfs.wqueue = 0;
@@ -254,7 +259,8 @@ static void test_source_change_that_fails(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock netlink = record_listener(1, "0.0.0.0", 80), procfs = record_listener(77, "0.0.0.0", 80);
+	struct tcpsock netlink = record_listener(1, "0.0.0.0", 80),
+		       procfs = record_listener(77, "0.0.0.0", 80);
 
 	procfs.known = 0;
 	expect_drops(ls, &netlink, 1000, 100, 0);
@@ -280,9 +286,10 @@ static void test_source_change_with_reuseport(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock a[2] = { record_listener(1, "0.0.0.0", 80), record_listener(2, "0.0.0.0", 80) };
-	struct tcpsock b[3] = { record_listener(11, "0.0.0.0", 80), record_listener(12, "0.0.0.0", 80),
-				record_listener(13, "::", 80) };
+	struct tcpsock a[2] = { record_listener(1, "0.0.0.0", 80),
+				record_listener(2, "0.0.0.0", 80) };
+	struct tcpsock b[3] = { record_listener(11, "0.0.0.0", 80),
+				record_listener(12, "0.0.0.0", 80), record_listener(13, "::", 80) };
 
 	sample(ls, a, 2, 100, false);
 	sample(ls, b, 3, 200, true);
@@ -296,7 +303,8 @@ static void test_aborted_sample(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock sock = record_listener(1, "0.0.0.0", 80), new = record_listener(2, "0.0.0.0", 81);
+	struct tcpsock sock = record_listener(1, "0.0.0.0", 80),
+		       new = record_listener(2, "0.0.0.0", 81);
 
 	expect_drops(ls, &sock, 10, 100, 0);
 	listeners_begin(ls, false);
@@ -320,7 +328,8 @@ static void test_gone_listeners_are_bounded(void **state)
 	for (uint32_t i = 0; i < 20000; i += 100) {
 		listeners_begin(ls, false);
 		for (uint32_t j = i; j < i + 100; j++) {
-			struct tcpsock sock = record_listener(j + 1, "0.0.0.0", (uint16_t)(10000 + j));
+			struct tcpsock sock =
+				record_listener(j + 1, "0.0.0.0", (uint16_t)(10000 + j));
 
 			assert_int_equal(listeners_add(ls, &sock, now_ms), 0);
 		}

@@ -17,11 +17,11 @@
 struct end {
 	const char *name;
 	enum tcp_state state;
-	uint64_t sent;     /* bytes sent once */
-	uint64_t acked;    /* of these acknowledged */
-	uint64_t retrans;  /* bytes sent again */
-	uint32_t unacked;  /* segments in flight */
-	uint32_t notsent;  /* bytes that wait, with a FIN behind them if it was closed */
+	uint64_t sent;    /* bytes sent once */
+	uint64_t acked;   /* of these acknowledged */
+	uint64_t retrans; /* bytes sent again */
+	uint32_t unacked; /* segments in flight */
+	uint32_t notsent; /* bytes that wait, with a FIN behind them if it was closed */
 	bool fin_acked;
 	bool fin_in_flight;
 };
@@ -29,28 +29,87 @@ struct end {
 static const struct end ends[] = {
 	{ .name = "fresh", .state = TCP_STATE_ESTABLISHED },
 	{ .name = "all acknowledged", .state = TCP_STATE_ESTABLISHED, .sent = 5000, .acked = 5000 },
-	{ .name = "in flight", .state = TCP_STATE_ESTABLISHED, .sent = 5000, .acked = 2104, .unacked = 2 },
+	{ .name = "in flight",
+	  .state = TCP_STATE_ESTABLISHED,
+	  .sent = 5000,
+	  .acked = 2104,
+	  .unacked = 2 },
 	{ .name = "one byte in flight", .state = TCP_STATE_ESTABLISHED, .sent = 1, .unacked = 1 },
-	{ .name = "tail-loss probe", .state = TCP_STATE_ESTABLISHED, .sent = 1448, .retrans = 1448, .unacked = 1 },
-	{ .name = "part retransmitted", .state = TCP_STATE_ESTABLISHED, .sent = 9000, .acked = 6104,
-	  .retrans = 700, .unacked = 2 },
-	{ .name = "corked", .state = TCP_STATE_ESTABLISHED, .sent = 100, .acked = 100, .notsent = 700 },
-	{ .name = "zero window", .state = TCP_STATE_ESTABLISHED, .sent = 90000, .acked = 90000, .notsent = 1000000 },
-	{ .name = "in flight and corked", .state = TCP_STATE_ESTABLISHED, .sent = 1448, .unacked = 1, .notsent = 3 },
+	{ .name = "tail-loss probe",
+	  .state = TCP_STATE_ESTABLISHED,
+	  .sent = 1448,
+	  .retrans = 1448,
+	  .unacked = 1 },
+	{ .name = "part retransmitted",
+	  .state = TCP_STATE_ESTABLISHED,
+	  .sent = 9000,
+	  .acked = 6104,
+	  .retrans = 700,
+	  .unacked = 2 },
+	{ .name = "corked",
+	  .state = TCP_STATE_ESTABLISHED,
+	  .sent = 100,
+	  .acked = 100,
+	  .notsent = 700 },
+	{ .name = "zero window",
+	  .state = TCP_STATE_ESTABLISHED,
+	  .sent = 90000,
+	  .acked = 90000,
+	  .notsent = 1000000 },
+	{ .name = "in flight and corked",
+	  .state = TCP_STATE_ESTABLISHED,
+	  .sent = 1448,
+	  .unacked = 1,
+	  .notsent = 3 },
 	{ .name = "peer closed", .state = TCP_STATE_CLOSE_WAIT, .sent = 10, .acked = 10 },
-	{ .name = "peer closed, in flight", .state = TCP_STATE_CLOSE_WAIT, .sent = 10, .unacked = 1 },
-	{ .name = "FIN in flight", .state = TCP_STATE_FIN_WAIT1, .sent = 10, .acked = 10, .unacked = 1,
+	{ .name = "peer closed, in flight",
+	  .state = TCP_STATE_CLOSE_WAIT,
+	  .sent = 10,
+	  .unacked = 1 },
+	{ .name = "FIN in flight",
+	  .state = TCP_STATE_FIN_WAIT1,
+	  .sent = 10,
+	  .acked = 10,
+	  .unacked = 1,
 	  .fin_in_flight = true },
-	{ .name = "data and FIN in flight", .state = TCP_STATE_FIN_WAIT1, .sent = 10, .unacked = 1,
+	{ .name = "data and FIN in flight",
+	  .state = TCP_STATE_FIN_WAIT1,
+	  .sent = 10,
+	  .unacked = 1,
 	  .fin_in_flight = true },
-	{ .name = "FIN behind unsent data", .state = TCP_STATE_FIN_WAIT1, .sent = 1448, .acked = 1448, .notsent = 501 },
-	{ .name = "FIN behind unsent data, in flight", .state = TCP_STATE_FIN_WAIT1, .sent = 2896, .acked = 1448,
-	  .unacked = 1, .notsent = 501 },
-	{ .name = "FIN acknowledged", .state = TCP_STATE_FIN_WAIT2, .sent = 10, .acked = 10, .fin_acked = true },
-	{ .name = "both closing", .state = TCP_STATE_CLOSING, .sent = 10, .acked = 10, .unacked = 1, .fin_in_flight = true },
-	{ .name = "closed second", .state = TCP_STATE_LAST_ACK, .sent = 10, .acked = 10, .unacked = 1,
+	{ .name = "FIN behind unsent data",
+	  .state = TCP_STATE_FIN_WAIT1,
+	  .sent = 1448,
+	  .acked = 1448,
+	  .notsent = 501 },
+	{ .name = "FIN behind unsent data, in flight",
+	  .state = TCP_STATE_FIN_WAIT1,
+	  .sent = 2896,
+	  .acked = 1448,
+	  .unacked = 1,
+	  .notsent = 501 },
+	{ .name = "FIN acknowledged",
+	  .state = TCP_STATE_FIN_WAIT2,
+	  .sent = 10,
+	  .acked = 10,
+	  .fin_acked = true },
+	{ .name = "both closing",
+	  .state = TCP_STATE_CLOSING,
+	  .sent = 10,
+	  .acked = 10,
+	  .unacked = 1,
 	  .fin_in_flight = true },
-	{ .name = "closed second, FIN waits", .state = TCP_STATE_LAST_ACK, .sent = 10, .acked = 10, .notsent = 1 },
+	{ .name = "closed second",
+	  .state = TCP_STATE_LAST_ACK,
+	  .sent = 10,
+	  .acked = 10,
+	  .unacked = 1,
+	  .fin_in_flight = true },
+	{ .name = "closed second, FIN waits",
+	  .state = TCP_STATE_LAST_ACK,
+	  .sent = 10,
+	  .acked = 10,
+	  .notsent = 1 },
 };
 
 static struct tcpsock sock_of(const struct end *end, bool opener)
@@ -62,7 +121,8 @@ static struct tcpsock sock_of(const struct end *end, bool opener)
 	sock.bytes_acked = end->acked + (opener ? 1 : 0) + (end->fin_acked ? 1 : 0);
 	sock.unacked = end->unacked;
 	sock.notsent_bytes = end->notsent;
-	sock.wqueue = (uint32_t)(end->sent - end->acked) + end->notsent + (end->fin_in_flight ? 1 : 0);
+	sock.wqueue =
+		(uint32_t)(end->sent - end->acked) + end->notsent + (end->fin_in_flight ? 1 : 0);
 	return sock;
 }
 
@@ -119,8 +179,9 @@ static void check_handshake(const struct tcpsock *sock, enum role_handshake expe
 static void test_states_that_tell_nothing(void **state)
 {
 	(void)state;
-	static const enum tcp_state others[] = { TCP_STATE_NONE, TCP_STATE_SYN_SENT, TCP_STATE_SYN_RECV,
-						 TCP_STATE_TIME_WAIT, TCP_STATE_CLOSE, TCP_STATE_LISTEN };
+	static const enum tcp_state others[] = { TCP_STATE_NONE,     TCP_STATE_SYN_SENT,
+						 TCP_STATE_SYN_RECV, TCP_STATE_TIME_WAIT,
+						 TCP_STATE_CLOSE,    TCP_STATE_LISTEN };
 
 	for (size_t i = 0; i < COUNT(others); i++) {
 		struct tcpsock sock = record_full(1, others[i], 40000, 80);
@@ -161,7 +222,9 @@ static void test_what_must_be_known(void **state)
 static void test_queue_that_cannot_belong(void **state)
 {
 	(void)state;
-	const struct end busy = { .state = TCP_STATE_ESTABLISHED, .sent = 5000, .acked = 2104, .unacked = 2 };
+	const struct end busy = {
+		.state = TCP_STATE_ESTABLISHED, .sent = 5000, .acked = 2104, .unacked = 2
+	};
 	struct tcpsock sock = sock_of(&busy, true);
 
 	sock.wqueue = 1; /* less than a byte a segment */
@@ -184,7 +247,8 @@ static void test_local_drops_are_hopeless(void **state)
 	sock.bytes_sent = 3000; /* one of its segments never left this host */
 	sock.bytes_acked = 3000 - 1448 + 1;
 	check_handshake(&sock, ROLE_HANDSHAKE_HOPELESS);
-	sock = record_full(1, TCP_STATE_FIN_WAIT2, 40000, 80); /* an acceptor whose FIN is not counted */
+	sock = record_full(1, TCP_STATE_FIN_WAIT2, 40000,
+			   80); /* an acceptor whose FIN is not counted */
 	check_handshake(&sock, ROLE_HANDSHAKE_HOPELESS);
 }
 
@@ -252,14 +316,11 @@ static void test_death(void **state)
 		uint32_t delivered; /* beyond the handshake and the data */
 		int role;           /* -1: undecided */
 	} cases[] = {
-		{ 100 + 2, 1, ROLE_CLIENT }, /* SYN and FIN */
-		{ 100 + 2, 0, ROLE_CLIENT },
-		{ 100, 0, ROLE_SERVER },     /* neither */
-		{ 100 + 1, 1, ROLE_SERVER }, /* a FIN was delivered */
-		{ 100 + 1, 0, -1 },
-		{ 100 + 1, 2, -1 },
-		{ 100 - 1, 0, -1 },
-		{ 100 + 3, 1, -1 },
+		{ 100 + 2, 1, ROLE_CLIENT },                          /* SYN and FIN */
+		{ 100 + 2, 0, ROLE_CLIENT }, { 100, 0, ROLE_SERVER }, /* neither */
+		{ 100 + 1, 1, ROLE_SERVER },                          /* a FIN was delivered */
+		{ 100 + 1, 0, -1 },          { 100 + 1, 2, -1 },
+		{ 100 - 1, 0, -1 },          { 100 + 3, 1, -1 },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -286,8 +347,12 @@ static void test_death_with_bytes_in_flight(void **state)
 {
 	(void)state;
 	/* Reset while 4344 of 5792 bytes were in flight and 700 waited: nothing of the FIN was sent. */
-	struct tcpdeath death = { .bytes_acked = 1448 + 1, .bytes_sent = 5792, .wqueue = 4344 + 700,
-				  .notsent_bytes = 700, .remote_port = 80, .flags = RECORD_DEATH };
+	struct tcpdeath death = { .bytes_acked = 1448 + 1,
+				  .bytes_sent = 5792,
+				  .wqueue = 4344 + 700,
+				  .notsent_bytes = 700,
+				  .remote_port = 80,
+				  .flags = RECORD_DEATH };
 	int64_t surplus;
 
 	assert_true(role_death_surplus(&death, &surplus));

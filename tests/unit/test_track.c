@@ -105,7 +105,8 @@ static void shuffle(uint32_t *order, size_t n, uint64_t *rng, size_t swaps)
 	}
 }
 
-static void see_number(struct track *track, struct plain *plain, uint32_t i, bool *seen, uint64_t *rng)
+static void see_number(struct track *track, struct plain *plain, uint32_t i, bool *seen,
+		       uint64_t *rng)
 {
 	bool created, again;
 	struct track_entry *entry = track_see(track, id_of(i), &created, &again);
@@ -129,7 +130,8 @@ static void see_number(struct track *track, struct plain *plain, uint32_t i, boo
 }
 
 /* One dump of a part of the numbers, in an order that changes little or much, some twice. */
-static void dump(struct track *track, struct plain *plain, uint32_t *order, size_t n, bool *seen, uint64_t *rng)
+static void dump(struct track *track, struct plain *plain, uint32_t *order, size_t n, bool *seen,
+		 uint64_t *rng)
 {
 	track_begin(track);
 	memset(seen, 0, IDS * sizeof(*seen));

@@ -61,8 +61,8 @@ static struct watch watch_new(void)
 
 static enum stale_reason look(struct watch *w, const struct tcpsock *sock, uint64_t now_ms)
 {
-	struct verdict_context context = { now_ms, w->last_ms != 0 ? now_ms - w->last_ms : 0, &defaults,
-					   &w->sysctl };
+	struct verdict_context context = { now_ms, w->last_ms != 0 ? now_ms - w->last_ms : 0,
+					   &defaults, &w->sysctl };
 	struct account_numbers numbers = account_numbers_of(sock);
 
 	verdict_look(&w->entry, sock, w->last_ms == 0, &context, &w->v);
@@ -88,7 +88,8 @@ static void expect_age(uint64_t age_ms, uint64_t truth_ms, uint64_t slack_ms)
 	assert_true(age_ms + slack_ms >= truth_ms);
 }
 
-static struct tcpsock with_clocks(struct tcpsock sock, uint64_t sent_ms, uint64_t recv_ms, uint64_t ack_ms)
+static struct tcpsock with_clocks(struct tcpsock sock, uint64_t sent_ms, uint64_t recv_ms,
+				  uint64_t ack_ms)
 {
 	sock.last_data_sent_ms = (uint32_t)sent_ms;
 	sock.last_data_recv_ms = (uint32_t)recv_ms;
@@ -113,8 +114,14 @@ static struct tcpsock without_info(struct tcpsock sock)
 static void test_ticks(void **state)
 {
 	(void)state;
-	static const uint64_t moments[] = { 0, 15, 16, 1000, (UINT64_C(1) << 36) - 1, UINT64_C(1) << 36,
-					    (UINT64_C(1) << 36) + 777, UINT64_C(1) << 35 };
+	static const uint64_t moments[] = { 0,
+					    15,
+					    16,
+					    1000,
+					    (UINT64_C(1) << 36) - 1,
+					    UINT64_C(1) << 36,
+					    (UINT64_C(1) << 36) + 777,
+					    UINT64_C(1) << 35 };
 	static const uint64_t ages[] = { 0, 16, 1600, DAY, 49 * DAY, 300 * DAY, 700 * DAY };
 
 	/* 2^32 ticks are 2^36 ms: differences are right across the wrap, for two years. */
@@ -125,7 +132,8 @@ static void test_ticks(void **state)
 			expect_age(verdict_since(moments[i] + ages[j], tick), ages[j] + 16, 32);
 		}
 	}
-	assert_int_equal(verdict_since(1000, verdict_tick(1000) + 1), 0); /* rounded up: not 795 days */
+	assert_int_equal(verdict_since(1000, verdict_tick(1000) + 1),
+			 0); /* rounded up: not 795 days */
 }
 
 /* The very first sample of a host that has just booted: moments before the boot. */
@@ -133,7 +141,8 @@ static void test_ages_reach_behind_the_boot(void **state)
 {
 	(void)state;
 	struct watch w = watch_new();
-	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 100, 2 * HOUR, HOUR);
+	struct tcpsock sock =
+		with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 100, 2 * HOUR, HOUR);
 
 	look(&w, &sock, 5000);
 	expect_age(w.v.age_ms, HOUR, 16);
@@ -165,8 +174,8 @@ static void test_syn_sent_ages(void **state)
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct tcpsock sock =
-			with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80), 4000000000, 4000000000, 4000000000);
+		struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80),
+						  4000000000, 4000000000, 4000000000);
 		struct verdict v;
 
 		sock.timer = TCP_TIMER_RETRANSMIT;
@@ -190,7 +199,8 @@ static void test_syn_sent_garbage_is_no_age(void **state)
 {
 	(void)state;
 	struct watch w = watch_new();
-	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80), 4000000000, 4000000000, 4000000000);
+	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80), 4000000000,
+					  4000000000, 4000000000);
 
 	assert_int_equal(look(&w, &sock, START), STALE_NONE);
 	assert_int_equal(w.v.age_ms, 0);
@@ -209,13 +219,9 @@ static void test_syn_recv_ages(void **state)
 		uint8_t syn_acks;
 		uint32_t expires_ms;
 	} cases[] = {
-		{ 300, 300, 0, 700 },
-		{ 1100, 1100, 1, 1900 },
-		{ 3200, 3200, 2, 3800 },
+		{ 300, 300, 0, 700 },    { 1100, 1100, 1, 1900 }, { 3200, 3200, 2, 3800 },
 		{ 3000, 0, 5, 900 }, /* SYNs at 1, 2 and 3 s, each answered */
-		{ 8000, 8000, 3, 7000 },
-		{ 14900, 0, 3, 100 },
-		{ 40000, 40000, 5, 23000 },
+		{ 8000, 8000, 3, 7000 }, { 14900, 0, 3, 100 },    { 40000, 40000, 5, 23000 },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -266,7 +272,8 @@ static void test_close_wait(void **state)
 {
 	(void)state;
 	struct watch w = watch_new();
-	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 500, 90000, 59980);
+	struct tcpsock sock =
+		with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 500, 90000, 59980);
 
 	assert_int_equal(look(&w, &sock, START), STALE_NONE);
 	expect_age(w.v.age_ms, 59980, 16);
@@ -296,8 +303,8 @@ static void test_half_closed_that_streams_is_at_work(void **state)
 		expect_age(w.v.age_ms, 10 * MINUTE + 10, 32);
 		/* It stops: stale a minute later, and for that long. */
 		assert_int_equal(look(&w, &sock, START + 10 * MINUTE + 59900), STALE_NONE);
-		assert_int_equal(look(&w, &sock, START + 11 * MINUTE + 100), STALE_NONE + (i == 0 ? STALE_CLOSE_WAIT :
-												   STALE_FIN_WAIT2));
+		assert_int_equal(look(&w, &sock, START + 11 * MINUTE + 100),
+				 STALE_NONE + (i == 0 ? STALE_CLOSE_WAIT : STALE_FIN_WAIT2));
 		expect_age(w.v.stale_ms, MINUTE + 110, 32);
 	}
 }
@@ -307,7 +314,8 @@ static void test_half_closed_after_very_many_bytes(void **state)
 {
 	(void)state;
 	struct watch w = watch_new();
-	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 10, 10, 10);
+	struct tcpsock sock =
+		with_clocks(record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000), 10, 10, 10);
 
 	sock.bytes_acked = UINT64_C(3) << 48;
 	sock.bytes_received = (UINT64_C(1) << 48) + 5;
@@ -320,7 +328,8 @@ static void test_fin_wait2(void **state)
 {
 	(void)state;
 	struct watch w = watch_new();
-	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_FIN_WAIT2, 40000, 80), 61000, 61000, 60900);
+	struct tcpsock sock =
+		with_clocks(record_full(1, TCP_STATE_FIN_WAIT2, 40000, 80), 61000, 61000, 60900);
 	struct verdict v;
 
 	assert_int_equal(look_once(&sock, &v), STALE_FIN_WAIT2);
@@ -336,11 +345,13 @@ static void test_fin_wait2(void **state)
 static void test_closing_ages(void **state)
 {
 	(void)state;
-	static const enum tcp_state states[] = { TCP_STATE_FIN_WAIT1, TCP_STATE_LAST_ACK, TCP_STATE_CLOSING };
+	static const enum tcp_state states[] = { TCP_STATE_FIN_WAIT1, TCP_STATE_LAST_ACK,
+						 TCP_STATE_CLOSING };
 
 	for (size_t i = 0; i < COUNT(states); i++) {
 		struct watch w = watch_new();
-		struct tcpsock sock = with_clocks(record_full(1, states[i], 40000, 80), 6000, 6000, 6000);
+		struct tcpsock sock =
+			with_clocks(record_full(1, states[i], 40000, 80), 6000, 6000, 6000);
 
 		/* An orphan, retransmits 4 after 6 s; the first two timeouts were 0.2 s. */
 		sock.inode = 0;
@@ -372,12 +383,14 @@ static void test_closing_ages(void **state)
 static void test_backoff_from_before(void **state)
 {
 	(void)state;
-	struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_FIN_WAIT1, 40000, 80), HOUR, HOUR, HOUR);
+	struct tcpsock sock =
+		with_clocks(record_full(1, TCP_STATE_FIN_WAIT1, 40000, 80), HOUR, HOUR, HOUR);
 	struct verdict v;
 
 	sock.timer = TCP_TIMER_RETRANSMIT;
 	sock.retransmits = 1;
-	sock.backoff = 7; /* six of them are old: 12.8 s until the first timeout, 25.6 s until the next */
+	sock.backoff =
+		7; /* six of them are old: 12.8 s until the first timeout, 25.6 s until the next */
 	sock.rto_us = 25600000;
 	sock.expires_ms = 25000;
 	look_once(&sock, &v);
@@ -397,7 +410,8 @@ static void test_unaccepted(void **state)
 
 	for (size_t i = 0; i < COUNT(states); i++) {
 		/* 29.9 s ago established; the peer sent and closed a second ago. */
-		struct tcpsock sock = with_clocks(record_full(1, states[i], 80, 40000), 29900, 1000, 1000);
+		struct tcpsock sock =
+			with_clocks(record_full(1, states[i], 80, 40000), 29900, 1000, 1000);
 		struct verdict v;
 
 		sock.inode = 0;
@@ -533,7 +547,8 @@ static void test_keepalive_probes(void **state)
 		sock.probes = sock.timer_retransmits = probes;
 		sock.expires_ms = probes == 0 ? 2000 : 1800;
 		sock = with_clocks(sock, silence, silence, silence);
-		assert_int_equal(look(&w, &sock, START + silence), probes >= 2 ? STALE_KEEPALIVE : STALE_NONE);
+		assert_int_equal(look(&w, &sock, START + silence),
+				 probes >= 2 ? STALE_KEEPALIVE : STALE_NONE);
 		assert_int_equal(w.v.keepalive, KEEPALIVE_ON);
 		if (probes >= 2)
 			expect_age(w.v.stale_ms, silence, 32);
@@ -736,7 +751,8 @@ static void test_data_that_cannot_get_out(void **state)
 	sock.notsent_bytes = sock.wqueue = 100;
 	assert_int_equal(look(&w, &sock, START), STALE_NONE);
 	sock = with_clocks(sock, 27000, 27000, 27000);
-	assert_int_equal(look(&w, &sock, START + 7000), STALE_NONE); /* 0.2 + 0.4 + 0.8 + 1.1 s at first sight */
+	assert_int_equal(look(&w, &sock, START + 7000),
+			 STALE_NONE); /* 0.2 + 0.4 + 0.8 + 1.1 s at first sight */
 	sock = with_clocks(sock, 31000, 31000, 31000);
 	assert_int_equal(look(&w, &sock, START + 10000), STALE_RETRANSMIT);
 }
@@ -803,7 +819,7 @@ static void test_zero_window_at_first_sight(void **state)
 	sock.timer = TCP_TIMER_PROBE;
 	sock.snd_wnd = 0;
 	sock.rto_us = 200000;
-	sock.backoff = 9;      /* 0.2 + ... + 51.2 = 102.2 s */
+	sock.backoff = 9;        /* 0.2 + ... + 51.2 = 102.2 s */
 	sock.expires_ms = 99400; /* of 102.4 */
 	assert_int_equal(look_once(&sock, &v), STALE_ZERO_WINDOW);
 	expect_age(v.stale_ms, 102200 + 3000, 32);
@@ -921,7 +937,9 @@ static void test_dead(void **state)
 {
 	(void)state;
 	struct verdict_context context = { START + 59900, 5000, &defaults, &sysctls };
-	struct track_entry entry = { .id = 1, .state = TCP_STATE_CLOSE, .since = verdict_tick(START) };
+	struct track_entry entry = { .id = 1,
+				     .state = TCP_STATE_CLOSE,
+				     .since = verdict_tick(START) };
 	struct verdict v;
 
 	verdict_dead(&entry, &context, &v);
