@@ -8,9 +8,10 @@
 # TCPHEALTH_NO_SETUP=1 makes it do nothing.
 set -eu
 
-BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev'
+BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev libfyaml-dev
+	libgnutls28-dev libcrypt-dev'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
-	python3-prometheus-client procps curl strace'
+	python3-prometheus-client procps curl strace openssl'
 FUZZ='clang-14 libclang-rt-14-dev'
 LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'

@@ -1,37 +1,27 @@
 /*
- * main: the process. Owns signals, configuration and the order of start and end; wires collector and httpd.
+ * main: the process. Reads the command line and does what it says; what only prints and ends is here, serving is in serve.c.
  */
-#include "tcphealth/app/api.h"
 #include "tcphealth/app/collector.h"
 #include "tcphealth/app/drilldown.h"
 #include "tcphealth/app/options.h"
+#include "tcphealth/app/serve.h"
 #include "tcphealth/base/buf.h"
-#include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/version.h"
-#include "tcphealth/render/html.h"
-#include "tcphealth/render/page.h"
 #include "tcphealth/web/httpd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
-#define REQUEST_TIMEOUT_S 10u
-#define ASSETS_MAX 8
-#define WATCH_MS 200      /* how often the watchdog looks */
-#define STOP_WAIT_MS 400u /* for the sampling thread: the whole end takes less than a second */
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -149,123 +139,6 @@ static int list_stale(const struct options *options)
 	return r < 0 ? EXIT_USAGE : r;
 }
 
-/* Blocked before any thread starts, read from a descriptor: no handler, and works as process 1, too. */
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	(void)signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
-/* Until a signal says to end; looks after the collector meanwhile. */
-static void watch(struct collector *collector, int signal_fd)
-{
-	struct pollfd fd = { .fd = signal_fd, .events = POLLIN };
-	struct signalfd_siginfo info;
-
-	for (;;) {
-		if (poll(&fd, 1, WATCH_MS) > 0 &&
-		    read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-			if (info.ssi_signo != SIGHUP)
-				break;
-			log_info("nothing to reload", NULL);
-		}
-		collector_watch(collector);
-	}
-	log_info("ending", "signal", strsignal((int)info.ssi_signo), NULL);
-}
-
-static void log_addresses(const struct options *options, const struct httpd *httpd)
-{
-	for (size_t i = 0; i < options->listen_count; i++)
-		log_info("listening", "address", options->listen[i], "port", LOG_U64(httpd_port(httpd, i)),
-			 NULL);
-}
-
-/*
- * Listening sockets first, so that a successor can start; then the requests; then the collector, which is not waited for if the kernel
- * holds it.
- */
-static int end(struct httpd *httpd, struct api *api, struct collector *collector, struct pageslot *pages)
-{
-	httpd_quiesce(httpd);
-	collector_interrupt(collector);
-	httpd_stop(httpd);
-	api_free(api);
-	if (!collector_stop(collector, STOP_WAIT_MS)) {
-		log_warn("the kernel still holds the sampling thread, ending without it", NULL);
-		_exit(EXIT_SUCCESS);
-	}
-	pageslot_free(pages);
-	return EXIT_SUCCESS;
-}
-
-/* The files of the page at /. */
-static size_t list_assets(struct httpd_asset assets[ASSETS_MAX])
-{
-	struct html_asset asset;
-	size_t n = 0;
-
-	for (; n < ASSETS_MAX && html_asset_at(n, &asset); n++)
-		assets[n] = (struct httpd_asset){ asset.path, asset.content_type, asset.data, asset.len };
-	return n;
-}
-
-static int serve(const struct options *options)
-{
-	struct httpd_handler handlers[API_HANDLERS];
-	struct httpd_asset assets[ASSETS_MAX];
-	struct api *api;
-	struct pageslot *pages = pageslot_new();
-	struct collector_config collecting = { options, pages, httpd_version() };
-	struct httpd_config serving = {
-		.listen = options->listen,
-		.listen_count = options->listen_count,
-		.telemetry_path = options->telemetry_path,
-		.max_requests = options->max_requests,
-		.timeout_s = REQUEST_TIMEOUT_S,
-		.pages = pages,
-		.ready = collector_ready,
-	};
-	struct collector *collector = NULL;
-	struct httpd *httpd = NULL;
-	struct httpd_error error = { { 0 } };
-	int signal_fd = open_signals();
-	int r = pages != NULL && signal_fd >= 0 ? collector_start(&collecting, &collector) : -ENOMEM;
-
-	if (r < 0) {
-		log_error("start failed", "err", strerror(-r), NULL);
-		return EXIT_FAILED;
-	}
-	api = api_new(options, collector);
-	if (api == NULL) {
-		log_error("start failed", "err", strerror(ENOMEM), NULL);
-		return EXIT_FAILED;
-	}
-	api_handlers(api, handlers);
-	serving.handlers = handlers;
-	serving.handler_count = API_HANDLERS;
-	serving.assets = assets;
-	serving.asset_count = list_assets(assets);
-	serving.ready_arg = collector;
-	r = httpd_start(&serving, &httpd, &error);
-	if (r < 0) {
-		log_error(error.text, NULL);
-		(void)collector_stop(collector, STOP_WAIT_MS);
-		return EXIT_FAILED;
-	}
-	log_addresses(options, httpd);
-	watch(collector, signal_fd);
-	return end(httpd, api, collector, pages);
-}
-
 int main(int argc, char *argv[])
 {
 	static struct options options; /* port sets of 16 KiB: not for the stack */
@@ -287,10 +160,12 @@ int main(int argc, char *argv[])
 		return run_once(&options);
 	case OPTIONS_LIST_STALE:
 		return list_stale(&options);
+	case OPTIONS_CHECK:
+		return serve_check(&options);
 	case OPTIONS_SERVE:
 		break;
 	}
 	log_info("starting tcphealth_exporter", "version", version_number(), "revision",
 		 version_revision(), NULL);
-	return serve(&options);
+	return serve_run(&options);
 }

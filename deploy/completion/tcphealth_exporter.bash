@@ -2,9 +2,10 @@
 
 _tcphealth_exporter() {
 	local cur=${COMP_WORDS[COMP_CWORD]} flag=${COMP_WORDS[COMP_CWORD - 1]}
-	local switches='--web.disable-exporter-metrics --collector.events --log.stale'
-	local modes='--once --list-stale --version --help'
-	local values='--web.listen-address --web.telemetry-path --web.max-requests --web.connections
+	local switches='--web.systemd-socket --web.disable-exporter-metrics --collector.events --log.stale'
+	local modes='--once --list-stale --config.check --version --help'
+	local values='--web.listen-address --web.config.file --web.telemetry-path --web.max-requests
+		--web.connections
 		--collector.interval --collector.source --collector.netns
 		--ports.include --ports.exclude --ports.max --ports.keep
 		--stale.dead --stale.unaccepted --stale.close-wait --stale.fin-wait2 --stale.closing
@@ -28,7 +29,7 @@ _tcphealth_exporter() {
 	--log.format) mapfile -t COMPREPLY < <(compgen -W 'logfmt json' -- "$cur") ;;
 	--format) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur") ;;
 	--path.*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
-	--output) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--output | --web.config.file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--web.* | --collector.* | --ports.* | --stale.*)
 		[[ " $switches " == *" $flag "* ]] || return 0
 		;;

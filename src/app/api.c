@@ -108,7 +108,7 @@ static void answer_connections(void *arg, const struct httpd_query *query, struc
 {
 	struct api *api = arg;
 	struct drilldown_query question;
-	uint64_t now_ms = clock_mono_ms();
+	uint64_t now_ms;
 
 	if (!may_ask(api, query)) {
 		refuse(reply, 403,
@@ -121,6 +121,7 @@ static void answer_connections(void *arg, const struct httpd_query *query, struc
 		refuse_later(reply, 429, "another question is being answered");
 		return;
 	}
+	now_ms = clock_mono_ms(); /* not before the lock: never earlier than asked_ms */
 	if (api->asked_ms != 0 && now_ms - api->asked_ms < ASK_PAUSE_MS) {
 		refuse_later(reply, 429, "one question a second");
 	} else {
@@ -142,9 +143,17 @@ static void render_states(struct json *j, const struct portview *view)
 
 static void render_stale(struct json *j, const struct portview *view, uint32_t needs_met)
 {
+	static const uint32_t needs[STALE_REASONS] = {
+		[STALE_DEAD] = SNAPSHOT_INFO | SNAPSHOT_EVENTS,
+		[STALE_RETRANSMIT] = SNAPSHOT_INFO,
+		[STALE_ZERO_WINDOW] = SNAPSHOT_INFO,
+		[STALE_UNREAD] = SNAPSHOT_INFO,
+		[STALE_IDLE] = SNAPSHOT_INFO,
+	};
+
 	json_open(j, "stale", '{');
 	for (int reason = 1; reason < STALE_REASONS; reason++) {
-		if (view->stale[reason] != 0 || needs_met & SNAPSHOT_INFO)
+		if ((needs[reason] & needs_met) == needs[reason])
 			json_u64(j, stale_reason_name((enum stale_reason)reason), view->stale[reason]);
 	}
 	json_close(j, '}');
@@ -267,6 +276,15 @@ static void render_pair(struct json *j, const struct snapshot *snapshot, const s
 	json_close(j, '}');
 }
 
+static bool has_state(const struct snapshot_pair *pair, uint32_t states)
+{
+	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
+		if (states & TCP_STATE_BIT(state) && pair->view.state[state] != 0)
+			return true;
+	}
+	return false;
+}
+
 static bool wants(const struct drilldown_query *question, const struct snapshot_pair *pair)
 {
 	bool stale = false;
@@ -274,6 +292,8 @@ static bool wants(const struct drilldown_query *question, const struct snapshot_
 	if (question->has_role && pair->role != question->role)
 		return false;
 	if (question->has_port && pair->port != question->port)
+		return false;
+	if (question->has_state && !has_state(pair, question->states))
 		return false;
 	for (int reason = 1; reason < STALE_REASONS; reason++)
 		stale |= pair->view.stale[reason] != 0 &&

@@ -3,6 +3,7 @@
  */
 #include "tcphealth/app/collector.h"
 
+#include "tcphealth/app/eventfeed.h"
 #include "tcphealth/app/feed.h"
 #include "tcphealth/app/spaces.h"
 #include "tcphealth/app/stalelog.h"
@@ -17,7 +18,6 @@
 #include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/procfs.h"
-#include "tcphealth/source/sockevents.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -31,9 +31,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS_RCVBUF_BYTES (64u << 20) /* doubled by the kernel: some 100,000 events where the privilege is given */
-#define EVENTS_BATCH 256u
-#define EVENTS_RETRY_MS 60000u
 #define NICE 19
 #define READY_INTERVALS 3u
 #define ROOT_CGROUP_ID 1u
@@ -75,9 +72,7 @@ struct collector {
 	struct census *census;
 	struct cgroups *cgroups;
 	struct spaces *spaces; /* NULL: the own namespace only */
-	struct sockevents *events;
-	uint64_t events_retry_ms;
-	uint64_t overruns;       /* already answered */
+	struct eventfeed events;
 	struct stalelog stalelog;
 	struct netstat netstat;
 	struct netsysctl sysctl;
@@ -164,13 +159,10 @@ static struct health health_of(struct collector *c, bool success, enum health_so
 		.duration_seconds = duration,
 		.cpu_ns = c->cpu_ns,
 		.errors = c->published.health.errors + (success ? 0 : 1),
-		.events_lost = c->published.health.events_lost,
 		.wiped_closes = census_wiped_closes(c->census),
 	};
-	struct sockevents_stats stats = { 0 };
+	struct sockevents_stats stats = eventfeed_stats(&c->events);
 
-	if (c->events != NULL)
-		stats = sockevents_stats(c->events);
 	if (c->spaces != NULL) {
 		struct spaces_stats spaces = spaces_stats(c->spaces);
 
@@ -181,7 +173,7 @@ static struct health health_of(struct collector *c, bool success, enum health_so
 		health.spaces_unreadable = spaces.unreadable;
 	}
 	feed_skipped(c->feed, &health.forged, &health.malformed);
-	health.events_active = stats.active;
+	health.events_active = eventfeed_active(&c->events);
 	health.events = stats.received;
 	health.events_lost = stats.lost;
 	health.event_overruns = stats.overruns;
@@ -257,45 +249,6 @@ static void publish(struct collector *c)
 	page_unref(html);
 }
 
-static void start_events(struct collector *c, uint64_t now_ms)
-{
-	int r;
-
-	if (!c->config.options->events || c->events != NULL || now_ms < c->events_retry_ms ||
-	    c->config.options->source == OPTIONS_SOURCE_PROCFS)
-		return;
-	r = sockevents_start(EVENTS_RCVBUF_BYTES, &c->events);
-	if (r < 0 && c->events_retry_ms == 0)
-		log_warn("no destroy events: connections that live and die between samples are not counted",
-			 "err", strerror(-r), NULL);
-	c->events_retry_ms = now_ms + EVENTS_RETRY_MS;
-}
-
-static bool events_active(const struct collector *c)
-{
-	return c->events != NULL && sockevents_stats(c->events).active;
-}
-
-/* Only between dumps: what is taken now follows every record of its socket. */
-static void drain_events(struct collector *c)
-{
-	struct tcpdeath deaths[EVENTS_BATCH];
-	uint64_t overruns;
-	size_t n;
-
-	if (c->events == NULL)
-		return;
-	do {
-		n = sockevents_take(c->events, deaths, EVENTS_BATCH);
-		for (size_t i = 0; i < n; i++)
-			(void)census_event(c->census, &deaths[i]);
-	} while (n == EVENTS_BATCH);
-	overruns = sockevents_stats(c->events).overruns;
-	if (overruns != c->overruns)
-		census_overrun(c->census);
-	c->overruns = overruns;
-}
-
 static void log_source(struct collector *c, const struct feed_result *result)
 {
 	if (result->source == HEALTH_SOURCE_PROCFS && result->refusal != 0 &&
@@ -352,16 +305,19 @@ static int take_snapshot(struct collector *c, const struct feed_result *result, 
 static int sample_once(struct collector *c, uint64_t now_ms, struct feed_result *ret_result,
 		       struct snapshot **ret_snapshot)
 {
-	struct census_sample sample = { .now_ms = now_ms, .events = events_active(c) };
+	struct census_sample sample = { .now_ms = now_ms,
+					.clock = clock_mono_ms,
+					.events = eventfeed_active(&c->events) };
 	int r;
 
 	read_settings(c);
 	sample.sysctl = c->sysctl;
-	drain_events(c); /* the TIME_WAIT of a connection that no dump has shown gets its role from them */
+	eventfeed_drain(&c->events, c->census); /* the TIME_WAIT of a connection that no dump has shown gets its role from them */
 	r = feed_sample(c->feed, c->census, &sample, ret_result);
 	if (r < 0)
 		return r;
-	drain_events(c);
+	eventfeed_drain(&c->events, c->census);
+	census_drained(c->census);
 	if (c->spaces != NULL)
 		(void)spaces_step(c->spaces, now_ms); /* counted there: others' trouble is not ours */
 	return take_snapshot(c, ret_result, sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
@@ -404,7 +360,7 @@ static void run_sample(struct collector *c)
 	int r;
 
 	begin_sample(c, begin_ns / 1000000);
-	start_events(c, begin_ns / 1000000);
+	eventfeed_tend(&c->events, c->census, begin_ns / 1000000);
 	r = sample_once(c, begin_ns / 1000000, &result, &snapshot);
 	c->cpu_ns = clock_thread_cpu_ns();
 	if (r == 0)
@@ -451,7 +407,7 @@ static bool wait_until(struct collector *c, uint64_t until_ms)
 		struct pollfd fds[3] = {
 			{ .fd = c->stop_fd, .events = POLLIN },
 			{ .fd = c->mail_fd, .events = POLLIN },
-			{ .fd = c->events != NULL ? sockevents_fd(c->events) : -1, .events = POLLIN },
+			{ .fd = eventfeed_fd(&c->events), .events = POLLIN },
 		};
 		int left = now_ms < until_ms ? (int)(until_ms - now_ms) : 0;
 
@@ -462,7 +418,7 @@ static bool wait_until(struct collector *c, uint64_t until_ms)
 		if (fds[1].revents != 0)
 			answer_mail(c);
 		if (fds[2].revents != 0)
-			drain_events(c);
+			eventfeed_drain(&c->events, c->census);
 		if (clock_mono_ms() >= until_ms)
 			return true;
 	}
@@ -483,7 +439,7 @@ static void *run(void *arg)
 	uint64_t tick_ms = clock_mono_ms();
 
 	pthread_setname_np(pthread_self(), "tcphealth-dump");
-	start_events(c, tick_ms); /* first: its thread inherits the priority, and must keep up with the kernel */
+	eventfeed_tend(&c->events, c->census, tick_ms); /* first: its thread inherits the priority, and must keep up with the kernel */
 	(void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread; without it sampling still works */
 	do {
 		run_sample(c);
@@ -498,7 +454,7 @@ static void *run(void *arg)
 
 static void free_all(struct collector *c)
 {
-	sockevents_stop(c->events);
+	eventfeed_done(&c->events);
 	feed_free(c->feed);
 	census_free(c->census);
 	cgroups_free(c->cgroups);
@@ -543,6 +499,7 @@ static int create(const struct collector_config *config, struct collector **ret_
 	if (c == NULL)
 		return -ENOMEM;
 	c->config = *config;
+	eventfeed_init(&c->events, o->events && o->source != OPTIONS_SOURCE_PROCFS);
 	stalelog_init(&c->stalelog, o->log_stale);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);

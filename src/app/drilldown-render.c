@@ -81,7 +81,7 @@ const char *drilldown_holders_note(const struct drilldown *result, const struct 
 		return "there are too many processes to look at all of them in time";
 	if (holders->result.truncated)
 		return "there are more holders than shown";
-	return "";
+	return "some are held by no process that is seen here: by the kernel, or in another pid namespace";
 }
 
 static void render_addr(struct json *j, const char *key, const struct in6_addr *addr, uint16_t port)

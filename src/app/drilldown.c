@@ -55,6 +55,7 @@ static int parse_state(const char *text, struct drilldown_query *query, struct b
 	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
 		if ((CONNECTION_STATES & TCP_STATE_BIT(state)) != 0 &&
 		    strcmp(text, tcp_state_name(state)) == 0) {
+			query->has_state = true;
 			query->states = TCP_STATE_BIT(state);
 			return 0;
 		}
@@ -149,22 +150,38 @@ static int compare_rows(const void *a, const void *b)
 	return (x->age_ms < y->age_ms) - (x->age_ms > y->age_ms);
 }
 
-static struct drilldown_row *least(struct drilldown *d)
+/*
+ * While it is taken the rows are a heap with the one that would be shown last on top: a host has a million sockets, and the
+ * collector has no time to look through all rows for each.
+ */
+static void rise(struct drilldown_row *rows, size_t at, const struct drilldown_row *row)
 {
-	struct drilldown_row *last = &d->rows[0];
+	for (; at > 0 && compare_rows(&rows[(at - 1) / 2], row) < 0; at = (at - 1) / 2)
+		rows[at] = rows[(at - 1) / 2];
+	rows[at] = *row;
+}
 
-	for (size_t i = 1; i < d->count; i++) {
-		if (compare_rows(last, &d->rows[i]) < 0)
-			last = &d->rows[i];
+static void sink(struct drilldown_row *rows, size_t count, const struct drilldown_row *row)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child + 1 < count && compare_rows(&rows[child], &rows[child + 1]) < 0)
+			child++;
+		if (child >= count || compare_rows(&rows[child], row) <= 0)
+			break;
+		rows[at] = rows[child];
+		at = child;
 	}
-	return last;
+	rows[at] = *row;
 }
 
 static int take_row(void *arg, const struct tcpsock *sock)
 {
 	struct drilldown *d = arg;
 	struct drilldown_row row = { .sock = *sock };
-	struct drilldown_row *worst;
 
 	if (d->second && sock->local_port == d->query->port)
 		return 0; /* has the port on both sides: came in the first dump */
@@ -172,22 +189,22 @@ static int take_row(void *arg, const struct tcpsock *sock)
 	if (!matches(d->query, &row.look))
 		return 0;
 	d->matched++;
-	if (d->count < d->limit) {
-		d->rows[d->count++] = row;
-		return 0;
-	}
-	worst = least(d);
-	if (compare_rows(&row, worst) < 0)
-		*worst = row;
+	if (d->count < d->limit)
+		rise(d->rows, d->count++, &row);
+	else if (compare_rows(&row, &d->rows[0]) < 0)
+		sink(d->rows, d->count, &row);
 	return 0;
 }
 
-/* The kernel sorts out what it can: the port is the local one of a server and the remote one of a client. */
+/*
+ * The kernel sorts out what it can: the port is the local one of a server and the remote one of a client. /proc sorts out
+ * nothing, and is read once.
+ */
 static int dump(struct feed *feed, struct drilldown *d)
 {
 	const struct drilldown_query *q = d->query;
 	struct sockdiag_query query = { .states = q->states, .info = true };
-	bool filter = q->has_port && q->port != LEDGER_PORT_UNKNOWN;
+	bool filter = q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source == HEALTH_SOURCE_NETLINK;
 	int r = 0;
 
 	if (!filter)

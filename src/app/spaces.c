@@ -56,11 +56,23 @@ static void free_space(struct space *space)
 	free(space);
 }
 
+/* Whether the line of /proc/PID/cgroup with that key names a unit. */
+static bool name_unit(const char *text, const char *key, char unit[UNIT_NAME_MAX])
+{
+	char path[PATH_MAX];
+	const char *at = strstr(text, key);
+
+	if (at == NULL)
+		return false;
+	at += strlen(key);
+	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, "\n"), at);
+	return unit_name(unit, path)[0] != '\0';
+}
+
 /* The name under /run/netns, or who runs inside; valid UTF-8, so that what differs here differs as a label. */
 static void name_space(const struct spaces *s, const struct netns_found *found, char *dst, size_t size)
 {
 	char path[PATH_MAX], text[4096], unit[UNIT_NAME_MAX] = "";
-	char *line, *end;
 
 	if (found->name[0] != '\0') {
 		(void)utf8_clean(dst, size, found->name, strlen(found->name));
@@ -70,16 +82,8 @@ static void name_space(const struct spaces *s, const struct netns_found *found, 
 	if (found->pid == 0)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/%d/cgroup", s->config.procfs, (int)found->pid);
-	if (procfs_read(path, text, sizeof(text)) > 0) {
-		line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-		if (line != NULL) {
-			line = strstr(line, "0::") + 3;
-			end = strchr(line, '\n');
-			if (end != NULL)
-				*end = '\0';
-			unit_name(unit, line);
-		}
-	}
+	if (procfs_read(path, text, sizeof(text)) > 0 && !name_unit(text, "0::", unit))
+		(void)name_unit(text, ":name=systemd:", unit);
 	if (unit[0] != '\0')
 		(void)snprintf(dst, size, "%s", unit);
 }
@@ -118,7 +122,16 @@ static struct space *find_space(const struct spaces *s, const struct netns_found
 	return NULL;
 }
 
-static int add_space(struct spaces *s, const char *name)
+static void set_name(const struct spaces *s, struct space *space, const char *name)
+{
+	char unique[sizeof(space->name)];
+
+	(void)snprintf(unique, sizeof(unique), "%s", name);
+	make_unique(s, unique, sizeof(unique));
+	memcpy(space->name, unique, sizeof(unique));
+}
+
+static int add_space(struct spaces *s, const struct netns_found *found, const char *name)
 {
 	struct space *space;
 
@@ -134,33 +147,45 @@ static int add_space(struct spaces *s, const char *name)
 		free(space);
 		return -ENOMEM;
 	}
-	(void)snprintf(space->name, sizeof(space->name), "%s", name);
-	make_unique(s, space->name, sizeof(space->name));
+	set_name(s, space, name);
 	netsysctl_defaults(&space->sysctl);
+	space->where = *found;
+	space->found = true;
 	s->spaces[s->count++] = space;
 	return 0;
+}
+
+/* One whose file got or lost a name is to be named anew; a process that comes or goes changes nothing. */
+static void recognise(struct spaces *s, const struct netns_found *found)
+{
+	struct space *space = find_space(s, found);
+
+	if (space == NULL)
+		return;
+	if (strcmp(space->where.name, found->name) != 0)
+		space->name[0] = '\0';
+	space->where = *found;
+	space->found = true;
 }
 
 static int take_in(struct spaces *s, const struct netns_found *found)
 {
 	struct space *space = find_space(s, found);
 	char name[NETNS_NAME_LEN];
-	int r;
 
-	if (space == NULL) {
+	if (space == NULL || space->name[0] == '\0') {
 		name_space(s, found, name, sizeof(name));
-		if (!is_wanted(s, name))
+		if (!is_wanted(s, name)) {
+			if (space != NULL)
+				space->found = false;
 			return 0;
-		s->stats.found++;
-		r = add_space(s, name);
-		if (r < 0 || s->count == 0 || s->stats.over_limit != 0)
-			return r;
-		space = s->spaces[s->count - 1];
-	} else {
-		s->stats.found++;
+		}
 	}
-	space->where = *found;
-	space->found = true;
+	s->stats.found++;
+	if (space == NULL)
+		return add_space(s, found, name);
+	if (space->name[0] == '\0')
+		set_name(s, space, name);
 	return 0;
 }
 
@@ -188,12 +213,15 @@ static int scan(struct spaces *s)
 	s->stats.unreadable = s->list.unreadable;
 	for (size_t i = 0; i < s->count; i++)
 		s->spaces[i]->found = false;
+	/* What is gone leaves first: its place and its name may be needed by what has come instead. */
+	for (size_t i = 0; i < s->list.count; i++)
+		recognise(s, &s->list.found[i]);
+	drop_gone(s);
 	for (size_t i = 0; i < s->list.count && r == 0; i++) {
 		if (!s->list.found[i].own)
 			r = take_in(s, &s->list.found[i]);
 	}
-	if (r == 0)
-		drop_gone(s);
+	drop_gone(s);
 	return r;
 }
 
@@ -203,8 +231,8 @@ static void read_figures(const struct spaces *s, struct space *space, const char
 	netsysctl_read(s->config.procfs, &space->sysctl);
 }
 
-/* Inside the namespace: nothing here may return without leaving it. */
-static int dump_inside(struct spaces *s, struct space *space)
+/* Between netns_enter() and netns_leave(). */
+static int dump_inside(struct spaces *s, struct space *space, struct census_sample *sample)
 {
 	const struct sockdiag_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						  .skmeminfo = true };
@@ -217,7 +245,10 @@ static int dump_inside(struct spaces *s, struct space *space)
 		return r;
 	if (procfs_net_dir(s->config.procfs, dir, sizeof(dir)) == 0)
 		read_figures(s, space, dir);
-	r = sockdiag_dump(diag, &listeners, census_listener, space->census);
+	sample->sysctl = space->sysctl;
+	r = census_begin(space->census, sample);
+	if (r == 0)
+		r = sockdiag_dump(diag, &listeners, census_listener, space->census);
 	if (r == 0)
 		r = sockdiag_dump(diag, &connections, census_socket, space->census);
 	sockdiag_close(diag);
@@ -230,12 +261,10 @@ static int sample_by_netlink(struct spaces *s, struct space *space, struct censu
 	int r;
 
 	sample->ids = CENSUS_COOKIES;
-	r = census_begin(space->census, sample);
-	if (r == 0)
-		r = netns_enter(&space->where, &cookie);
+	r = netns_enter(&space->where, &cookie);
 	if (r < 0)
 		return r;
-	r = dump_inside(s, space);
+	r = dump_inside(s, space, sample);
 	netns_leave(&s->home);
 	space->missing = SNAPSHOT_EVENTS;
 	return r == 0 ? census_end(space->census, NULL, NULL) : r;
@@ -266,7 +295,7 @@ static int sample_by_procfs(struct spaces *s, struct space *space, struct census
 
 static int sample_space(struct spaces *s, struct space *space, uint64_t now_ms)
 {
-	struct census_sample sample = { .now_ms = now_ms, .sysctl = space->sysctl };
+	struct census_sample sample = { .now_ms = now_ms, .clock = clock_mono_ms, .sysctl = space->sysctl };
 	int r = sample_by_netlink(s, space, &sample);
 
 	if (r == -EPERM || r == -EACCES) {

@@ -38,6 +38,7 @@ struct census {
 	struct track *tracks[CENSUS_ID_KINDS];
 	struct track *track; /* of this sample's kind of ids */
 	bool baseline;       /* the first whole dump with cookies is behind us */
+	bool counting;       /* and so are the events of what died during it: strangers count */
 	enum census_ids last_ids;
 	uint64_t last_now_ms;
 	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
@@ -79,13 +80,15 @@ static void weigh(struct track_entry *entry, const struct role_verdict *verdict,
 
 /*
  * By what this record alone tells, or a listener that is alive. The kernel reads the state before it locks the socket: where the FIN of an
- * accepted one is acknowledged in between, it passes for a SYN. A listener on that port knows better than one look that is not sure.
+ * accepted one is acknowledged in between, it passes for a SYN. A listener on that port knows better than one such look, not better than
+ * two.
  */
 static bool strong_evidence(const struct census *c, struct track_entry *entry,
 			    const struct tcpsock *sock, struct role_verdict *ret_verdict)
 {
-	bool listens;
+	bool listens, doubted = entry->doubted;
 
+	entry->doubted = false;
 	if (role_from_state(sock, ret_verdict))
 		return true;
 	listens = listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_ALIVE;
@@ -93,9 +96,11 @@ static bool strong_evidence(const struct census *c, struct track_entry *entry,
 		enum role_handshake tells = role_from_handshake(sock, ret_verdict);
 
 		entry->hopeless = tells == ROLE_HANDSHAKE_HOPELESS;
-		if (tells == ROLE_HANDSHAKE_TELLS &&
-		    (ret_verdict->sure || ret_verdict->role == ROLE_SERVER || !listens))
-			return true;
+		if (tells == ROLE_HANDSHAKE_TELLS) {
+			entry->doubted = listens && ret_verdict->role == ROLE_CLIENT;
+			if (ret_verdict->sure || !entry->doubted || doubted)
+				return true;
+		}
 	}
 	if (!listens)
 		return false;
@@ -434,6 +439,9 @@ int census_socket(void *census, const struct tcpsock *sock)
 	if (sock->state == TCP_STATE_LISTEN || sock->state == TCP_STATE_CLOSE ||
 	    sock->state == TCP_STATE_NONE || sock->state >= TCP_STATE_COUNT)
 		return 0;
+	/* Its ages are of the moment when the kernel filled it, which may be long after the dump began: ages are lower bounds. */
+	if (c->sample.clock != NULL)
+		c->context.now_ms = c->sample.clock();
 	entry = track_see(c->track, sock->id, &created, &again);
 	if (entry == NULL)
 		return -ENOMEM;
@@ -728,7 +736,7 @@ static int count_stranger(struct census *c, const struct tcpdeath *death)
 	enum role role;
 	struct ledger_pair *pair;
 
-	if (!c->baseline || c->tombs[death->id % TOMBS] == death->id)
+	if (!c->counting || c->tombs[death->id % TOMBS] == death->id)
 		return 0;
 	pair = pair_of_stranger(c, death, &role);
 	if (pair == NULL)
@@ -779,7 +787,7 @@ static int count_failure(struct census *c, const struct tcpdeath *death, struct 
 	uint16_t port =
 		entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
 
-	if (!c->baseline)
+	if (!c->counting)
 		return 0;
 	pair = ledger_pair(c->ledger, ROLE_CLIENT, port);
 	if (pair == NULL)
@@ -805,6 +813,11 @@ int census_event(struct census *c, const struct tcpdeath *death)
 		entry->final = true;
 	}
 	return count_failure(c, death, entry, failure);
+}
+
+void census_drained(struct census *c)
+{
+	c->counting = c->baseline;
 }
 
 void census_overrun(struct census *c)

@@ -93,16 +93,19 @@ bool auth_parse(const char *header, struct auth_pair *ret_pair)
 }
 
 /* Of name, stored hash and password together: it fits no more when the hash changes. Their lengths keep them apart. */
-static bool make_mac(const struct auth *auth, const struct auth_pair *pair, const struct bcrypt_hash *hash, unsigned char *mac)
+static bool make_mac(const struct auth *auth, const struct auth_pair *pair,
+		     const struct bcrypt_hash *hash, unsigned char *mac)
 {
 	gnutls_hmac_hd_t handle;
 	const size_t lengths[] = { strlen(pair->name), pair->password_len };
 
 	if (gnutls_hmac_init(&handle, GNUTLS_MAC_SHA256, auth->key, KEY_LEN) < 0)
 		return false;
-	bool good = gnutls_hmac(handle, lengths, sizeof(lengths)) == 0 && gnutls_hmac(handle, pair->name, lengths[0]) == 0 &&
+	bool good = gnutls_hmac(handle, lengths, sizeof(lengths)) == 0 &&
+		    gnutls_hmac(handle, pair->name, lengths[0]) == 0 &&
 		    gnutls_hmac(handle, pair->password, lengths[1]) == 0 &&
-		    gnutls_hmac(handle, &hash->cost, sizeof(hash->cost)) == 0 && gnutls_hmac(handle, hash->salt, sizeof(hash->salt)) == 0 &&
+		    gnutls_hmac(handle, &hash->cost, sizeof(hash->cost)) == 0 &&
+		    gnutls_hmac(handle, hash->salt, sizeof(hash->salt)) == 0 &&
 		    gnutls_hmac(handle, hash->digest, sizeof(hash->digest)) == 0;
 	gnutls_hmac_deinit(handle, mac);
 	return good;
@@ -146,7 +149,8 @@ static bool is_name(const char *candidate, const char *name)
 }
 
 /* All are looked at, whichever it is. */
-static const struct webconfig_user *find_user(const struct webconfig *config, const char *name, unsigned int *ret_cost)
+static const struct webconfig_user *find_user(const struct webconfig *config, const char *name,
+					      unsigned int *ret_cost)
 {
 	const struct webconfig_user *found = NULL;
 
@@ -161,7 +165,8 @@ static const struct webconfig_user *find_user(const struct webconfig *config, co
 }
 
 /* In the lane. `hash` NULL: nobody's, which takes as long. */
-static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned int cost, const struct auth_pair *pair)
+static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned int cost,
+		    const struct auth_pair *pair)
 {
 	const struct bcrypt_hash decoy = bcrypt_decoy(cost);
 	enum bcrypt_result result = BCRYPT_UNUSABLE;
@@ -173,7 +178,8 @@ static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned 
 	return result == BCRYPT_MATCH;
 }
 
-static enum auth_verdict judge(struct auth *auth, const struct webconfig *config, const struct auth_pair *pair)
+static enum auth_verdict judge(struct auth *auth, const struct webconfig *config,
+			       const struct auth_pair *pair)
 {
 	unsigned char mac[MAC_LEN];
 	unsigned int cost;

@@ -24,9 +24,11 @@ struct bcrypt_room {
 /* Go reads two characters as a number: a sign is one of them. */
 static bool parse_cost(const char *text, unsigned int *ret_cost)
 {
-	if ((text[0] != '+' && !isdigit((unsigned char)text[0])) || !isdigit((unsigned char)text[1]))
+	if ((text[0] != '+' && !isdigit((unsigned char)text[0])) ||
+	    !isdigit((unsigned char)text[1]))
 		return false;
-	*ret_cost = (text[0] == '+' ? 0 : (unsigned int)(text[0] - '0') * 10) + (unsigned int)(text[1] - '0');
+	*ret_cost = (text[0] == '+' ? 0 : (unsigned int)(text[0] - '0') * 10) +
+		    (unsigned int)(text[1] - '0');
 	return true;
 }
 
@@ -56,7 +58,8 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 struct bcrypt_hash bcrypt_decoy(unsigned int cost)
 {
 	/* A digest is made of ./A-Za-z0-9 alone. */
-	return (struct bcrypt_hash){ cost, "nobodyknowsthispasswor", "-------------------------------" };
+	return (struct bcrypt_hash){ cost, "nobodyknowsthispasswor",
+				     "-------------------------------" };
 }
 
 struct bcrypt_room *bcrypt_room_new(void)
@@ -81,7 +84,8 @@ static bool is_same(const char *a, const char *b, size_t len)
 	return different == 0;
 }
 
-enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash, const char *password, size_t len)
+enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash,
+				  const char *password, size_t len)
 {
 	char phrase[BCRYPT_PASSWORD_MAX + 1] = { 0 };
 	char setting[SETTING_LEN + 1];
@@ -92,7 +96,9 @@ enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_
 	const char *made = crypt_r(phrase, setting, &room->data);
 	/* The spare bits of a salt's last character are not kept: only what follows is compared. */
 	if (made && strlen(made) == SETTING_LEN + BCRYPT_DIGEST_LEN)
-		result = is_same(made + SETTING_LEN, hash->digest, BCRYPT_DIGEST_LEN) ? BCRYPT_MATCH : BCRYPT_MISMATCH;
+		result = is_same(made + SETTING_LEN, hash->digest, BCRYPT_DIGEST_LEN)
+				 ? BCRYPT_MATCH
+				 : BCRYPT_MISMATCH;
 	explicit_bzero(phrase, sizeof(phrase));
 	explicit_bzero(room, sizeof(*room));
 	return result;

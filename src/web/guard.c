@@ -33,6 +33,8 @@ struct stamps {
 struct held {
 	struct policy policy; /* first: one is found from the other */
 	atomic_uint refs;
+	struct stamps
+		stamps; /* of its files, taken before each was read: what changes meanwhile is seen the next time */
 };
 
 struct guard {
@@ -42,9 +44,8 @@ struct guard {
 	void *refused_arg;
 	atomic_uint_fast64_t look_ms; /* not before */
 
-	pthread_mutex_t renewing; /* the next two */
-	struct stamps stamps;     /* taken before the files were read */
-	struct webconfig_error failure; /* of the last reading; empty: it was good */
+	pthread_mutex_t renewing;
+	struct webconfig_error failure; /* under it; of the last reading, empty: it was good */
 
 	pthread_mutex_t lock; /* current */
 	struct held *current;
@@ -83,14 +84,12 @@ static struct stamp stamp_of(const char *path)
 
 static struct stamps look(const struct guard *guard, const struct webconfig *config)
 {
-	struct stamps stamps = { { stamp_of(guard->path) } };
-
-	if (config) {
-		stamps.files[1] = stamp_of(config->cert.path);
-		stamps.files[2] = stamp_of(config->key.path);
-		stamps.files[3] = stamp_of(config->client_ca.path);
-	}
-	return stamps;
+	return (struct stamps){ {
+		stamp_of(guard->path),
+		stamp_of(config->cert.path),
+		stamp_of(config->key.path),
+		stamp_of(config->client_ca.path),
+	} };
 }
 
 static bool is_same_time(const struct timespec *a, const struct timespec *b)
@@ -102,19 +101,23 @@ static bool is_same(const struct stamps *a, const struct stamps *b)
 {
 	for (size_t i = 0; i < FILES; i++) {
 		const struct stamp *x = &a->files[i], *y = &b->files[i];
-		if (x->device != y->device || x->inode != y->inode || x->size != y->size || !is_same_time(&x->modified, &y->modified) ||
+		if (x->device != y->device || x->inode != y->inode || x->size != y->size ||
+		    !is_same_time(&x->modified, &y->modified) ||
 		    !is_same_time(&x->changed, &y->changed))
 			return false;
 	}
 	return true;
 }
 
-static int prepare_tls(const struct guard *guard, struct held *held, struct webconfig_error *ret_error)
+static int prepare_tls(const struct guard *guard, struct held *held,
+		       struct webconfig_error *ret_error)
 {
-	const struct tls_config config = { held->policy.config, guard->refused, guard->refused_arg };
+	const struct tls_config config = { held->policy.config, guard->refused,
+					   guard->refused_arg };
 
 	if (guard->current && guard->tls != held->policy.config->tls) {
-		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: TLS cannot be switched %s without a restart", guard->path,
+		(void)snprintf(ret_error->text, sizeof(ret_error->text),
+			       "%.300s: TLS cannot be switched %s without a restart", guard->path,
 			       guard->tls ? "off" : "on");
 		return -EINVAL;
 	}
@@ -122,18 +125,24 @@ static int prepare_tls(const struct guard *guard, struct held *held, struct webc
 }
 
 /* A whole new policy, with one reference. */
-static int make(const struct guard *guard, struct held **ret_held, struct webconfig_error *ret_error)
+static int make(const struct guard *guard, struct held **ret_held,
+		struct webconfig_error *ret_error)
 {
 	struct held *held = calloc(1, sizeof(*held));
 
 	if (!held) {
-		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", guard->path);
+		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory",
+			       guard->path);
 		return -ENOMEM;
 	}
 	atomic_init(&held->refs, 1);
+	const struct stamp stamp = stamp_of(guard->path);
 	int err = webconfig_load(guard->path, &held->policy.config, ret_error);
-	if (!err)
+	if (!err) {
+		held->stamps = look(guard, held->policy.config);
+		held->stamps.files[0] = stamp;
 		err = prepare_tls(guard, held, ret_error);
+	}
 	if (err) {
 		policy_unref(&held->policy);
 		return err;
@@ -152,31 +161,25 @@ static void swap(struct guard *guard, struct held *held)
 		policy_unref(&old->policy);
 }
 
-/*
- * With `renewing` held. The stamps are taken before the files are read: what changes meanwhile is
- * seen the next time.
- */
+/* With `renewing` held. */
 static int renew(struct guard *guard, struct webconfig_error *ret_error)
 {
-	struct stamps first = look(guard, NULL);
 	struct held *held;
 	int err = make(guard, &held, ret_error);
 
-	if (err)
-		return err;
-	guard->stamps = look(guard, held->policy.config);
-	guard->stamps.files[0] = first.files[0];
-	swap(guard, held);
-	return 0;
+	if (!err)
+		swap(guard, held);
+	return err;
 }
 
 static bool has_changed(struct guard *guard)
 {
 	const struct policy *policy = guard_policy(guard);
 	struct stamps now = look(guard, policy->config);
+	bool changed = !is_same(&now, &held_of(policy)->stamps);
 
 	policy_unref(policy);
-	return !is_same(&now, &guard->stamps);
+	return changed;
 }
 
 /* While a reading fails it is tried again: what was missing may lie where the old policy does not look. */

@@ -12,15 +12,22 @@
 
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
+#include "tcphealth/base/loglimit.h"
 #include "tcphealth/render/expo.h"
 #include "tcphealth/web/accept.h"
+#include "tcphealth/web/auth.h"
 #include "tcphealth/web/gate.h"
+#include "tcphealth/web/guard.h"
 #include "tcphealth/web/listenaddr.h"
 #include "tcphealth/web/origin.h"
-#include "tcphealth/base/loglimit.h"
+#include "tcphealth/web/ratelimit.h"
 
 #include <errno.h>
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -28,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WORKERS         4u
@@ -39,6 +47,8 @@
 #define LOG_LINES       10u /* a minute */
 #define GZIP_MIN        1024u
 #define LISTEN_MAX      64u
+#define SETTLE_MS       5u /* how often httpd_settle() looks */
+#define PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
 #define JSON_TYPE "application/json; charset=utf-8"
@@ -66,8 +76,14 @@ struct httpd {
 	unsigned int *ports;
 	size_t port_count;
 	struct gate *gate;
+	struct guard *guard; /* NULL: no web configuration */
+	struct auth *auth;
+	bool tls;
 	struct MHD_Daemon *daemon;
 	atomic_uint answering; /* pages being sent */
+	atomic_bool ending;
+	pthread_mutex_t rate_lock;
+	struct ratelimit rate; /* under rate_lock */
 	pthread_mutex_t log_lock;
 	struct loglimit log_limit; /* under log_lock */
 	char known;                /* addresses that mark a request: its headers were seen ... */
@@ -76,6 +92,7 @@ struct httpd {
 
 struct request {
 	struct httpd *httpd;
+	const struct policy *policy; /* NULL: without a web configuration */
 	struct MHD_Connection *connection;
 	void **mark;
 };
@@ -133,24 +150,37 @@ static void on_complaint(void *arg, const char *what, const char *key, const cha
 	log_limited(arg, LOG_LEVEL_WARN, what, key, value);
 }
 
-/* All headers of an answer; false when out of memory. */
-static bool add_headers(struct MHD_Response *response, const struct heading *heading)
+static bool add_header(struct MHD_Response *response, const char *name, const char *value)
 {
-	const char *const headers[][2] = {
-		{ MHD_HTTP_HEADER_CONTENT_TYPE, heading->content_type },
-		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
-		{ "X-Content-Type-Options", "nosniff" },
-		{ "Content-Security-Policy",
-		  strcmp(heading->content_type, HTML_TYPE) == 0 ? HTML_POLICY : NULL },
-		{ heading->name, heading->value },
-	};
+	return !name || !value || MHD_add_response_header(response, name, value) == MHD_YES;
+}
 
-	for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
-		if (headers[i][0] && headers[i][1] &&
-		    MHD_add_response_header(response, headers[i][0], headers[i][1]) != MHD_YES)
-			return false;
+/* Those of the web configuration, else our own. */
+static bool add_policies(const struct request *request, struct MHD_Response *response, bool html)
+{
+	const char *values[WEBCONFIG_HEADERS] = {
+		[WEBCONFIG_X_CONTENT_TYPE_OPTIONS] = "nosniff",
+		[WEBCONFIG_CONTENT_SECURITY_POLICY] = html ? HTML_POLICY : NULL,
+	};
+	bool good = true;
+
+	for (unsigned int i = 0; i < WEBCONFIG_HEADERS; i++) {
+		const char *given = request->policy ? request->policy->config->headers[i] : NULL;
+		good &= add_header(response, webconfig_header_name(i), given ? given : values[i]);
 	}
-	return true;
+	return good;
+}
+
+/* All headers of an answer; false when out of memory. */
+static bool add_headers(const struct request *request, struct MHD_Response *response,
+			const struct heading *heading)
+{
+	bool html = strcmp(heading->content_type, HTML_TYPE) == 0;
+
+	return add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, heading->content_type) &&
+	       add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
+	       add_policies(request, response, html) &&
+	       add_header(response, heading->name, heading->value);
 }
 
 /* Sends a response and lets go of it. A failure ends the connection: MHD_NO. */
@@ -161,7 +191,7 @@ static enum MHD_Result send_response(struct request *request, struct MHD_Respons
 
 	if (!response)
 		return MHD_NO;
-	if (add_headers(response, heading))
+	if (add_headers(request, response, heading))
 		result = MHD_queue_response(request->connection, heading->status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -184,17 +214,36 @@ static enum MHD_Result send_line(struct request *request, unsigned int status, c
 	return send_text(request, &heading, line, strlen(line));
 }
 
-static enum MHD_Result send_unavailable(struct request *request, const char *retry_after,
-					const char *line)
+static enum MHD_Result send_later(struct request *request, unsigned int status,
+				  const char *retry_after, const char *line)
 {
 	struct heading heading = {
-		.status = MHD_HTTP_SERVICE_UNAVAILABLE,
+		.status = status,
 		.content_type = TEXT_TYPE,
 		.name = MHD_HTTP_HEADER_RETRY_AFTER,
 		.value = retry_after,
 	};
 
 	return send_text(request, &heading, line, strlen(line));
+}
+
+static enum MHD_Result send_unavailable(struct request *request, const char *retry_after,
+					const char *line)
+{
+	return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, retry_after, line);
+}
+
+static enum MHD_Result send_unauthorized(struct request *request)
+{
+	static const char text[] = "Unauthorized\n";
+	struct heading heading = {
+		.status = MHD_HTTP_UNAUTHORIZED,
+		.content_type = TEXT_TYPE,
+		.name = MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+		.value = "Basic realm=\"tcphealth_exporter\", charset=\"UTF-8\"",
+	};
+
+	return send_text(request, &heading, text, sizeof(text) - 1);
 }
 
 static const char *request_header(const struct request *request, const char *name)
@@ -317,8 +366,8 @@ static const char *query_value(const struct httpd_query *query, const char *key)
 {
 	const char *value = NULL;
 
-	if (MHD_lookup_connection_value_n(query->connection, MHD_GET_ARGUMENT_KIND, key, strlen(key),
-					  &value, NULL) != MHD_YES)
+	if (MHD_lookup_connection_value_n(query->connection, MHD_GET_ARGUMENT_KIND, key,
+					  strlen(key), &value, NULL) != MHD_YES)
 		return NULL;
 	return value ? value : "";
 }
@@ -368,7 +417,8 @@ static enum MHD_Result answer_handler(struct request *request, const struct http
 	struct httpd_reply reply = { .status = MHD_HTTP_OK, .content_type = JSON_TYPE };
 
 	if (!count_request(request))
-		return send_unavailable(request, "1", "Too many requests at once (--web.max-requests).\n");
+		return send_unavailable(request, "1",
+					"Too many requests at once (--web.max-requests).\n");
 	buf_init(&reply.body, 0);
 	handler->fn(handler->arg, &query, &reply);
 	enum MHD_Result result = send_reply(request, &reply);
@@ -404,6 +454,64 @@ static enum MHD_Result answer_path(struct request *request, const char *path)
 	return send_line(request, MHD_HTTP_NOT_FOUND, "404 page not found\n");
 }
 
+static bool rate_allows(struct httpd *httpd, const struct webconfig *config)
+{
+	if (!config->rate_interval_ns)
+		return true;
+	pthread_mutex_lock(&httpd->rate_lock);
+	bool allowed = ratelimit_take(&httpd->rate, config->rate_interval_ns, config->rate_burst,
+				      clock_mono_ns());
+	pthread_mutex_unlock(&httpd->rate_lock);
+	return allowed;
+}
+
+static void log_refusal(const struct request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	char peer[NI_MAXHOST] = "";
+
+	if (info && info->client_addr) {
+		bool v6 = info->client_addr->sa_family == AF_INET6;
+		getnameinfo(info->client_addr,
+			    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), peer,
+			    sizeof(peer), NULL, 0, NI_NUMERICHOST);
+	}
+	log_limited(request->httpd, LOG_LEVEL_WARN, "http user name or password refused", "peer",
+		    peer);
+}
+
+/* Who sends no password yet is not told of in the log: a browser asks so first. */
+static enum MHD_Result authenticate(struct request *request, const char *path)
+{
+	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+	struct httpd *httpd = request->httpd;
+
+	if (header && atomic_load(&httpd->ending))
+		return send_unavailable(request, "1", "Ending.\n");
+	switch (auth_check(httpd->auth, request->policy->config, header)) {
+	case AUTH_RIGHT:
+		return answer_path(request, path);
+	case AUTH_BUSY:
+		return send_unavailable(request, "1", "Another password is being checked.\n");
+	case AUTH_WRONG:
+		break;
+	}
+	if (header)
+		log_refusal(request);
+	return send_unauthorized(request);
+}
+
+static enum MHD_Result answer(struct request *request, const char *path)
+{
+	const struct webconfig *config = request->policy ? request->policy->config : NULL;
+
+	if (config && !rate_allows(request->httpd, config))
+		return send_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "1", "Too Many Requests\n");
+	return config && config->user_count ? authenticate(request, path)
+					    : answer_path(request, path);
+}
+
 static enum MHD_Result note_body(void *arg, enum MHD_ValueKind kind, const char *name,
 				 const char *value)
 {
@@ -426,6 +534,26 @@ static bool announces_body(struct MHD_Connection *connection)
 	return has_body;
 }
 
+/* A certificate or a user may have changed. */
+static void renew(struct httpd *httpd)
+{
+	struct webconfig_error error;
+
+	if (!httpd->guard)
+		return;
+	switch (guard_renew(httpd->guard, clock_mono_ms(), &error)) {
+	case GUARD_RENEWED:
+		log_info("web configuration renewed", NULL);
+		break;
+	case GUARD_FAILED:
+		log_error("web configuration not renewed, the old one stays", "err", error.text,
+			  NULL);
+		break;
+	case GUARD_NOTHING:
+		break;
+	}
+}
+
 /*
  * At the end of the headers. What is not ours is refused here, before any of its body is read, and
  * the library then closes the connection. All else is answered at the second call.
@@ -442,6 +570,7 @@ static enum MHD_Result receive(struct request *request, const char *method)
 
 	*request->mark = &request->httpd->known;
 	log_overdue(request->httpd, false);
+	renew(request->httpd);
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return send_text(request, &not_allowed, text, sizeof(text) - 1);
 	if (announces_body(request->connection))
@@ -454,14 +583,17 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **mark)
 {
-	struct request request = { .httpd = arg, .connection = connection, .mark = mark };
+	struct httpd *httpd = arg;
+	struct request request = { .httpd = httpd, .connection = connection, .mark = mark };
 
 	(void)version;
 	(void)upload;
 	(void)upload_size;
-	if (!*mark)
-		return receive(&request, method);
-	return answer_path(&request, url);
+	if (httpd->guard)
+		request.policy = guard_policy(httpd->guard);
+	enum MHD_Result result = *mark ? answer(&request, url) : receive(&request, method);
+	policy_unref(request.policy);
+	return result;
 }
 
 static int connection_fd(struct MHD_Connection *connection)
@@ -484,17 +616,62 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **ma
 	gate_answered(httpd->gate, connection_fd(connection));
 }
 
+/*
+ * Gives the session what the policy of now says, before its handshake, and the connection a reference to it. The library
+ * asks here, and tells the end of the connection after the session is gone.
+ */
+static void begin_tls(struct httpd *httpd, struct MHD_Connection *connection, void **socket_context)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+	renew(httpd);
+	if (!info || !info->tls_session)
+		return;
+	const struct policy *policy = guard_policy(httpd->guard);
+	*socket_context = (void *)(uintptr_t)policy;
+	if (tls_attach(policy->tls, info->tls_session) < 0)
+		log_limited(httpd, LOG_LEVEL_WARN, "tls connection not prepared", "err",
+			    "out of memory");
+}
+
 static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	struct httpd *httpd = arg;
 	int fd = connection_fd(connection);
 
-	(void)socket_context;
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		gate_connected(httpd->gate, fd);
-	else
-		gate_closed(httpd->gate, fd);
+		if (httpd->tls)
+			begin_tls(httpd, connection, socket_context);
+		return;
+	}
+	gate_closed(httpd->gate, fd);
+	policy_unref(*socket_context);
+	*socket_context = NULL;
+}
+
+/* A session that begin_tls() could not prepare has no certificate, and ends. */
+static int refuse_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
+			      int authority_count, const gnutls_pk_algorithm_t *algorithms,
+			      int algorithm_count, gnutls_pcert_st **certificate,
+			      unsigned int *length, gnutls_privkey_t *key)
+{
+	(void)session;
+	(void)authorities;
+	(void)authority_count;
+	(void)algorithms;
+	(void)algorithm_count;
+	(void)certificate;
+	(void)length;
+	(void)key;
+	return -1;
+}
+
+static void on_refused(void *arg, const char *why)
+{
+	log_limited(arg, LOG_LEVEL_WARN, "tls client certificate refused", "why", why);
 }
 
 static int on_admit(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len)
@@ -560,6 +737,17 @@ static void close_all(const int *fds, size_t count)
 		close(fds[i]);
 }
 
+/* Those that somebody else has opened. */
+static int take_listeners(struct httpd *httpd, const struct httpd_config *config, int *fds)
+{
+	for (size_t i = 0; i < config->socket_count; i++) {
+		fds[i] = config->sockets[i];
+		httpd->ports[i] = listenaddr_port(fds[i]);
+	}
+	httpd->port_count = config->socket_count;
+	return 0;
+}
+
 /* Opens all addresses or none. */
 static int open_listeners(struct httpd *httpd, const struct httpd_config *config, int *fds,
 			  struct httpd_error *ret_error)
@@ -604,7 +792,13 @@ static struct gate *make_gate(struct httpd *httpd, const int *fds)
 static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 {
 	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
-			     MHD_USE_ITC | MHD_USE_ERROR_LOG;
+			     MHD_USE_ITC | MHD_USE_ERROR_LOG |
+			     (httpd->tls ? (unsigned int)MHD_USE_TLS : 0);
+	const struct MHD_OptionItem tls_options[] = {
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)PRIORITIES },
+		{ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)refuse_certificate },
+		{ MHD_OPTION_END, 0, NULL },
+	};
 	const struct MHD_OptionItem options[] = {
 		/* First: what follows may log. */
 		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, httpd },
@@ -619,21 +813,28 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 	};
 
 	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, httpd, MHD_OPTION_ARRAY, options,
+				httpd->tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_options,
 				MHD_OPTION_END);
 }
 
 static int prepare(struct httpd *httpd, const struct httpd_config *config)
 {
+	size_t listeners = config->sockets ? config->socket_count : config->listen_count;
+
 	httpd->config = *config;
 	httpd->config.listen = NULL;
+	httpd->config.sockets = NULL;
+	httpd->config.web_config = NULL;
 	if (!httpd->config.timeout_s)
 		httpd->config.timeout_s = TIMEOUT_S;
 	atomic_init(&httpd->answering, 0);
+	atomic_init(&httpd->ending, false);
 	loglimit_init(&httpd->log_limit, LOG_LINES);
 	httpd->telemetry_path = strdup(config->telemetry_path);
 	httpd->landing = make_landing(config->telemetry_path);
-	httpd->ports = calloc(config->listen_count, sizeof(*httpd->ports));
-	if (!httpd->telemetry_path || !httpd->landing || !httpd->ports)
+	httpd->ports = calloc(listeners, sizeof(*httpd->ports));
+	httpd->auth = auth_new();
+	if (!httpd->telemetry_path || !httpd->landing || !httpd->ports || !httpd->auth)
 		return -ENOMEM;
 	const struct route routes[ROUTES] = {
 		{ httpd->telemetry_path, answer_metrics },
@@ -642,6 +843,24 @@ static int prepare(struct httpd *httpd, const struct httpd_config *config)
 		{ "/-/ready", answer_ready },
 	};
 	memcpy(httpd->routes, routes, sizeof(routes));
+	return 0;
+}
+
+static int set_guard(struct httpd *httpd, const struct httpd_config *config,
+		     struct httpd_error *ret_error)
+{
+	struct webconfig_error error;
+
+	if (!config->web_config || !config->web_config[0])
+		return 0;
+	int err = guard_new(config->web_config, on_refused, httpd, &httpd->guard, &error);
+	if (err) {
+		snprintf(ret_error->text, sizeof(ret_error->text), "%s", error.text);
+		return err;
+	}
+	const struct policy *policy = guard_policy(httpd->guard);
+	httpd->tls = policy->tls != NULL;
+	policy_unref(policy);
 	return 0;
 }
 
@@ -656,42 +875,102 @@ static int serve(struct httpd *httpd, const int *fds)
 	return gate_start(httpd->gate);
 }
 
+static int start(struct httpd *httpd, const struct httpd_config *config,
+		 struct httpd_error *ret_error)
+{
+	int fds[LISTEN_MAX];
+	int err = prepare(httpd, config);
+
+	if (!err)
+		err = set_guard(httpd, config, ret_error);
+	if (err) {
+		if (config->sockets)
+			close_all(config->sockets, config->socket_count);
+		return err;
+	}
+	err = config->sockets ? take_listeners(httpd, config, fds)
+			      : open_listeners(httpd, config, fds, ret_error);
+	return err ? err : serve(httpd, fds);
+}
+
+/* The sockets were taken over. */
+static int fail_start(const struct httpd_config *config, struct httpd_error *ret_error,
+		      const char *why, int err)
+{
+	snprintf(ret_error->text, sizeof(ret_error->text), "start http: %s", why);
+	if (config->sockets)
+		close_all(config->sockets, config->socket_count);
+	return err;
+}
+
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 		struct httpd_error *ret_error)
 {
-	int fds[LISTEN_MAX];
+	size_t count = config->sockets ? config->socket_count : config->listen_count;
 
-	if (config->listen_count == 0 || config->listen_count > LISTEN_MAX) {
-		snprintf(ret_error->text, sizeof(ret_error->text), "1 to %u listen addresses",
-			 LISTEN_MAX);
-		return -EINVAL;
-	}
+	if (count == 0 || count > LISTEN_MAX)
+		return fail_start(config, ret_error, "1 to 64 listen addresses", -EINVAL);
 	struct httpd *httpd = calloc(1, sizeof(*httpd));
-	snprintf(ret_error->text, sizeof(ret_error->text), "start http: out of memory");
 	if (!httpd)
-		return -ENOMEM;
+		return fail_start(config, ret_error, "out of memory", -ENOMEM);
 	pthread_mutex_init(&httpd->log_lock, NULL);
+	pthread_mutex_init(&httpd->rate_lock, NULL);
 	ret_error->text[0] = '\0';
-	int err = prepare(httpd, config);
-	if (!err)
-		err = open_listeners(httpd, config, fds, ret_error);
-	if (!err)
-		err = serve(httpd, fds);
+	int err = start(httpd, config, ret_error);
 	if (!err) {
 		*ret_httpd = httpd;
 		return 0;
 	}
+	httpd_stop(httpd);
 	if (!ret_error->text[0])
 		snprintf(ret_error->text, sizeof(ret_error->text), "start http: %s",
 			 strerror(-err));
-	httpd_stop(httpd);
+	return err;
+}
+
+int httpd_reload(struct httpd *httpd, struct httpd_error *ret_error)
+{
+	struct webconfig_error error;
+
+	if (!httpd->guard)
+		return -ENOENT;
+	int err = guard_reload(httpd->guard, &error);
+	if (err)
+		snprintf(ret_error->text, sizeof(ret_error->text), "%s", error.text);
+	return err;
+}
+
+int httpd_check(const char *web_config, struct httpd_error *ret_error)
+{
+	struct webconfig_error error;
+	struct guard *guard = NULL;
+	int err = guard_new(web_config, NULL, NULL, &guard, &error);
+
+	if (err)
+		snprintf(ret_error->text, sizeof(ret_error->text), "%s", error.text);
+	guard_free(guard);
 	return err;
 }
 
 void httpd_quiesce(struct httpd *httpd)
 {
-	if (httpd)
-		gate_quiesce(httpd->gate);
+	if (!httpd)
+		return;
+	atomic_store(&httpd->ending, true);
+	gate_quiesce(httpd->gate);
+}
+
+bool httpd_settle(struct httpd *httpd, unsigned int wait_ms)
+{
+	const struct timespec pause = { .tv_nsec = SETTLE_MS * 1000000L };
+	uint64_t until_ms = clock_mono_ms() + wait_ms;
+
+	while (auth_is_busy(httpd->auth)) {
+		if (clock_mono_ms() >= until_ms)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
 }
 
 void httpd_stop(struct httpd *httpd)
@@ -700,14 +979,23 @@ void httpd_stop(struct httpd *httpd)
 		return;
 	if (httpd->gate)
 		gate_stop(httpd->gate);
-	MHD_stop_daemon(httpd->daemon);
+	if (httpd->daemon)
+		MHD_stop_daemon(httpd->daemon);
 	gate_free(httpd->gate);
+	guard_free(httpd->guard);
+	auth_free(httpd->auth);
 	log_overdue(httpd, true);
 	pthread_mutex_destroy(&httpd->log_lock);
+	pthread_mutex_destroy(&httpd->rate_lock);
 	page_unref(httpd->landing);
 	free(httpd->ports);
 	free(httpd->telemetry_path);
 	free(httpd);
+}
+
+bool httpd_has_tls(const struct httpd *httpd)
+{
+	return httpd->tls;
 }
 
 const char *httpd_version(void)

@@ -32,7 +32,8 @@ static bool as_v6(const struct sockaddr *addr, struct in6_addr *ret_addr)
 
 static bool is_loopback(const struct in6_addr *addr)
 {
-	return IN6_IS_ADDR_LOOPBACK(addr) || (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == 127);
+	return IN6_IS_ADDR_LOOPBACK(addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == 127);
 }
 
 bool origin_is_loopback(const struct sockaddr *peer)

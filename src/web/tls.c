@@ -20,14 +20,15 @@
 
 #include "tcphealth/base/buf.h"
 
-#define PEM_MAX     (1024u * 1024) /* bytes of a certificate, key or CA file */
+#define PEM_MAX      (1024u * 1024) /* bytes of a certificate, key or CA file */
 #define PRIORITY_LEN 1024
 
 struct tls {
 	struct tls_config config;
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
-	gnutls_priority_t priority12; /* what replaces it in TLS 1.2 where cipher suites are chosen; NULL: none left */
+	gnutls_priority_t
+		priority12; /* what replaces it in TLS 1.2 where cipher suites are chosen; NULL: none left */
 };
 
 /* GnuTLS chooses the parts of a suite. Those of TLS 1.3 have none: Go does not let them be chosen, either. */
@@ -46,8 +47,10 @@ static const struct {
 	[WEBCONFIG_ECDHE_ECDSA_AES_256_GCM_SHA384] = { "ECDHE-ECDSA", "AES-256-GCM", "AEAD" },
 	[WEBCONFIG_ECDHE_RSA_AES_128_GCM_SHA256] = { "ECDHE-RSA", "AES-128-GCM", "AEAD" },
 	[WEBCONFIG_ECDHE_RSA_AES_256_GCM_SHA384] = { "ECDHE-RSA", "AES-256-GCM", "AEAD" },
-	[WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256] = { "ECDHE-RSA", "CHACHA20-POLY1305", "AEAD" },
-	[WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256] = { "ECDHE-ECDSA", "CHACHA20-POLY1305", "AEAD" },
+	[WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256] = { "ECDHE-RSA", "CHACHA20-POLY1305",
+							   "AEAD" },
+	[WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256] = { "ECDHE-ECDSA", "CHACHA20-POLY1305",
+							     "AEAD" },
 };
 
 /* Files. */
@@ -73,8 +76,8 @@ static void drop_file(gnutls_datum_t *data)
 	*data = (gnutls_datum_t){ NULL, 0 };
 }
 
-static int read_file(const struct webconfig *web, const struct webconfig_file *file, gnutls_datum_t *ret_data,
-		     struct webconfig_error *ret_error)
+static int read_file(const struct webconfig *web, const struct webconfig_file *file,
+		     gnutls_datum_t *ret_data, struct webconfig_error *ret_error)
 {
 	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int err = fd < 0 ? -errno : 0;
@@ -91,16 +94,19 @@ static int read_file(const struct webconfig *web, const struct webconfig_file *f
 	return err;
 }
 
-static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_datum_t *key, struct webconfig_error *ret_error)
+static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_datum_t *key,
+		     struct webconfig_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	/* The key may be on its own, but a password for it is nowhere to be had: an encrypted one fails. */
-	int r = gnutls_certificate_set_x509_key_mem2(tls->credentials, cert, key, GNUTLS_X509_FMT_PEM, NULL, 0);
+	int r = gnutls_certificate_set_x509_key_mem2(tls->credentials, cert, key,
+						     GNUTLS_X509_FMT_PEM, NULL, 0);
 
 	if (r >= 0)
 		return 0;
-	return webconfig_fail(web, web->cert.place, ret_error, "certificate %.120s and key %.120s: %s", web->cert.path, web->key.path,
-			      gnutls_strerror(r));
+	return webconfig_fail(web, web->cert.place, ret_error,
+			      "certificate %.120s and key %.120s: %s", web->cert.path,
+			      web->key.path, gnutls_strerror(r));
 }
 
 static int load_own(struct tls *tls, struct webconfig_error *ret_error)
@@ -120,7 +126,8 @@ static int load_own(struct tls *tls, struct webconfig_error *ret_error)
 
 static bool verifies(const struct webconfig *web)
 {
-	return web->client_auth == WEBCONFIG_CLIENT_VERIFY_IF_GIVEN || web->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
+	return web->client_auth == WEBCONFIG_CLIENT_VERIFY_IF_GIVEN ||
+	       web->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
 }
 
 /* A file without a usable certificate is taken, as Go takes it: then nobody is trusted. */
@@ -162,7 +169,8 @@ static void put_curves(struct buf *text, const struct webconfig_list *curves)
 /* TLS 1.2 at least: what a file says of older ones raises to it. */
 static void put_versions(struct buf *text, const struct webconfig *web)
 {
-	enum webconfig_version min = web->min_version < WEBCONFIG_TLS12 ? WEBCONFIG_TLS12 : web->min_version;
+	enum webconfig_version min =
+		web->min_version < WEBCONFIG_TLS12 ? WEBCONFIG_TLS12 : web->min_version;
 
 	buf_puts(text, "SECURE128:-VERS-ALL");
 	if (web->max_version >= WEBCONFIG_TLS13 || min == WEBCONFIG_TLS13)
@@ -189,14 +197,16 @@ static bool put_suites(struct buf *text, const struct webconfig_list *ciphers)
 		enum webconfig_cipher id = ciphers->ids[i];
 		if (!suites[id].cipher)
 			continue;
-		buf_printf(text, ":+%s:+%s:+%s", suites[id].exchange, suites[id].cipher, suites[id].mac);
+		buf_printf(text, ":+%s:+%s:+%s", suites[id].exchange, suites[id].cipher,
+			   suites[id].mac);
 		found = true;
 	}
 	return found;
 }
 
 /* Takes the text over. */
-static int make_priority(const struct tls *tls, struct buf *text, gnutls_priority_t *ret, struct webconfig_error *ret_error)
+static int make_priority(const struct tls *tls, struct buf *text, gnutls_priority_t *ret,
+			 struct webconfig_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	int r = text->err ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(ret, text->data, NULL);
@@ -204,7 +214,8 @@ static int make_priority(const struct tls *tls, struct buf *text, gnutls_priorit
 	buf_done(text);
 	if (r >= 0)
 		return 0;
-	return webconfig_fail(web, web->cert.place, ret_error, "versions, cipher suites and curves do not go together: %s",
+	return webconfig_fail(web, web->cert.place, ret_error,
+			      "versions, cipher suites and curves do not go together: %s",
 			      gnutls_strerror(r));
 }
 
@@ -240,19 +251,22 @@ static int refuse(const struct tls *tls, const char *why)
 static bool is_allowed(const struct webconfig *web, const char *name, size_t len)
 {
 	for (size_t i = 0; i < web->allowed_san_count; i++) {
-		if (strlen(web->allowed_sans[i]) == len && memcmp(web->allowed_sans[i], name, len) == 0)
+		if (strlen(web->allowed_sans[i]) == len &&
+		    memcmp(web->allowed_sans[i], name, len) == 0)
 			return true;
 	}
 	return false;
 }
 
-static bool address_is_allowed(const struct webconfig *web, const unsigned char *address, size_t len)
+static bool address_is_allowed(const struct webconfig *web, const unsigned char *address,
+			       size_t len)
 {
 	char text[INET6_ADDRSTRLEN];
 
 	if (len != sizeof(struct in_addr) && len != sizeof(struct in6_addr))
 		return false;
-	if (!inet_ntop(len == sizeof(struct in_addr) ? AF_INET : AF_INET6, address, text, sizeof(text)))
+	if (!inet_ntop(len == sizeof(struct in_addr) ? AF_INET : AF_INET6, address, text,
+		       sizeof(text)))
 		return false;
 	return is_allowed(web, text, strlen(text));
 }
@@ -269,9 +283,11 @@ static bool has_allowed_san(const struct webconfig *web, gnutls_x509_crt_t cert)
 			continue;
 		if (r < 0)
 			return false;
-		if (type == GNUTLS_SAN_IPADDRESS ? address_is_allowed(web, name, len) :
-						   (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_RFC822NAME || type == GNUTLS_SAN_URI) &&
-							   is_allowed(web, (const char *)name, len))
+		if (type == GNUTLS_SAN_IPADDRESS
+			    ? address_is_allowed(web, name, len)
+			    : (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_RFC822NAME ||
+			       type == GNUTLS_SAN_URI) &&
+				      is_allowed(web, (const char *)name, len))
 			return true;
 	}
 }
@@ -336,7 +352,8 @@ static int on_client_hello(gnutls_session_t session)
 
 	if (gnutls_protocol_get_version(session) != GNUTLS_TLS1_2)
 		return 0;
-	return tls->priority12 ? gnutls_priority_set(session, tls->priority12) : GNUTLS_E_NO_CIPHER_SUITES;
+	return tls->priority12 ? gnutls_priority_set(session, tls->priority12)
+			       : GNUTLS_E_NO_CIPHER_SUITES;
 }
 
 static void ask_client(gnutls_session_t session, const struct webconfig *web)
@@ -344,7 +361,8 @@ static void ask_client(gnutls_session_t session, const struct webconfig *web)
 	bool required = web->client_auth == WEBCONFIG_CLIENT_REQUIRE_ANY ||
 			web->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
 
-	gnutls_certificate_server_set_request(session, required ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
+	gnutls_certificate_server_set_request(session,
+					      required ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
 	gnutls_session_set_verify_function(session, on_client_certificate);
 	/* The names of all the system's CAs would be a long list for nothing. */
 	gnutls_certificate_send_x509_rdn_sequence(session, !web->client_ca.path);
@@ -365,11 +383,13 @@ int tls_attach(struct tls *tls, struct gnutls_session_int *session)
 	return 0;
 }
 
-int tls_new(const struct tls_config *config, struct tls **ret_tls, struct webconfig_error *ret_error)
+int tls_new(const struct tls_config *config, struct tls **ret_tls,
+	    struct webconfig_error *ret_error)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 
-	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", config->web->name);
+	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory",
+		       config->web->name);
 	if (!tls || gnutls_certificate_allocate_credentials(&tls->credentials) < 0) {
 		free(tls);
 		return -ENOMEM;

@@ -8,6 +8,8 @@
  */
 #include "tcphealth/web/webconfig.h"
 
+#include "tcphealth/base/utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libfyaml.h>
@@ -58,8 +60,10 @@ struct word {
 	unsigned char value;
 };
 
-__attribute__((format(printf, 4, 0))) static int put_error(const char *name, struct webconfig_place place,
-							   struct webconfig_error *error, const char *fmt, va_list args)
+__attribute__((format(printf, 4, 0))) static int put_error(const char *name,
+							   struct webconfig_place place,
+							   struct webconfig_error *error,
+							   const char *fmt, va_list args)
 {
 	size_t size = sizeof(error->text);
 	/* The path may be long, but must leave room for what is wrong. */
@@ -101,7 +105,8 @@ static void go_to(struct reader *reader, struct fy_node *node)
 		void *first = NULL;
 
 		if (mark) {
-			reader->place = (struct webconfig_place){ mark->line + 1, mark->column + 1 };
+			reader->place =
+				(struct webconfig_place){ mark->line + 1, mark->column + 1 };
 			return;
 		}
 		if (fy_node_is_sequence(node)) {
@@ -126,7 +131,8 @@ static struct fy_node *find_anchor(struct fy_document *document, const char *nam
 	while ((anchor = fy_document_anchor_iterate(document, &prev))) {
 		size_t anchor_len = 0;
 		const char *at = fy_anchor_get_text(anchor, &anchor_len);
-		if (!at || anchor_len != len || memcmp(at, name, len) != 0 || at > name || at < found_at)
+		if (!at || anchor_len != len || memcmp(at, name, len) != 0 || at > name ||
+		    at < found_at)
 			continue;
 		found = fy_anchor_node(anchor);
 		found_at = at;
@@ -145,7 +151,9 @@ static int follow(struct reader *reader, struct fy_node *node, struct fy_node **
 	go_to(reader, node);
 	const char *name = fy_node_get_scalar(node, &len);
 	*ret_node = name ? find_anchor(reader->document, name, len) : NULL;
-	return *ret_node ? 0 : fail(reader, "unknown anchor \"%.*s\"", (int)(len < SHOWN_MAX ? len : SHOWN_MAX), name ? name : "");
+	return *ret_node ? 0
+			 : fail(reader, "unknown anchor \"%.*s\"",
+				(int)(len < SHOWN_MAX ? len : SHOWN_MAX), name ? name : "");
 }
 
 /* Scalars. */
@@ -169,8 +177,10 @@ static bool is_null_text(const struct scalar *scalar)
 /* YAML 1.1 knows many more than true and false. */
 static bool bool_of(const struct scalar *scalar, bool *ret)
 {
-	static const char *const yes[] = { "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON", NULL };
-	static const char *const no[] = { "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF", NULL };
+	static const char *const yes[] = { "y",    "Y",    "yes", "Yes", "YES", "true",
+					   "True", "TRUE", "on",  "On",  "ON",  NULL };
+	static const char *const no[] = { "n",     "N",     "no",  "No",  "NO",  "false",
+					  "False", "FALSE", "off", "Off", "OFF", NULL };
 
 	*ret = is_one_of(scalar, yes);
 	return *ret || is_one_of(scalar, no);
@@ -181,7 +191,8 @@ static bool has_tag(struct fy_node *node, const char *name)
 	size_t len = 0;
 	const char *tag = fy_node_get_tag(node, &len);
 
-	return tag && len == strlen(TAG_YAML) + strlen(name) && memcmp(tag, TAG_YAML, strlen(TAG_YAML)) == 0 &&
+	return tag && len == strlen(TAG_YAML) + strlen(name) &&
+	       memcmp(tag, TAG_YAML, strlen(TAG_YAML)) == 0 &&
 	       memcmp(tag + strlen(TAG_YAML), name, strlen(name)) == 0;
 }
 
@@ -194,7 +205,8 @@ static int apply_tag(struct reader *reader, struct fy_node *node, struct scalar 
 		return fail(reader, "not a null");
 	if (has_tag(node, "bool") && !bool_of(scalar, &ignored))
 		return fail(reader, "not a boolean");
-	if ((has_tag(node, "int") || has_tag(node, "float")) && (scalar->len == 0 || !strchr("+-.0123456789", scalar->text[0])))
+	if ((has_tag(node, "int") || has_tag(node, "float")) &&
+	    (scalar->len == 0 || !strchr("+-.0123456789", scalar->text[0])))
 		return fail(reader, "not a number");
 	if (has_tag(node, "binary") || has_tag(node, "timestamp"))
 		return fail(reader, "a tag that is not supported here");
@@ -214,7 +226,8 @@ static int read_scalar(struct reader *reader, struct fy_node *node, struct scala
 		return err;
 	go_to(reader, node);
 	if (!fy_node_is_scalar(node))
-		return fail(reader, "a text is needed here, not a %s", fy_node_is_mapping(node) ? "mapping" : "list");
+		return fail(reader, "a text is needed here, not a %s",
+			    fy_node_is_mapping(node) ? "mapping" : "list");
 	const char *text = fy_node_get_scalar(node, &len);
 	ret->text = text ? text : "";
 	ret->len = text ? len : 0;
@@ -230,7 +243,8 @@ static const char *shown(const struct scalar *scalar, char room[SHOWN_MAX + 4])
 {
 	size_t len = scalar->len < SHOWN_MAX ? scalar->len : SHOWN_MAX;
 
-	(void)snprintf(room, SHOWN_MAX + 4, "%.*s%s", (int)len, scalar->text, scalar->len > len ? "..." : "");
+	(void)snprintf(room, SHOWN_MAX + 4, "%.*s%s", (int)len, scalar->text,
+		       scalar->len > len ? "..." : "");
 	return room;
 }
 
@@ -252,18 +266,23 @@ static int copy_text(struct reader *reader, const struct scalar *scalar, char **
 
 /* Mappings. */
 
-typedef int (*pair_fn)(struct reader *reader, const struct scalar *key, struct fy_node *value, const void *arg);
+typedef int (*pair_fn)(struct reader *reader, const struct scalar *key, struct fy_node *value,
+		       const void *arg);
 
 static int each_pair(struct reader *reader, struct fy_node *node, pair_fn fn, const void *arg);
 
 static bool is_merge(struct fy_node *key)
 {
 	size_t len = 0;
-	const char *text = key && fy_node_is_scalar(key) && !fy_node_is_alias(key) ? fy_node_get_scalar(key, &len) : NULL;
+	const char *text = key && fy_node_is_scalar(key) && !fy_node_is_alias(key)
+				   ? fy_node_get_scalar(key, &len)
+				   : NULL;
 
 	if (!text || len != 2 || memcmp(text, "<<", 2) != 0)
 		return false;
-	return fy_node_get_style(key) == FYNS_PLAIN ? !fy_node_get_tag(key, &len) || has_tag(key, "merge") : has_tag(key, "merge");
+	return fy_node_get_style(key) == FYNS_PLAIN
+		       ? !fy_node_get_tag(key, &len) || has_tag(key, "merge")
+		       : has_tag(key, "merge");
 }
 
 static int merge_one(struct reader *reader, struct fy_node *node, pair_fn fn, const void *arg)
@@ -337,7 +356,8 @@ static int read_mapping(struct reader *reader, struct fy_node *node, pair_fn fn,
 	return err || scalar.is_null ? err : fail(reader, "a mapping is needed here, not a text");
 }
 
-static int read_field(struct reader *reader, const struct scalar *key, struct fy_node *value, const void *arg)
+static int read_field(struct reader *reader, const struct scalar *key, struct fy_node *value,
+		      const void *arg)
 {
 	const struct fields *fields = arg;
 	char room[SHOWN_MAX + 4];
@@ -350,7 +370,8 @@ static int read_field(struct reader *reader, const struct scalar *key, struct fy
 	return fail(reader, "unknown key \"%s\"", shown(key, room));
 }
 
-static int read_fields(struct reader *reader, struct fy_node *node, const struct field *fields, size_t count)
+static int read_fields(struct reader *reader, struct fy_node *node, const struct field *fields,
+		       size_t count)
 {
 	const struct fields all = { fields, count };
 
@@ -373,7 +394,8 @@ static int read_bool(struct reader *reader, struct fy_node *node, void *target)
 		return 0;
 	}
 	if (!scalar.is_plain || !bool_of(&scalar, value))
-		return fail(reader, "\"%s\" is not a boolean (allowed: true, false)", shown(&scalar, room));
+		return fail(reader, "\"%s\" is not a boolean (allowed: true, false)",
+			    shown(&scalar, room));
 	return 0;
 }
 
@@ -392,7 +414,8 @@ static int read_file(struct reader *reader, struct fy_node *node, void *target)
 	return scalar.is_null || scalar.len == 0 ? 0 : copy_text(reader, &scalar, &file->path);
 }
 
-static const struct word *find_word(const struct scalar *scalar, const struct word *words, size_t count)
+static const struct word *find_word(const struct scalar *scalar, const struct word *words,
+				    size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (is_text(scalar, words[i].text))
@@ -407,12 +430,13 @@ static const char *list_words(const struct word *words, size_t count, char *room
 	size_t used = 0;
 
 	for (size_t i = 0; i < count && used < size; i++)
-		used += (size_t)snprintf(room + used, size - used, "%s%s", i ? ", " : "", words[i].text);
+		used += (size_t)snprintf(room + used, size - used, "%s%s", i ? ", " : "",
+					 words[i].text);
 	return room;
 }
 
-static int read_word(struct reader *reader, const struct scalar *scalar, const char *what, const struct word *words, size_t count,
-		     unsigned char *ret)
+static int read_word(struct reader *reader, const struct scalar *scalar, const char *what,
+		     const struct word *words, size_t count, unsigned char *ret)
 {
 	char allowed[256], room[SHOWN_MAX + 4];
 	const struct word *word = find_word(scalar, words, count);
@@ -445,7 +469,8 @@ static int read_client_auth(struct reader *reader, struct fy_node *node, void *t
 	int err = read_scalar(reader, node, &scalar);
 
 	if (!err && !scalar.is_null && scalar.len > 0) {
-		err = read_word(reader, &scalar, "client_auth_type", client_auths, COUNT(client_auths), &word);
+		err = read_word(reader, &scalar, "client_auth_type", client_auths,
+				COUNT(client_auths), &word);
 		reader->config->tls = true;
 	}
 	*value = word;
@@ -488,8 +513,10 @@ static const char *const cipher_names[WEBCONFIG_CIPHERS] = {
 	[WEBCONFIG_ECDHE_ECDSA_AES_256_GCM_SHA384] = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
 	[WEBCONFIG_ECDHE_RSA_AES_128_GCM_SHA256] = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
 	[WEBCONFIG_ECDHE_RSA_AES_256_GCM_SHA384] = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	[WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256] = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-	[WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256] = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	[WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256] =
+		"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+	[WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256] =
+		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 };
 
 typedef int (*item_fn)(struct reader *reader, const struct scalar *scalar, void *target);
@@ -506,7 +533,8 @@ static int read_list(struct reader *reader, struct fy_node *node, item_fn fn, vo
 	if (err || !node)
 		return err;
 	if (!fy_node_is_sequence(node)) {
-		if (!fy_node_is_mapping(node) && !(err = read_scalar(reader, node, &scalar)) && scalar.is_null)
+		if (!fy_node_is_mapping(node) && !(err = read_scalar(reader, node, &scalar)) &&
+		    scalar.is_null)
 			return 0;
 		return err ? err : fail(reader, "a list is needed here");
 	}
@@ -541,7 +569,10 @@ static int add_cipher(struct reader *reader, const struct scalar *scalar, void *
 		if (is_text(scalar, cipher_names[i]))
 			return add_id(reader, target, i);
 	}
-	return fail(reader, "unknown cipher suite \"%s\" (allowed: the names of Go's crypto/tls that are secure)", shown(scalar, room));
+	return fail(reader,
+		    "unknown cipher suite \"%s\" (allowed: the names of Go's crypto/tls that are "
+		    "secure)",
+		    shown(scalar, room));
 }
 
 static int add_curve(struct reader *reader, const struct scalar *scalar, void *target)
@@ -563,7 +594,8 @@ static int add_curve(struct reader *reader, const struct scalar *scalar, void *t
 static int add_san(struct reader *reader, const struct scalar *scalar, void *target)
 {
 	struct webconfig *config = reader->config;
-	char **sans = reallocarray(config->allowed_sans, config->allowed_san_count + 1, sizeof(*sans));
+	char **sans =
+		reallocarray(config->allowed_sans, config->allowed_san_count + 1, sizeof(*sans));
 
 	(void)target;
 	if (!sans)
@@ -646,8 +678,9 @@ static int set_header(struct reader *reader, enum webconfig_header header, struc
 	if (err)
 		return err;
 	if (headers[header].allowed[0] && !is_one_of(&scalar, headers[header].allowed))
-		return fail(reader, "%s: \"%s\" is not allowed (allowed: %s%s%s)", headers[header].name, shown(&scalar, room),
-			    headers[header].allowed[0], headers[header].allowed[1] ? ", " : "",
+		return fail(reader, "%s: \"%s\" is not allowed (allowed: %s%s%s)",
+			    headers[header].name, shown(&scalar, room), headers[header].allowed[0],
+			    headers[header].allowed[1] ? ", " : "",
 			    headers[header].allowed[1] ? headers[header].allowed[1] : "");
 	err = copy_text(reader, &scalar, target);
 	if (err)
@@ -660,7 +693,8 @@ static int set_header(struct reader *reader, enum webconfig_header header, struc
 	return 0;
 }
 
-static int read_header(struct reader *reader, const struct scalar *key, struct fy_node *value, const void *arg)
+static int read_header(struct reader *reader, const struct scalar *key, struct fy_node *value,
+		       const void *arg)
 {
 	char room[SHOWN_MAX + 4];
 
@@ -699,7 +733,8 @@ static int add_user(struct reader *reader, char *name, const struct bcrypt_hash 
 		free(name);
 		return 0;
 	}
-	struct webconfig_user *users = reallocarray(config->users, config->user_count + 1, sizeof(*users));
+	struct webconfig_user *users =
+		reallocarray(config->users, config->user_count + 1, sizeof(*users));
 	if (!users) {
 		free(name);
 		return fail_memory(reader);
@@ -709,7 +744,8 @@ static int add_user(struct reader *reader, char *name, const struct bcrypt_hash 
 	return 0;
 }
 
-static int read_user(struct reader *reader, const struct scalar *key, struct fy_node *value, const void *arg)
+static int read_user(struct reader *reader, const struct scalar *key, struct fy_node *value,
+		     const void *arg)
 {
 	struct bcrypt_hash hash;
 	struct scalar scalar;
@@ -745,14 +781,16 @@ static const struct {
 	const char *name;
 	double ns;
 } time_units[] = {
-	{ "ns", 1 }, { "us", 1e3 }, { "\xc2\xb5s", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 },
+	{ "ns", 1 },  { "us", 1e3 }, { "\xc2\xb5s", 1e3 }, { "ms", 1e6 },
+	{ "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 },
 };
 
 static double unit_of(const char *text, size_t *ret_len)
 {
 	*ret_len = strcspn(text, "0123456789.");
 	for (size_t i = 0; i < COUNT(time_units); i++) {
-		if (strlen(time_units[i].name) == *ret_len && strncmp(time_units[i].name, text, *ret_len) == 0)
+		if (strlen(time_units[i].name) == *ret_len &&
+		    strncmp(time_units[i].name, text, *ret_len) == 0)
 			return time_units[i].ns;
 	}
 	return 0;
@@ -795,7 +833,8 @@ static int read_interval(struct reader *reader, struct fy_node *node, void *targ
 		return err;
 	double value = scalar.len <= SHOWN_MAX ? parse_duration(shown(&scalar, room)) : -1;
 	if (value < 0 || value > 86400e9)
-		return fail(reader, "\"%s\" is not a duration (allowed: 0 to 24h, such as 100ms)", shown(&scalar, room));
+		return fail(reader, "\"%s\" is not a duration (allowed: 0 to 24h, such as 100ms)",
+			    shown(&scalar, room));
 	*ns = (uint64_t)value;
 	return 0;
 }
@@ -819,7 +858,10 @@ static int read_burst(struct reader *reader, struct fy_node *node, void *target)
 
 /* The format. */
 
-#define FIELD(name, read, member) { name, read, offsetof(struct webconfig, member) }
+#define FIELD(name, read, member)                                                                  \
+	{                                                                                          \
+		name, read, offsetof(struct webconfig, member)                                     \
+	}
 
 static int read_tls(struct reader *reader, struct fy_node *node, void *target)
 {
@@ -850,7 +892,8 @@ static int read_tls(struct reader *reader, struct fy_node *node, void *target)
 		return fail(reader, "tls_server_config: key_file is missing");
 	reader->place = config->client_ca.place;
 	if (config->client_ca.path && config->client_auth == WEBCONFIG_CLIENT_NONE)
-		return fail(reader, "client_ca_file without a client_auth_type that asks for certificates");
+		return fail(reader,
+			    "client_ca_file without a client_auth_type that asks for certificates");
 	return 0;
 }
 
@@ -926,7 +969,8 @@ static int fail_yaml(struct reader *reader, struct fy_diag *diag)
 
 	if (!found)
 		return fail(reader, "not YAML");
-	reader->place = (struct webconfig_place){ found->line > 0 ? found->line : 1, found->column > 0 ? found->column : 1 };
+	reader->place = (struct webconfig_place){ found->line > 0 ? found->line : 1,
+						  found->column > 0 ? found->column : 1 };
 	return fail(reader, "%.150s", found->msg ? found->msg : "not YAML");
 }
 
@@ -936,13 +980,16 @@ static int read_document(struct reader *reader)
 	const struct fy_version *version = state ? fy_document_state_version(state) : NULL;
 	struct fy_node *root = fy_document_root(reader->document);
 
-	if (version && fy_document_state_version_explicit(state) && (version->major != 1 || version->minor != 1))
-		return fail(reader, "YAML %d.%d is not supported (allowed: 1.1)", version->major, version->minor);
+	if (version && fy_document_state_version_explicit(state) &&
+	    (version->major != 1 || version->minor != 1))
+		return fail(reader, "YAML %d.%d is not supported (allowed: 1.1)", version->major,
+			    version->minor);
 	return root ? read_root(reader, root) : 0;
 }
 
 /* Only the first document of a stream counts; none is an empty one. */
-static int read_stream(struct reader *reader, struct fy_parser *parser, struct fy_diag *diag, const char *text, size_t len)
+static int read_stream(struct reader *reader, struct fy_parser *parser, struct fy_diag *diag,
+		       const char *text, size_t len)
 {
 	if (fy_parser_set_string(parser, text, len))
 		return fail_memory(reader);
@@ -954,8 +1001,39 @@ static int read_stream(struct reader *reader, struct fy_parser *parser, struct f
 	return err;
 }
 
+/* What a YAML stream may hold: no control characters but white space (YAML 1.1, 5.1). */
+static bool is_printable(const unsigned char *at, size_t len)
+{
+	if (len == 1)
+		return (*at >= ' ' && *at <= '~') || *at == '\t' || *at == '\n' || *at == '\r';
+	if (len == 2 && at[0] == 0xc2 && at[1] < 0xa0)
+		return at[1] == 0x85;
+	return !(len == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe); /* U+FFFE, U+FFFF */
+}
+
+/* The parser itself lets some of it pass. */
+static int check_characters(struct reader *reader, const char *text, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		size_t size = utf8_sequence(text + at, len - at);
+		if (size == 0)
+			return fail(reader, "invalid UTF-8");
+		if (!is_printable((const unsigned char *)text + at, size))
+			return fail(reader, "a control character is not allowed");
+		reader->place.column++;
+		if (text[at] == '\n')
+			reader->place = (struct webconfig_place){ reader->place.line + 1, 1 };
+		at += size;
+	}
+	reader->place = (struct webconfig_place){ 1, 1 };
+	return 0;
+}
+
 static int read_text(struct reader *reader, const char *text, size_t len)
 {
+	int unfit = check_characters(reader, text, len);
+	if (unfit)
+		return unfit;
 	struct fy_diag *diag = make_diag();
 	const struct fy_parse_cfg config = {
 		.flags = FYPCF_DEFAULT_VERSION_1_1 | FYPCF_JSON_NONE | FYPCF_COLLECT_DIAG,
@@ -996,7 +1074,8 @@ static int resolve_paths(struct reader *reader)
 	return err;
 }
 
-int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config, struct webconfig_error *ret_error)
+int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config,
+		    struct webconfig_error *ret_error)
 {
 	struct webconfig *config = calloc(1, sizeof(*config));
 	struct reader reader = { .config = config, .error = ret_error, .place = { 1, 1 } };
@@ -1051,14 +1130,16 @@ static int read_path(const char *path, char *data, size_t size, size_t *ret_len)
 	return err;
 }
 
-int webconfig_load(const char *path, struct webconfig **ret_config, struct webconfig_error *ret_error)
+int webconfig_load(const char *path, struct webconfig **ret_config,
+		   struct webconfig_error *ret_error)
 {
 	size_t len = 0;
 	char *text = malloc(WEBCONFIG_SIZE_MAX + 1);
 	int err = text ? read_path(path, text, WEBCONFIG_SIZE_MAX + 1, &len) : -ENOMEM;
 
 	if (err)
-		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: %s", path, strerror(-err));
+		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: %s", path,
+			       strerror(-err));
 	else
 		err = webconfig_parse(path, text, len, ret_config, ret_error);
 	if (text)
@@ -1099,8 +1180,8 @@ const char *webconfig_header_name(enum webconfig_header header)
 	return headers[header].name;
 }
 
-int webconfig_fail(const struct webconfig *config, struct webconfig_place place, struct webconfig_error *ret_error, const char *fmt,
-		   ...)
+int webconfig_fail(const struct webconfig *config, struct webconfig_place place,
+		   struct webconfig_error *ret_error, const char *fmt, ...)
 {
 	va_list args;
 

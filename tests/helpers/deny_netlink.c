@@ -1,11 +1,11 @@
 /*
- * deny_netlink: runs a program for which netlink is refused, as a sandbox or a container runtime would, while a file exists.
+ * deny_netlink: runs a program for which netlink is refused, as by a sandbox, while a file exists.
  *
  *   deny_netlink SWITCH PROGRAM [ARGUMENT]...
  *
- * While the file SWITCH exists, socket(AF_NETLINK) and sendto() with an address (which nothing but netlink uses here) fail with
- * EPERM; without it they work. This process becomes the program; a child of it answers the kernel's questions (seccomp user
- * notifications) and ends with it.
+ * While the file SWITCH exists, socket(AF_NETLINK) and sendto() with an address (which nothing but netlink uses
+ * here) fail with EPERM; without it they work. This process becomes the program; a child of it answers the
+ * kernel's questions (seccomp user notifications) and ends with it.
  */
 #include <errno.h>
 #include <linux/audit.h>

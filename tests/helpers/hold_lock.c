@@ -1,11 +1,12 @@
 /*
- * hold_lock: makes the owner of a TCP socket sleep inside send() with the socket's lock held, until standard input ends.
+ * hold_lock: makes the owner of a TCP socket sleep inside send() with the socket's lock held, until standard
+ * input ends.
  *
  *   hold_lock
  *
- * The data to send lies in a page that userfaultfd does not fill: the page fault inside send() waits, and with it whoever wants the
- * socket's lock, as a dump with tcp_info does, uninterruptibly. Prints "PORT ready" when the sender sleeps; then the page is filled and
- * the program ends. Needs CAP_SYS_PTRACE (faults from inside the kernel).
+ * The data to send lies in a page that userfaultfd does not fill: the page fault inside send() waits, and with
+ * it whoever wants the socket's lock, as a dump with tcp_info does, uninterruptibly. Prints "PORT ready" when the
+ * sender sleeps; then the page is filled and the program ends. Needs CAP_SYS_PTRACE: the fault is the kernel's.
  */
 #include "helpers/loopback.h"
 

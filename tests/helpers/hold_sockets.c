@@ -3,8 +3,8 @@
  *
  *   hold_sockets CONNECTIONS FIRST-PORT PORTS
  *
- * Over loopback, IPv4 and IPv6 by turns, spread over the ports. Of seven connections, one is half-closed by its client and one by its
- * server. Prints "ready" when all are made and at rest.
+ * Over loopback, IPv4 and IPv6 by turns, spread over the ports. Of seven connections, one is half-closed by
+ * its client and one by its server. Prints "ready" when all are made and at rest.
  */
 #include "helpers/loopback.h"
 
@@ -76,7 +76,7 @@ static void wait_for_end(void)
 		;
 }
 
-/* A process of its own for a share of the connections: descriptors are limited. One after the other, as they share the listeners. */
+/* A process of its own for a share, as descriptors are limited; one after the other, as listeners are shared. */
 static void hold_share(const int *listeners, unsigned int first, unsigned int ports,
 		       unsigned int from, unsigned int to)
 {

@@ -6,8 +6,8 @@ from tcph import expo, exporter, scenes, ss
 from tcph.case import NetTest
 from tcph.poll import eventually
 
-STATES = ('established', 'syn_sent', 'syn_recv', 'fin_wait1', 'fin_wait2', 'time_wait', 'close', 'close_wait', 'last_ack',
-          'closing')
+STATES = ('established', 'syn_sent', 'syn_recv', 'fin_wait1', 'fin_wait2', 'time_wait', 'close', 'close_wait',
+          'last_ack', 'closing')
 REASONS = ('dead', 'unaccepted', 'close_wait', 'fin_wait2', 'closing', 'syn_sent', 'keepalive', 'retransmit',
            'zero_window', 'unread', 'idle')
 PAIR_GAUGES = ('tcphealth_longest_silence_seconds', 'tcphealth_unanswered_keepalive_probes',
@@ -54,7 +54,6 @@ class LimitsTest(NetTest):
     def check_empty_pair(self, page, role, port, counters=True):
         where = {'role': role, 'port': port}
         for state in STATES:
-            # Without events `close` cannot be known.
             self.assertEqual(page.value('tcphealth_connections', state=state, **where), 0, (where, state))
         for reason in REASONS:
             self.assertEqual(page.value('tcphealth_stale_connections', reason=reason, **where), 0, (where, reason))

@@ -1,8 +1,8 @@
 """The story that the exporter was made for.
 
-Host B runs 14 servers like `nc -l -p PORT` under systemd: each takes one connection, listens no more, and, as its standard input is
-/dev/null, half-closes at once. Host A opened the connections, and ten of its programs vanish without a segment that reaches B. What is
-left: 4 connections in CLOSE_WAIT at A, and 14 in FIN_WAIT2 at B, for ever.
+Host B runs 14 servers like `nc -l -p PORT` under systemd: each takes one connection, listens no more, and, as its
+standard input is /dev/null, half-closes at once. Host A opened the connections, and ten of its programs vanish without
+a segment that reaches B. What is left: 4 connections in CLOSE_WAIT at A, and 14 in FIN_WAIT2 at B, for ever.
 """
 import contextlib
 import socket
@@ -41,7 +41,7 @@ class MissionTest(NetTest):
         """The scenes of all servers, connected; `watcher` has seen every listener before."""
         if not watcher:
             return [self.scene(scenes.one_shot, port=port) for port in PORTS]
-        # Its listener lives until the connection comes: one_shot connects at once, so another listens there before.
+        # one_shot() connects at once, too soon for a sample: another listener stands there before.
         for port in PORTS:
             listener = self.scene(scenes.listening, port=port)
             watcher.wait_value(1, 'tcphealth_listeners', port=port)

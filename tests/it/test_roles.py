@@ -457,7 +457,8 @@ def multipath(world):
 #: Seconds between samples, where a scene must find its place between two of them.
 INTERVALS = {time_wait_unseen: 1}
 
-# The matrix. scene; its sockets: host, role and port, state; evidence for netlink before and after, /proc before and after.
+# The matrix. A scene; its sockets: host, role and port, state; evidence for netlink before and after, /proc before
+# and after.
 
 PLAIN = (
     (alive,

@@ -170,29 +170,23 @@ class EveryWayTest(NetTest):
                 self.assertEqual(have, {'close_wait': 1}, f'{sample.begun - closed} s after the FIN')
 
     def test_verdict_ends_with_its_cause(self):
-        programs = {host: self.start_exporter(host, *thresholds('300ms', idle='1h', unread='300ms'))
-                    for host in (self.a, self.b)}
-        stuck = self.scene(scenes.half_open_unacked)
-        half_open = self.scene(scenes.half_open_keepalive)
-        unread = self.scene(scenes.unread)
-        full = self.scene(scenes.zero_window)
-        waiting = self.scene(scenes.unaccepted)
-        wanted = ((self.b, SERVER, stuck, 'retransmit'), (self.b, SERVER, half_open, 'keepalive'),
-                  (self.b, SERVER, unread, 'unread'), (self.a, CLIENT, full, 'zero_window'),
-                  (self.b, SERVER, full, 'unread'), (self.b, SERVER, waiting, 'unaccepted'))
-        for host, role, scene, reason in wanted:
-            programs[host].wait_value(1, 'tcphealth_stale_connections', role=role, port=scene.port, reason=reason)
-        stuck.restore()
-        half_open.restore()
-        unread.server.recv(4096)
-        waiting.others.append(waiting.listener.accept()[0])
-
-        def drain():
-            full.server.recv(1 << 20)
-
-        with repeating(drain, pause=0.001):
-            for host, role, scene, reason in wanted:
-                programs[host].wait_value(0, 'tcphealth_stale_connections', role=role, port=scene.port,
+        programs = {CLIENT: self.start_exporter(self.a, *thresholds('300ms', idle='1h')),
+                    SERVER: self.start_exporter(self.b, *thresholds('300ms', idle='1h'))}
+        stuck, half_open, unread, full, waiting = (self.scene(recipe) for recipe in (
+            scenes.half_open_unacked, scenes.half_open_keepalive, scenes.unread, scenes.zero_window,
+            scenes.unaccepted))
+        wanted = ((SERVER, stuck, 'retransmit', stuck.restore),
+                  (SERVER, half_open, 'keepalive', half_open.restore),
+                  (SERVER, unread, 'unread', lambda: unread.server.recv(4096)),
+                  (SERVER, waiting, 'unaccepted', lambda: waiting.others.append(waiting.listener.accept()[0])),
+                  (SERVER, full, 'unread', lambda: None),
+                  (CLIENT, full, 'zero_window', lambda: None))
+        for role, scene, reason, cure in wanted:
+            programs[role].wait_value(1, 'tcphealth_stale_connections', role=role, port=scene.port, reason=reason)
+            cure()
+        with repeating(lambda: full.server.recv(1 << 20), pause=0.001):
+            for role, scene, reason, _ in wanted:
+                programs[role].wait_value(0, 'tcphealth_stale_connections', role=role, port=scene.port,
                                           reason=reason)
 
 

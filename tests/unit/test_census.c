@@ -87,6 +87,7 @@ static void end_with(struct scene *s, census_other_fn other_fn, void *arg)
 	struct ledger *ledger = census_ledger(s->census);
 
 	assert_int_equal(census_end(s->census, other_fn, arg), 0);
+	census_drained(s->census);
 	assert_int_equal(ledger_arbitrate(&ledger, 1, 1000, s->sample.now_ms, KEEP_MS), 0);
 }
 
@@ -267,6 +268,27 @@ static void test_baseline_counts_nothing(void **state)
 	expect(&s, ROLE_CLIENT, 80, 1, 2, 500 + 11 + 2); /* one was there before: 1 - 2 + 1 = 0 */
 	dumps(&s, 3, NULL);
 	expect(&s, ROLE_CLIENT, 80, 1, 2, 500 + 11 + 2);
+	close_scene(&s);
+}
+
+/* Older than the first dump, and gone before that came to it: its life is not counted, its event is yet to be taken. */
+static void test_death_during_the_first_dump(void **state)
+{
+	(void)state;
+	struct scene s;
+	struct tcpsock sock = client(1, 1000);
+
+	open_scene(&s);
+	begin(&s);
+	assert_int_equal(census_end(s.census, NULL, NULL), 0);
+	die(&s, record_death(&sock, true));
+	die(&s, failed_death(3, 1, 0));
+	census_drained(s.census);
+	expect(&s, ROLE_CLIENT, 80, 0, 0, 0);
+	expect_failed(&s, 80, 0, 0, 0);
+	sock.id = 2;
+	die(&s, record_death(&sock, true));
+	expect(&s, ROLE_CLIENT, 80, 1, 1, 1002);
 	close_scene(&s);
 }
 
@@ -1761,6 +1783,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_baseline_counts_nothing),
+		cmocka_unit_test(test_death_during_the_first_dump),
 		cmocka_unit_test(test_nothing_counts_before_the_baseline),
 		cmocka_unit_test(test_ways_to_die),
 		cmocka_unit_test(test_event_before_the_last_bytes_were_dumped),

@@ -67,7 +67,7 @@ function(config, lib) {
     [
       '%s, %s: %s' % [lib.host, lib.portOf.server, what],
       lib.listeners + ' ' + lib.owners('unaccepted', role='server', otherwise='None has waited for long.'),
-      "Confirm: {{ with $labels.netns }}ip netns exec {{ . }} {{ end }}ss -tlnp 'sport = :{{ $labels.port }}' (Recv-Q is the queue, Send-Q its limit); nstat -az TcpExtListenOverflows",
+      'Confirm: ' + lib.ssListeners + ' (Recv-Q is the queue, Send-Q its limit); nstat -az TcpExtListenOverflows',
       'Now: ' + now,
     ],
   ),

@@ -57,8 +57,11 @@ function(config) {
     + '{{ if $units }}Listening: {{ range $i, $listener := $units }}{{ if $i }}, {{ end }}{{ with $listener.Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }}{{ end }}.{{ else }}Nobody listens on the port now.{{ end }}',
 
   // A command that shows them on the host, in the right network namespace.
+  local inNamespace = '{{ with $labels.netns }}ip netns exec {{ . }} {{ end }}',
   ss(states, role='label')::
     local filters = { server: 'sport', client: 'dport', label: '{{ if eq $labels.role "server" }}sport{{ else }}dport{{ end }}' };
-    '{{ if match "^[0-9]+$" $labels.port }}{{ with $labels.netns }}ip netns exec {{ . }} {{ end }}ss -tnop ' + states + " '" + filters[role] + " = :{{ $labels.port }}'{{ else }}ss -tnop " + states + '{{ end }}',
+    inNamespace + 'ss -tnop' + (if states == '' then '' else ' ' + states)
+    + '{{ if match "^[0-9]+$" $labels.port }} \'' + filters[role] + " = :{{ $labels.port }}'{{ end }}",
+  ssListeners:: inNamespace + "ss -tlnp 'sport = :{{ $labels.port }}'",
   curl(query):: "curl -s 'http://localhost:%d/api/v1/connections?port={{ $labels.port }}&%s&holders=1'" % [config.listenPort, query],
 }

@@ -28,7 +28,7 @@ function(config, lib) {
   local told(name, selected) =
     name + ': {{ range query `sum by (instance) (tcphealth_connections{' + selected + '}) > 0` }}{{ .Labels.instance }} {{ .Value | printf "%.0f" }}, {{ else }}none, {{ end }}',
   local stuck(selector, role, port) =
-    local matchers = '%s,role="%s",port="%d"' % [selector, role, port];
+    local matchers = '%s,role="%s",port="%s"' % [selector, role, port];
     '{{ range query `sort_desc(topk(5, tcphealth_stale_unit_connections{' + matchers + '}))` }}{{ .Labels.instance }}: {{ with .Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }} has {{ .Value | printf "%.0f" }} stuck ({{ .Labels.reason }})'
     + '{{ range printf `tcphealth_stale_unit_oldest_seconds{' + matchers + ',job=%q,instance=%q,netns=%q,port=%q,role=%q,reason=%q,unit=%q}` .Labels.job .Labels.instance .Labels.netns .Labels.port .Labels.role .Labels.reason .Labels.unit | query }}, the oldest for {{ .Value | humanizeDuration }}{{ end }}. {{ else }}None of them counts as stuck yet. {{ end }}',
 
@@ -39,6 +39,7 @@ function(config, lib) {
     local servers = end(link.servers, 'server', link.server_port, 'time_wait');
     local settledClients = end(link.clients, 'client', link.client_port, 'time_wait|syn_sent');
     local settledServers = end(link.servers, 'server', link.server_port, 'time_wait|syn_recv');
+    local port = '%d' % (if side == 'client' then link.client_port else link.server_port);
     local selector = if side == 'client' then link.clients else link.servers;
     lib.alert(
       'TCPHealthEndsDisagree',
@@ -47,13 +48,13 @@ function(config, lib) {
       if side == 'client' then more(link, settledClients, servers) else more(link, settledServers, clients),
       'One end of a link holds connections that the other end does not have.',
       [
-        'Link %s, port {{ $labels.port }}: the %s hold %s connections that the %s do not have.' % [link.name, here, lib.value, there],
+        'Link %s, port %s: the %s hold %s connections that the %s do not have.' % [link.name, port, here, lib.value, there],
         told('Clients', clients) + told('servers', servers) + 'all at this moment.',
-        stuck(selector, side, if side == 'client' then link.client_port else link.server_port),
-        "Confirm, on a host of the %s: ss -tnop '%s = :{{ $labels.port }}', and look for each peer on the other side." % [here, if side == 'client' then 'dport' else 'sport'],
+        stuck(selector, side, port),
+        "Confirm, on a host of the %s: ss -tnop '%s = :%s', and look for each peer on the other side." % [here, if side == 'client' then 'dport' else 'sport', port],
         'Now: on the side of the %s, systemctl restart the unit that holds them: its connections lead nowhere. Then see why it did not notice.' % here,
       ],
-      { link: link.name, port: '%d' % (if side == 'client' then link.client_port else link.server_port), side: side },
+      { link: link.name, port: port, side: side },
     ),
 
   local comparable = [link for link in config.links if link.client_port == link.server_port],

@@ -70,7 +70,7 @@ function(config, lib) {
       config: config.unaccepted,
       summary: 'Connections wait in an accept queue and the program does not accept them.',
       what: 'connections were established by the kernel and never accepted: the program that listens hangs or is out of descriptors.',
-      confirm: "ss -tlnp 'sport = :{{ $labels.port }}' (Recv-Q is the queue, Send-Q its limit)",
+      confirm: lib.ssListeners + ' (Recv-Q is the queue, Send-Q its limit)',
       now: restart + '.',
     },
     {
@@ -149,7 +149,7 @@ function(config, lib) {
       [
         '%s, %s: %s connections are stuck, and no program listens on the port any more: the service has ended or lost its listener, and something still holds its connections.' % [lib.host, lib.portOf.server, lib.value],
         lib.owners('.+', role='server'),
-        "Confirm: ss -tlnp 'sport = :{{ $labels.port }}' shows no listener, while this shows who holds on: " + lib.ss('', role='server'),
+        'Confirm: ' + lib.ssListeners + ' shows no listener, while this shows who holds on: ' + lib.ss('', role='server'),
         'Now: %s (systemctl status shows processes that have survived their service). Its clients believe that they are connected and need to reconnect.' % lib.restart,
       ],
     ),

@@ -22,7 +22,7 @@
 #define DRILLDOWN_LIMIT_MAX 1000
 
 struct drilldown_query {
-	bool has_port, has_role, has_reason;
+	bool has_port, has_role, has_state, has_reason;
 	bool stale_only;          /* reason=any */
 	bool holders;
 	uint16_t port;            /* 0: unknown */

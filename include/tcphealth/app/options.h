@@ -40,6 +40,7 @@ enum options_mode {
 	OPTIONS_SERVE,
 	OPTIONS_ONCE,         /* --once: one sample on standard output */
 	OPTIONS_LIST_STALE,   /* --list-stale: what is stuck now, for a person */
+	OPTIONS_CHECK,        /* --config.check: whether flags and the web configuration are good */
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
@@ -50,6 +51,8 @@ struct options {
 	const char *listen[OPTIONS_LISTEN_MAX];
 	size_t listen_count;
 	const char *telemetry_path;
+	const char *web_config_file; /* "": none */
+	bool systemd_socket;
 	uint32_t max_requests;
 	bool disable_exporter_metrics;
 	uint64_t interval_ms;

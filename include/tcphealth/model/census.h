@@ -59,6 +59,7 @@ enum census_ids {
 
 struct census_sample {
 	uint64_t now_ms;            /* monotonic */
+	uint64_t (*clock)(void);    /* the same clock, for when a record was read at the latest; NULL: now_ms for all */
 	enum census_ids ids;
 	bool events;                /* destroy events of this namespace are coming in */
 	struct netsysctl sysctl;
@@ -98,6 +99,12 @@ void census_abort(struct census *census);
 
 /* 0, or -ENOMEM: the event is lost. */
 int census_event(struct census *census, const struct tcpdeath *death);
+
+/*
+ * All events that were there when the last dump ended have been given: from now on a death that no dump knew is a connection since the
+ * first one. What died while the first dump ran is older than that.
+ */
+void census_drained(struct census *census);
 
 /* Events were lost: what is missing from the next dumps may have died unseen. */
 void census_overrun(struct census *census);

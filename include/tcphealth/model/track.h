@@ -63,6 +63,7 @@ struct track_entry {
 	unsigned int pair_role : 1; /* enum role of the pair it is counted under */
 	unsigned int is_blocked : 1;
 	unsigned int has_read : 1; /* read_position is valid */
+	unsigned int doubted : 1;  /* the last look made it a client, though somebody listens on its port */
 };
 _Static_assert(sizeof(struct track_entry) == 64, "a million sockets shall take 64 MB");
 

@@ -41,6 +41,7 @@ enum bcrypt_result {
 };
 
 /* Takes 2^cost steps: at cost 10 some 50 ms of CPU time. `len` bytes without a NUL. */
-enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash, const char *password, size_t len);
+enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash,
+				  const char *password, size_t len);
 
 #endif

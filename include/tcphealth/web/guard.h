@@ -44,6 +44,7 @@ enum guard_news {
  * To be called now and then, as with each request: looks at the files at most once a second, on one
  * thread while others go on, and reads those that have changed. *ret_error is set with GUARD_FAILED.
  */
-enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct webconfig_error *ret_error);
+enum guard_news guard_renew(struct guard *guard, uint64_t now_ms,
+			    struct webconfig_error *ret_error);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * httpd: serves pages over HTTP with libmicrohttpd.
  *
- * Owns the listening sockets and libmicrohttpd's threads. Knows HTTP, routes and pages; must not know TCP
+ * Owns the listening sockets and libmicrohttpd's threads. Knows HTTP, routes, pages and who may see them; must not know TCP
  * sockets, metrics or how a page came to be. A request never waits for the kernel's tables.
  */
 #ifndef TCPHEALTH_WEB_HTTPD_H
@@ -58,6 +58,9 @@ struct httpd_config {
 	size_t asset_count;
 	const char *const *listen;  /* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1"; borrowed */
 	size_t listen_count;        /* >= 1 */
+	const int *sockets;         /* listening TCP sockets to take over in place of `listen`, also on failure; NULL: none */
+	size_t socket_count;
+	const char *web_config;     /* file of exporter-toolkit's format: TLS, users, headers; NULL or "": none; borrowed */
 	const char *telemetry_path; /* "/metrics"; borrowed */
 	unsigned int max_requests;  /* requests served at the same time; more get 503; 0: no limit */
 	unsigned int timeout_s;     /* inactivity of a connection, and the wall-clock bound of a whole request */
@@ -68,7 +71,7 @@ struct httpd_config {
 
 /* Where and why httpd_start() failed: "listen tcp :10793: Address already in use". */
 struct httpd_error {
-	char text[256];
+	char text[512];
 };
 
 /*
@@ -77,8 +80,19 @@ struct httpd_error {
  */
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct httpd_error *ret_error);
 
+/*
+ * Reads the web configuration and the files it names anew, which happens by itself, too, within a second of a change and
+ * the next request. 0, -ENOENT without a configuration, or -errno and *ret_error: then the old one stays. Any thread.
+ */
+int httpd_reload(struct httpd *httpd, struct httpd_error *ret_error);
+
+/* The file of a web configuration as httpd_start() would take it, certificates and all: 0, or -errno and *ret_error. */
+int httpd_check(const char *web_config, struct httpd_error *ret_error);
+
 /* Closes the listening sockets at once, ends the connections and joins the threads. */
 void httpd_stop(struct httpd *httpd);
+
+bool httpd_has_tls(const struct httpd *httpd);
 
 /* Version of libmicrohttpd in use: "0.9.75". Static text. */
 const char *httpd_version(void);
@@ -86,7 +100,13 @@ const char *httpd_version(void);
 /* The port that the i-th listening address got (":0" asks the kernel); 0 if there is none. */
 unsigned int httpd_port(const struct httpd *httpd, size_t i);
 
-/* Sends listening sockets to the deaf: closes only them; running requests go on until httpd_stop(). */
+/* Sends listening sockets to the deaf: closes only them; running requests go on until httpd_stop(). No password is checked from now on. */
 void httpd_quiesce(struct httpd *httpd);
+
+/*
+ * After httpd_quiesce(): waits until no thread is busy with a password, which nothing can interrupt. False if one still is after `wait_ms`:
+ * httpd_stop() would have to wait for it.
+ */
+bool httpd_settle(struct httpd *httpd, unsigned int wait_ms);
 
 #endif

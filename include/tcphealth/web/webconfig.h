@@ -18,8 +18,8 @@
 
 enum webconfig_client_auth {
 	WEBCONFIG_CLIENT_NONE,
-	WEBCONFIG_CLIENT_REQUEST,         /* asked for, never verified */
-	WEBCONFIG_CLIENT_REQUIRE_ANY,     /* demanded, not verified */
+	WEBCONFIG_CLIENT_REQUEST,     /* asked for, never verified */
+	WEBCONFIG_CLIENT_REQUIRE_ANY, /* demanded, not verified */
 	WEBCONFIG_CLIENT_VERIFY_IF_GIVEN,
 	WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY,
 };
@@ -103,7 +103,7 @@ struct webconfig {
 	bool prefer_server_ciphers;
 	struct webconfig_list ciphers, curves; /* empty: the defaults */
 
-	bool http2; /* taken, and not used: HTTP/1.1 is served */
+	bool http2;                       /* taken, and not used: HTTP/1.1 is served */
 	char *headers[WEBCONFIG_HEADERS]; /* fit for HTTP; NULL: not given, or blank */
 
 	struct webconfig_user *users;
@@ -119,10 +119,12 @@ struct webconfig_error {
 };
 
 /* The content of a file called `name`. 0 and *ret_config, or -EINVAL, -ENOMEM and *ret_error. */
-int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config, struct webconfig_error *ret_error);
+int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config,
+		    struct webconfig_error *ret_error);
 
 /* Reads and parses the file. 0 and *ret_config, or -errno and *ret_error. */
-int webconfig_load(const char *path, struct webconfig **ret_config, struct webconfig_error *ret_error);
+int webconfig_load(const char *path, struct webconfig **ret_config,
+		   struct webconfig_error *ret_error);
 
 /* Wipes the hashes. */
 void webconfig_free(struct webconfig *config);
@@ -134,7 +136,8 @@ const char *webconfig_cipher_name(enum webconfig_cipher cipher);
 const char *webconfig_header_name(enum webconfig_header header);
 
 /* Sets ret_error to FILE:LINE:COLUMN and the text, for what is found wrong later; returns -EINVAL. */
-int webconfig_fail(const struct webconfig *config, struct webconfig_place place, struct webconfig_error *ret_error, const char *fmt,
-		   ...) __attribute__((format(printf, 4, 5)));
+int webconfig_fail(const struct webconfig *config, struct webconfig_place place,
+		   struct webconfig_error *ret_error, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 #endif

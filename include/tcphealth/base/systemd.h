@@ -1,0 +1,42 @@
+/*
+ * systemd: what a service manager hands over at the start, and what it is told.
+ *
+ * The protocols of sd_notify(3) and sd_listen_fds(3), by hand: a few lines each, where libsystemd would bring five libraries. Knows the environment and
+ * one datagram socket; must not know what the program does. The main thread; systemd_init() before any other thread starts.
+ */
+#ifndef TCPHEALTH_BASE_SYSTEMD_H
+#define TCPHEALTH_BASE_SYSTEMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#define SYSTEMD_SOCKETS_MAX 16
+
+struct systemd {
+	int notify_fd; /* -1: nobody to tell */
+	struct sockaddr_un notify_address;
+	unsigned int notify_address_len;
+	uint64_t watchdog_ms; /* a sign of life is due within this; 0: none is asked for */
+	int sockets
+		[SYSTEMD_SOCKETS_MAX]; /* listening TCP sockets, non-blocking and close-on-exec; the owner's to close */
+	size_t socket_count;
+	int sockets_error; /* 0, or why there are none: -E2BIG, -ENOTSOCK (one that is not a listening TCP socket) */
+};
+
+/* Takes all from the environment and removes it there: children must not take it for theirs. Never fails: what is unusable is as if not there. */
+void systemd_init(struct systemd *systemd);
+
+/* Closes the notification socket; the listening sockets stay. */
+void systemd_done(struct systemd *systemd);
+
+/*
+ * Each sends a datagram, and never blocks. 0, or -errno: nobody can do anything about it. 0 where nobody asked.
+ */
+int systemd_ready(const struct systemd *systemd, const char *status); /* also ends a reload */
+int systemd_reloading(const struct systemd *systemd);
+int systemd_stopping(const struct systemd *systemd);
+int systemd_alive(const struct systemd *systemd);
+
+#endif

@@ -1,0 +1,290 @@
+/*
+ * serve: starts everything, waits for signals, ends everything. Must not know what is sampled or how it is served.
+ */
+#include "tcphealth/app/serve.h"
+
+#include "tcphealth/app/api.h"
+#include "tcphealth/app/collector.h"
+#include "tcphealth/base/clock.h"
+#include "tcphealth/base/log.h"
+#include "tcphealth/base/systemd.h"
+#include "tcphealth/render/html.h"
+#include "tcphealth/render/page.h"
+#include "tcphealth/web/httpd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define EXIT_FAILED       1
+#define REQUEST_TIMEOUT_S 10u
+#define WATCH_MS          200  /* how often the watchdog looks */
+#define START_MS          10   /* the same until the first page is there */
+#define SETTLE_MS         300u /* for a password that is just being checked */
+#define STOP_WAIT_MS      400u /* for the sampling thread: the whole end takes less than a second */
+#define ASSETS_MAX        8
+
+struct service {
+	const struct options *options;
+	struct systemd systemd;
+	int signal_fd;
+	struct pageslot *pages;
+	struct collector *collector;
+	struct api *api;
+	struct httpd *httpd;
+	struct httpd_handler handlers[API_HANDLERS];
+	struct httpd_asset assets[ASSETS_MAX];
+	bool ready;        /* the service manager was told */
+	uint64_t alive_ms; /* when it was last told that we live */
+};
+
+/* Blocked before any thread starts, read from a descriptor: no handler, and works as process 1, too. */
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	(void)signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* The files of the page at /. */
+static size_t list_assets(struct httpd_asset assets[ASSETS_MAX])
+{
+	struct html_asset asset;
+	size_t n = 0;
+
+	for (; n < ASSETS_MAX && html_asset_at(n, &asset); n++)
+		assets[n] = (struct httpd_asset){ asset.path, asset.content_type, asset.data,
+						  asset.len };
+	return n;
+}
+
+/* Sockets that the service manager opened, instead of addresses. False, and says why, if they cannot be had. */
+static bool use_sockets(const struct service *service, struct httpd_config *serving)
+{
+	const struct systemd *systemd = &service->systemd;
+
+	if (!service->options->systemd_socket)
+		return true;
+	if (systemd->sockets_error)
+		log_error("no socket from the service manager", "err",
+			  systemd->sockets_error == -ENOTSOCK
+				  ? "one of them is not a listening TCP socket"
+				  : strerror(-systemd->sockets_error),
+			  NULL);
+	else if (systemd->socket_count == 0)
+		log_error("no socket from the service manager (--web.systemd-socket)", NULL);
+	serving->sockets = systemd->sockets;
+	serving->socket_count = systemd->socket_count;
+	return systemd->socket_count > 0;
+}
+
+static bool start_httpd(struct service *service)
+{
+	struct httpd_error error = { { 0 } };
+	struct httpd_config serving = {
+		.listen = service->options->listen,
+		.listen_count = service->options->listen_count,
+		.web_config = service->options->web_config_file,
+		.telemetry_path = service->options->telemetry_path,
+		.max_requests = service->options->max_requests,
+		.timeout_s = REQUEST_TIMEOUT_S,
+		.pages = service->pages,
+		.ready = collector_ready,
+		.ready_arg = service->collector,
+		.handlers = service->handlers,
+		.handler_count = API_HANDLERS,
+		.assets = service->assets,
+		.asset_count = list_assets(service->assets),
+	};
+
+	if (!use_sockets(service, &serving))
+		return false;
+	if (httpd_start(&serving, &service->httpd, &error) == 0)
+		return true;
+	log_error(error.text, NULL);
+	return false;
+}
+
+static bool start(struct service *service)
+{
+	struct collector_config collecting = { service->options, NULL, httpd_version() };
+	int r = -ENOMEM;
+
+	service->signal_fd = open_signals();
+	service->pages = pageslot_new();
+	collecting.pages = service->pages;
+	if (service->signal_fd >= 0 && service->pages != NULL)
+		r = collector_start(&collecting, &service->collector);
+	if (r == 0)
+		service->api = api_new(service->options, service->collector);
+	if (service->api == NULL) {
+		log_error("start failed", "err", strerror(r < 0 ? -r : ENOMEM), NULL);
+		return false;
+	}
+	api_handlers(service->api, service->handlers);
+	return start_httpd(service);
+}
+
+static void log_addresses(const struct service *service)
+{
+	const char *tls = httpd_has_tls(service->httpd) ? "on" : "off";
+	bool sockets = service->options->systemd_socket;
+	size_t count = sockets ? service->systemd.socket_count : service->options->listen_count;
+
+	for (size_t i = 0; i < count; i++)
+		log_info("listening", "address",
+			 sockets ? "socket of the service manager" : service->options->listen[i],
+			 "port", LOG_U64(httpd_port(service->httpd, i)), "tls", tls, NULL);
+}
+
+/* The manager may start what needs us only when a scrape would be answered. A failed sample is an answer. */
+static void tell_ready(struct service *service)
+{
+	struct page *page = service->ready ? NULL : pageslot_get(service->pages, PAGE_METRICS_TEXT);
+
+	if (page == NULL)
+		return;
+	page_unref(page);
+	service->ready = true;
+	(void)systemd_ready(&service->systemd, "Serving");
+}
+
+/*
+ * A sign of life says that this thread runs, and that it could take the collector's lock just now. It says nothing of a sample: one that hangs in
+ * the kernel shows in the metrics, and killing us would neither end it nor make the next one better.
+ */
+static void tell_alive(struct service *service)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (service->systemd.watchdog_ms == 0 ||
+	    now_ms - service->alive_ms < service->systemd.watchdog_ms / 2)
+		return;
+	service->alive_ms = now_ms;
+	(void)systemd_alive(&service->systemd);
+}
+
+static void reload(struct service *service)
+{
+	struct httpd_error error = { { 0 } };
+
+	if (service->ready)
+		(void)systemd_reloading(&service->systemd);
+	int r = httpd_reload(service->httpd, &error);
+	if (r == -ENOENT && error.text[0] == '\0')
+		log_info("nothing to reload", NULL);
+	else if (r < 0)
+		log_error("web configuration not reloaded, the old one stays", "err", error.text,
+			  NULL);
+	else
+		log_info("web configuration reloaded", NULL);
+	if (service->ready)
+		(void)systemd_ready(&service->systemd,
+				    r < 0 && error.text[0] != '\0'
+					    ? "Serving with the old web configuration"
+					    : "Serving");
+}
+
+static int poll_ms(const struct service *service)
+{
+	uint64_t half_ms = service->systemd.watchdog_ms / 2;
+
+	if (!service->ready)
+		return START_MS;
+	return half_ms > 0 && half_ms < WATCH_MS ? (int)half_ms : WATCH_MS;
+}
+
+/* Until a signal says to end; looks after the collector meanwhile. */
+static void watch(struct service *service)
+{
+	struct pollfd fd = { .fd = service->signal_fd, .events = POLLIN };
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		if (poll(&fd, 1, poll_ms(service)) > 0 &&
+		    read(service->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+			if (info.ssi_signo != SIGHUP)
+				break;
+			reload(service);
+		}
+		collector_watch(service->collector);
+		tell_ready(service);
+		tell_alive(service);
+	}
+	log_info("ending", "signal", strsignal((int)info.ssi_signo), NULL);
+	(void)systemd_stopping(&service->systemd);
+}
+
+/* Ends the threads that serve. One that computes a password cannot be interrupted, and is not waited for. */
+static void end_httpd(struct service *service)
+{
+	if (service->httpd == NULL)
+		return;
+	httpd_quiesce(service->httpd);
+	collector_interrupt(service->collector);
+	if (!httpd_settle(service->httpd, SETTLE_MS)) {
+		log_warn("a password is still being checked, ending without it", NULL);
+		_exit(EXIT_SUCCESS);
+	}
+	httpd_stop(service->httpd);
+}
+
+/*
+ * Listening sockets first, so that a successor can start; then the requests; then the collector, which is not waited for if the kernel
+ * holds it.
+ */
+static int end(struct service *service, int status)
+{
+	end_httpd(service);
+	api_free(service->api);
+	if (service->collector != NULL && !collector_stop(service->collector, STOP_WAIT_MS)) {
+		log_warn("the kernel still holds the sampling thread, ending without it", NULL);
+		_exit(status);
+	}
+	pageslot_free(service->pages);
+	systemd_done(&service->systemd);
+	if (service->signal_fd >= 0)
+		close(service->signal_fd);
+	return status;
+}
+
+int serve_run(const struct options *options)
+{
+	struct service service = { .options = options, .signal_fd = -1 };
+
+	systemd_init(&service.systemd);
+	if (!start(&service))
+		return end(&service, EXIT_FAILED);
+	log_addresses(&service);
+	watch(&service);
+	return end(&service, EXIT_SUCCESS);
+}
+
+int serve_check(const struct options *options)
+{
+	const char *file = options->web_config_file;
+	struct httpd_error error = { { 0 } };
+
+	if (file[0] == '\0') {
+		(void)printf("flags SUCCESS\n");
+		return EXIT_SUCCESS;
+	}
+	if (httpd_check(file, &error) < 0) {
+		(void)fprintf(stderr, "%s\n", error.text);
+		return EXIT_FAILED;
+	}
+	(void)printf("%s SUCCESS\n", file);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,61 @@
+"""Runs as a child process: a service with a leak, which takes every connection and closes none.
+
+    leak.py ADDRESS PORT [--comm NAME] [--activate CGROUP] [--inherit]
+
+It prints the pid of the process that accepts, once that listens. With --activate this is a child in a cgroup of its own
+that was handed the listener, as systemd does it for a socket unit; the parent keeps the listener too. With --inherit the
+first connection is held by a child as well, whose pid is the second line.
+"""
+import argparse
+import os
+import signal
+import socket
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('address')
+    parser.add_argument('port', type=int)
+    parser.add_argument('--comm', default='leak')
+    parser.add_argument('--activate')
+    parser.add_argument('--inherit', action='store_true')
+    return parser.parse_args()
+
+
+def write(path, text):
+    with open(path, 'wb') as file:
+        file.write(os.fsencode(text))
+
+
+def activate(cgroup):
+    """Goes on in a child that belongs to the cgroup."""
+    if os.fork():
+        signal.pause()
+    write(os.path.join(cgroup, 'cgroup.procs'), str(os.getpid()))
+
+
+def bequeath(listener):
+    """A connection that a child inherits."""
+    connection, _ = listener.accept()
+    child = os.fork()
+    if not child:
+        listener.close()
+        signal.pause()
+    print(child, flush=True)
+    return connection
+
+
+def main():
+    args = parse()
+    family = socket.AF_INET6 if ':' in args.address else socket.AF_INET
+    listener = socket.create_server((args.address, args.port), family=family)
+    if args.activate:
+        activate(args.activate)
+    write('/proc/self/comm', args.comm)
+    print(os.getpid(), flush=True)
+    taken = [bequeath(listener)] if args.inherit else []
+    while True:
+        taken.append(listener.accept()[0])
+
+
+main()
