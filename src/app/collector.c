@@ -5,6 +5,7 @@
 
 #include "tcphealth/app/eventfeed.h"
 #include "tcphealth/app/feed.h"
+#include "tcphealth/app/pace.h"
 #include "tcphealth/app/spaces.h"
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/clock.h"
@@ -74,6 +75,8 @@ struct collector {
 	struct spaces *spaces; /* NULL: the own namespace only */
 	struct eventfeed events;
 	struct stalelog stalelog;
+	struct pace pace;
+	double full_timestamp; /* wall clock: when the last full sample ended */
 	struct netstat netstat;
 	struct netsysctl sysctl;
 	uint64_t cpu_ns;
@@ -172,6 +175,8 @@ static struct health health_of(struct collector *c, bool success, enum health_so
 		health.spaces_over_limit = spaces.over_limit;
 		health.spaces_unreadable = spaces.unreadable;
 	}
+	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_FULL) / 1e3;
+	health.passing_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_STATES) / 1e3;
 	feed_skipped(c->feed, &health.forged, &health.malformed);
 	health.events_active = eventfeed_active(&c->events);
 	health.events = stats.received;
@@ -294,7 +299,8 @@ static int take_snapshot(struct collector *c, const struct feed_result *result, 
 		.ports_max = o->ports_max,
 		.keep_ms = o->ports_keep_ms,
 		.now_ms = clock_mono_ms(),
-		.timestamp = clock_wall(),
+		.timestamp = c->full_timestamp,
+		.passing_timestamp = clock_wall(),
 		.unit_fn = survey_unit,
 		.unit_arg = c,
 	};
@@ -302,11 +308,21 @@ static int take_snapshot(struct collector *c, const struct feed_result *result, 
 	return survey_take(&survey, ret_snapshot);
 }
 
-static int sample_once(struct collector *c, uint64_t now_ms, struct feed_result *ret_result,
-		       struct snapshot **ret_snapshot)
+static void drain(void *arg)
 {
-	struct census_sample sample = { .now_ms = now_ms,
-					.clock = clock_mono_ms,
+	struct collector *c = arg;
+
+	eventfeed_drain(&c->events, c->census);
+}
+
+static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_ms,
+		       struct feed_result *ret_result, struct snapshot **ret_snapshot)
+{
+	struct census_sample sample = { .tier = tier,
+					.drain = drain,
+					.drain_arg = c,
+					.now_ms = now_ms,
+					.clock = clock_mono_coarse_ms,
 					.events = eventfeed_active(&c->events) };
 	int r;
 
@@ -318,6 +334,8 @@ static int sample_once(struct collector *c, uint64_t now_ms, struct feed_result 
 		return r;
 	eventfeed_drain(&c->events, c->census);
 	census_drained(c->census);
+	if (ret_result->tier == CENSUS_FULL)
+		c->full_timestamp = clock_wall();
 	if (c->spaces != NULL)
 		(void)spaces_step(c->spaces, now_ms); /* counted there: others' trouble is not ours */
 	return take_snapshot(c, ret_result, sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
@@ -352,22 +370,35 @@ static void end_sample(struct collector *c, int error, const struct feed_result 
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* What this thread has spent since the last time: on dumps, events and pages. */
+static void pay(struct collector *c, enum pace_tier tier)
+{
+	uint64_t cpu_ns = clock_thread_cpu_ns();
+
+	pace_pay(&c->pace, tier, cpu_ns - c->cpu_ns);
+	c->cpu_ns = cpu_ns;
+}
+
 static void run_sample(struct collector *c)
 {
 	uint64_t begin_ns = clock_mono_ns();
+	enum pace_tier pace = pace_choose(&c->pace);
 	struct feed_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	int r;
 
 	begin_sample(c, begin_ns / 1000000);
 	eventfeed_tend(&c->events, c->census, begin_ns / 1000000);
-	r = sample_once(c, begin_ns / 1000000, &result, &snapshot);
-	c->cpu_ns = clock_thread_cpu_ns();
+	r = sample_once(c, pace == PACE_FULL ? CENSUS_FULL : CENSUS_PASSING, begin_ns / 1000000, &result,
+			&snapshot);
 	if (r == 0)
 		log_source(c, &result);
+	else
+		pace_insist(&c->pace);
 	log_outcome(c, r);
 	stalelog_tick(&c->stalelog, clock_mono_ms(), false);
 	end_sample(c, r, &result, snapshot, (double)(clock_mono_ns() - begin_ns) / 1e9);
+	pay(c, result.tier == CENSUS_FULL ? PACE_FULL : PACE_STATES);
 }
 
 /* Answers the question in the box, if there is one. */
@@ -500,6 +531,7 @@ static int create(const struct collector_config *config, struct collector **ret_
 		return -ENOMEM;
 	c->config = *config;
 	eventfeed_init(&c->events, o->events && o->source != OPTIONS_SOURCE_PROCFS);
+	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
 	stalelog_init(&c->stalelog, o->log_stale);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -677,7 +709,7 @@ int collector_list_stale(const struct collector_config *config, size_t limit, st
 	if (r < 0)
 		return r;
 	c->stalelog.enabled = false;
-	r = sample_once(c, clock_mono_ms(), &result, &snapshot);
+	r = sample_once(c, CENSUS_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)
 		r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), ret_result);
@@ -696,7 +728,7 @@ int collector_once(const struct collector_config *config, struct buf *page)
 
 	if (r < 0)
 		return r;
-	r = sample_once(c, begin_ns / 1000000, &result, &c->published.snapshot);
+	r = sample_once(c, CENSUS_FULL, begin_ns / 1000000, &result, &c->published.snapshot);
 	if (r == 0) {
 		c->cpu_ns = clock_thread_cpu_ns();
 		c->published.health = health_of(c, true, result.source,

@@ -70,12 +70,15 @@ static int find_other_end(void *arg, const struct tcpsock *sock, struct tcpsock 
 			     sock->local_port, ret_other);
 }
 
-static int dump_netlink(struct feed *feed, struct census *census)
+static int dump_netlink(struct feed *feed, struct census *census, enum census_tier tier)
 {
 	const struct sockdiag_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						  .skmeminfo = true };
-	const struct sockdiag_query connections = { .states = CONNECTIONS, .info = true };
+	struct sockdiag_query connections = { .states = CONNECTIONS, .info = true };
 	int r = 0;
+
+	if (tier == CENSUS_PASSING)
+		connections.states &= ~TCP_STATE_BIT(TCP_STATE_ESTABLISHED);
 
 	if (feed->diag == NULL)
 		r = sockdiag_open(&feed->diag);
@@ -99,17 +102,30 @@ static int dump_procfs(struct feed *feed, struct census *census)
 	return r;
 }
 
+/*
+ * The text of /proc costs the same whatever states are wanted; and a memory that was not fed by the sample before needs all there is.
+ */
+static enum census_tier tier_from(const struct feed *feed, enum health_source source,
+				  enum census_tier wanted)
+{
+	if (source != HEALTH_SOURCE_NETLINK || feed->used != source || !feed->sampled)
+		return CENSUS_FULL;
+	return wanted;
+}
+
 static int sample_from(struct feed *feed, enum health_source source, struct census *census,
-		       struct census_sample sample)
+		       struct census_sample sample, struct feed_result *result)
 {
 	bool netlink = source == HEALTH_SOURCE_NETLINK;
 	int r;
+
+	sample.tier = result->tier = tier_from(feed, source, sample.tier);
 
 	sample.ids = netlink ? CENSUS_COOKIES : CENSUS_TUPLES;
 	sample.events = sample.events && netlink;
 	r = census_begin(census, &sample);
 	if (r == 0)
-		r = netlink ? dump_netlink(feed, census) : dump_procfs(feed, census);
+		r = netlink ? dump_netlink(feed, census, sample.tier) : dump_procfs(feed, census);
 	if (r == 0)
 		r = census_end(census, netlink ? find_other_end : NULL, feed);
 	if (r < 0)
@@ -184,7 +200,7 @@ int feed_sample(struct feed *feed, struct census *census, const struct census_sa
 
 	*ret_result = (struct feed_result){ .source = feed->used };
 	if (asks_netlink(feed, sample->now_ms)) {
-		r = sample_from(feed, HEALTH_SOURCE_NETLINK, census, *sample);
+		r = sample_from(feed, HEALTH_SOURCE_NETLINK, census, *sample, ret_result);
 		if (r == 0) {
 			feed->failures = 0;
 			note_use(feed, HEALTH_SOURCE_NETLINK, ret_result);
@@ -194,7 +210,7 @@ int feed_sample(struct feed *feed, struct census *census, const struct census_sa
 			return r;
 		ret_result->refusal = r;
 	}
-	r = sample_from(feed, HEALTH_SOURCE_PROCFS, census, *sample);
+	r = sample_from(feed, HEALTH_SOURCE_PROCFS, census, *sample, ret_result);
 	if (r == 0)
 		note_use(feed, HEALTH_SOURCE_PROCFS, ret_result);
 	return r;

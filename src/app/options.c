@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DAY_MS        UINT64_C(86400000)
@@ -177,6 +178,27 @@ static void describe_number(const struct row *row, char *text, size_t size)
 	snprintf(text, size, "%" PRIu64 " to %" PRIu64, row->min, row->max);
 }
 
+/* A share: 0.05 or 1. */
+static const char *parse_share(const struct row *row, const char *text, struct options *options)
+{
+	double *field = field_of(row, options);
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end || strspn(text, "0123456789.") != strlen(text))
+		return "not a decimal number";
+	if (value > 1)
+		return "out of range";
+	*field = value;
+	return NULL;
+}
+
+static void describe_share(const struct row *row, char *text, size_t size)
+{
+	(void)row;
+	snprintf(text, size, "0 to 1, such as 0.05");
+}
+
 static const char *parse_choice(const struct row *row, const char *text, struct options *options)
 {
 	uint32_t *field = field_of(row, options);
@@ -232,6 +254,12 @@ static const char *parse_path(const struct row *row, const char *text, struct op
 static void describe_path(const struct row *row, char *text, size_t size)
 {
 	snprintf(text, size, "a path of %" PRIu64 " to %" PRIu64 " bytes", row->min, row->max);
+}
+
+static void describe_pattern(const struct row *row, char *text, size_t size)
+{
+	(void)row;
+	snprintf(text, size, "own|all|PATTERN");
 }
 
 /* The path of a URL. Servers decode %XX in requests: a path with a percent sign would never match. */
@@ -413,9 +441,11 @@ static void describe_mode(const struct row *row, char *text, size_t size)
 static const struct kind kind_duration = { "DURATION", "5s or 1m30s", parse_duration,
 					   describe_duration };
 static const struct kind kind_number = { "N", NULL, parse_number, describe_number };
+static const struct kind kind_share = { "SHARE", NULL, parse_share, describe_share };
 static const struct kind kind_choice = { "WORD", NULL, parse_choice, describe_choice };
 static const struct kind kind_bool = { NULL, NULL, parse_bool, describe_bool };
 static const struct kind kind_path = { "PATH", NULL, parse_path, describe_path };
+static const struct kind kind_pattern = { "PATTERN", NULL, parse_path, describe_pattern };
 static const struct kind kind_route = { "PATH", "/metrics", parse_route, describe_route };
 static const struct kind kind_ports = { "PORTS", "22,8000-8100", parse_ports, describe_ports };
 static const struct kind kind_listen = { "[HOST]:PORT", ":10793 or [::1]:10793", parse_listen,
@@ -460,11 +490,13 @@ static const struct row rows[] = {
 	{ .name = "collector.source", .kind = &kind_choice, FIELD(source),
 	  .names = source_names, .def = "auto",
 	  .help = "where sockets are read from; auto takes netlink, or procfs if the kernel refuses it" },
+	{ .name = "collector.cpu-budget", .kind = &kind_share, FIELD(cpu_budget), .def = "0.05",
+	  .help = "share of one processor that sampling may take on average; 0 for no limit" },
 	{ .name = "collector.events", .kind = &kind_bool, FIELD(events), .def = "true",
 	  .help = "receive the kernel's report of each socket's end" },
-	{ .name = "collector.netns", .kind = &kind_path, FIELD(netns), .min = 1, .max = 255,
+	{ .name = "collector.netns", .kind = &kind_pattern, FIELD(netns), .min = 1, .max = 255,
 	  .def = "own",
-	  .help = "network namespaces: own, all, or a shell pattern of names" },
+	  .help = "network namespaces to sample: all, or those whose name fits a shell pattern" },
 
 	{ .heading = "Ports",
 	  .name = "ports.include", .kind = &kind_ports, FIELD(ports_include), .def = "",

@@ -34,7 +34,7 @@ static double income_ns(const struct pace *pace)
  */
 static bool affords_full(const struct pace *pace)
 {
-	if (pace->budget <= 0 || pace->full_samples < FIRST_FULL)
+	if (pace->budget <= 0 || pace->full_samples < FIRST_FULL || pace->insists)
 		return true;
 	return pace->cost_ns[PACE_FULL] <= income_ns(pace) || pace->purse_ns >= pace->cost_ns[PACE_FULL] ||
 	       pace->since_full >= PERIOD_MAX;
@@ -52,8 +52,14 @@ enum pace_tier pace_choose(struct pace *pace)
 		return PACE_STATES;
 	pace->period = pace->since_full;
 	pace->since_full = 0;
+	pace->insists = false;
 	pace->full_samples += pace->full_samples < FIRST_FULL;
 	return PACE_FULL;
+}
+
+void pace_insist(struct pace *pace)
+{
+	pace->insists = true;
 }
 
 void pace_pay(struct pace *pace, enum pace_tier tier, uint64_t cpu_ns)

@@ -295,7 +295,7 @@ static int sample_by_procfs(struct spaces *s, struct space *space, struct census
 
 static int sample_space(struct spaces *s, struct space *space, uint64_t now_ms)
 {
-	struct census_sample sample = { .now_ms = now_ms, .clock = clock_mono_ms, .sysctl = space->sysctl };
+	struct census_sample sample = { .now_ms = now_ms, .clock = clock_mono_coarse_ms, .sysctl = space->sysctl };
 	int r = sample_by_netlink(s, space, &sample);
 
 	if (r == -EPERM || r == -EACCES) {

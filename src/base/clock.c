@@ -28,6 +28,14 @@ uint64_t clock_mono_ms(void)
 	return clock_mono_ns() / NS_PER_MS;
 }
 
+uint64_t clock_mono_coarse_ms(void)
+{
+	struct timespec tick = { 0 };
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	return (read_ns(CLOCK_MONOTONIC_COARSE) + (uint64_t)tick.tv_nsec) / NS_PER_MS;
+}
+
 uint64_t clock_thread_cpu_ns(void)
 {
 	return read_ns(CLOCK_THREAD_CPUTIME_ID);

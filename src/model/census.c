@@ -41,6 +41,7 @@ struct census {
 	bool counting;       /* and so are the events of what died during it: strangers count */
 	enum census_ids last_ids;
 	uint64_t last_now_ms;
+	uint64_t last_full_ms;
 	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
 	struct tcpsock *deferred;
 	size_t deferred_count, deferred_cap;
@@ -51,8 +52,10 @@ struct census {
 	uint64_t *tombs; /* cookies whose entry had to go before its event */
 	struct census_owner *owners;
 	size_t owner_count, owner_cap;
-	uint64_t evidence[ROLE_EVIDENCE_COUNT];
-	uint64_t sockets;
+	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* of both parts */
+	uint64_t lasting_evidence[ROLE_EVIDENCE_COUNT];
+	uint64_t passing_sockets; /* listeners included */
+	uint64_t lasting_sockets;
 	uint64_t wiped_closes;
 	size_t invisible;
 	int error; /* of a callback that cannot return one */
@@ -182,6 +185,19 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 		account_open(pair, entry);
 }
 
+/* ESTABLISHED sockets, and those that left the dumps, are known from full samples only. */
+static bool is_lasting(const struct track_entry *entry)
+{
+	return entry->state == TCP_STATE_ESTABLISHED || entry->state == TCP_STATE_CLOSE;
+}
+
+static struct portview *view_of(struct census *c, const struct track_entry *entry)
+{
+	if (is_lasting(entry))
+		return ledger_lasting_view(c->ledger, (enum role)entry->role, entry->port);
+	return ledger_view(c->ledger, (enum role)entry->role, entry->port);
+}
+
 static int note_owner(struct census *c, const struct track_entry *entry, uint64_t cgroup_id,
 		      const struct verdict *verdict)
 {
@@ -191,7 +207,7 @@ static int note_owner(struct census *c, const struct track_entry *entry, uint64_
 		struct census_owner *o = &c->owners[i];
 
 		if (o->cgroup_id == cgroup_id && o->port == entry->port && o->role == entry->role &&
-		    o->reason == verdict->reason)
+		    o->reason == verdict->reason && o->lasting == is_lasting(entry))
 			owner = o;
 	}
 	if (owner == NULL) {
@@ -204,7 +220,8 @@ static int note_owner(struct census *c, const struct track_entry *entry, uint64_
 		*owner = (struct census_owner){ .cgroup_id = cgroup_id,
 						.port = entry->port,
 						.role = entry->role,
-						.reason = (uint8_t)verdict->reason };
+						.reason = (uint8_t)verdict->reason,
+						.lasting = is_lasting(entry) };
 	}
 	owner->sockets++;
 	if (verdict->stale_ms > owner->oldest_ms)
@@ -218,6 +235,7 @@ static int note_stale(struct census *c, struct track_entry *entry, const struct 
 	struct census_stale stale = { (enum role)entry->role, entry->port, verdict->reason,
 				      verdict->stale_ms, sock };
 
+	entry->counted = verdict->reason & 15u;
 	if (verdict->reason == STALE_NONE)
 		return 0;
 	if (entry->reason != verdict->reason && c->config.stale_fn != NULL)
@@ -281,6 +299,17 @@ static int change_pair(struct census *c, struct track_entry *entry, uint16_t por
 	return 0;
 }
 
+static void note_evidence(struct census *c, const struct track_entry *entry)
+{
+	c->evidence[entry->evidence]++;
+	if (is_lasting(entry)) {
+		c->lasting_evidence[entry->evidence]++;
+		c->lasting_sockets++;
+	} else {
+		c->passing_sockets++;
+	}
+}
+
 static int count_socket(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			bool created)
 {
@@ -295,15 +324,17 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	entry->eventless = c->config.kernel_cgroup_id != 0 &&
 			   sock->cgroup_id == c->config.kernel_cgroup_id && sock->uid == 0;
 	pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
-	view = ledger_view(c->ledger, (enum role)entry->role, entry->port);
-	if (pair == NULL || view == NULL)
+	if (pair == NULL)
 		return -ENOMEM;
 	verdict_look(entry, sock, created, &c->context, &verdict);
 	count_record(c, pair, entry, sock, created);
+	view = view_of(c, entry);
+	if (view == NULL)
+		return -ENOMEM;
 	add_to_view(view, sock, &verdict);
-	c->evidence[entry->evidence]++;
+	note_evidence(c, entry);
 	r = note_stale(c, entry, sock, &verdict);
-	if (r == 0 && entry->role == ROLE_CLIENT)
+	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == CENSUS_FULL)
 		r = note_ephemeral(c, sock);
 	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
 		r = mirror_add(&c->mirror, sock, (enum role)entry->role);
@@ -319,13 +350,68 @@ static int defer(struct census *c, const struct tcpsock *sock)
 	return 0;
 }
 
-/* Its other end may be here, and know more: judged when the whole dump is in. That of a mini gets no wiser, nor comes back. */
-static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock, bool created)
+/* Its other end may be here, and know more. */
+static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
 {
-	return c->deferred_count < DEFERRED_MAX &&
-	       (created || !tcpsock_knows(sock, TCPSOCK_MINI)) &&
-	       (memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
-		tcpsock_addr_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote));
+	return memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
+	       tcpsock_addr_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote);
+}
+
+/*
+ * Judged when the whole dump is in. A new mini may have left its role in an event that is on its way; one that was judged
+ * gets no wiser, nor does it come back to life.
+ */
+static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock, bool created)
+{
+	bool mini = tcpsock_knows(sock, TCPSOCK_MINI);
+
+	if (c->deferred_count >= DEFERRED_MAX || (mini && !created))
+		return false;
+	return may_be_on_this_host(c, sock) || (mini && c->sample.events);
+}
+
+static void take_off_owner(struct census *c, const struct track_entry *entry, uint64_t cgroup_id)
+{
+	struct census_owner *best = NULL;
+
+	for (size_t i = 0; i < c->owner_count; i++) {
+		struct census_owner *o = &c->owners[i];
+
+		if (!o->lasting || o->sockets == 0 || o->port != entry->port ||
+		    o->role != entry->role || o->reason != entry->counted)
+			continue;
+		if (best == NULL || o->cgroup_id == cgroup_id)
+			best = o;
+	}
+	if (best != NULL)
+		best->sockets--;
+}
+
+/*
+ * A socket on show from the last full sample is seen in another state, or has died: it must not stand in two places. Between
+ * full samples alone: those clear the show anyway.
+ */
+static void take_off_show(struct census *c, const struct track_entry *entry, uint64_t cgroup_id)
+{
+	struct portview *view;
+
+	if (!is_lasting(entry) || entry->final || entry->maybe_lost ||
+	    (entry->state == TCP_STATE_ESTABLISHED && entry->miss != 0))
+		return;
+	view = ledger_lasting_view(c->ledger, (enum role)entry->role, entry->port);
+	if (view == NULL || view->state[entry->state] == 0)
+		return;
+	view->state[entry->state]--;
+	if (view->stale[entry->counted] != 0)
+		view->stale[entry->counted]--;
+	take_off_owner(c, entry, cgroup_id);
+	if (entry->state != TCP_STATE_ESTABLISHED)
+		return;
+	c->lasting_sockets -= c->lasting_sockets != 0;
+	c->lasting_evidence[entry->evidence] -= c->lasting_evidence[entry->evidence] != 0;
+	c->evidence[entry->evidence] -= c->evidence[entry->evidence] != 0;
+	if (view->keepalive[verdict_keepalive(entry)] != 0)
+		view->keepalive[verdict_keepalive(entry)]--;
 }
 
 struct census *census_new(const struct census_config *config)
@@ -394,8 +480,38 @@ static int pin_included(struct census *c)
 	return 0;
 }
 
+static void clear_show(struct census *c)
+{
+	ledger_begin(c->ledger);
+	busyports_reset(&c->busy);
+	c->owner_count = 0;
+	c->lasting_sockets = 0;
+	memset(c->evidence, 0, sizeof(c->evidence));
+	memset(c->lasting_evidence, 0, sizeof(c->lasting_evidence));
+}
+
+static void clear_passing(struct census *c)
+{
+	size_t kept = 0;
+
+	ledger_begin_passing(c->ledger);
+	for (size_t i = 0; i < c->owner_count; i++) {
+		if (c->owners[i].lasting && c->owners[i].sockets != 0)
+			c->owners[kept++] = c->owners[i];
+	}
+	c->owner_count = kept;
+	memcpy(c->evidence, c->lasting_evidence, sizeof(c->evidence));
+}
+
+/* When the sockets of this tier were looked at last. */
+static uint64_t looked_ms(const struct census *c, enum census_tier tier)
+{
+	return tier == CENSUS_FULL ? c->last_full_ms : c->last_now_ms;
+}
+
 int census_begin(struct census *c, const struct census_sample *sample)
 {
+	uint64_t looked = looked_ms(c, sample->tier);
 	int r = choose_track(c, sample->ids);
 
 	if (r < 0)
@@ -403,20 +519,20 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	c->sample = *sample;
 	c->context = (struct verdict_context){
 		.now_ms = sample->now_ms,
-		.interval_ms = c->last_now_ms != 0 ? sample->now_ms - c->last_now_ms : 0,
+		.interval_ms = looked != 0 ? sample->now_ms - looked : 0,
 		.thresholds = &c->config.thresholds,
 		.sysctl = &c->sample.sysctl,
 	};
-	track_begin(c->track);
+	track_begin(c->track, sample->tier == CENSUS_FULL);
 	listeners_begin(c->listeners, sample->ids != c->last_ids);
-	ledger_begin(c->ledger);
 	mirror_reset(&c->mirror);
-	busyports_reset(&c->busy);
 	c->deferred_count = 0;
-	c->owner_count = 0;
-	c->sockets = 0;
+	c->passing_sockets = 0;
 	c->error = 0;
-	memset(c->evidence, 0, sizeof(c->evidence));
+	if (sample->tier == CENSUS_FULL)
+		clear_show(c);
+	else
+		clear_passing(c);
 	return pin_included(c);
 }
 
@@ -424,7 +540,7 @@ int census_listener(void *census, const struct tcpsock *sock)
 {
 	struct census *c = census;
 
-	c->sockets++;
+	c->passing_sockets++;
 	return listeners_add(c->listeners, sock, c->sample.now_ms);
 }
 
@@ -449,7 +565,8 @@ int census_socket(void *census, const struct tcpsock *sock)
 		return 0;
 	created =
 		entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
-	c->sockets++;
+	if (c->sample.tier == CENSUS_PASSING && !created)
+		take_off_show(c, entry, sock->cgroup_id);
 	entry->miss = 0;
 	entry->maybe_lost = false;
 	if (created)
@@ -462,7 +579,7 @@ int census_socket(void *census, const struct tcpsock *sock)
 	}
 	if (!created && entry->evidence <= ROLE_BY_OTHER_END)
 		return count_socket(c, entry, sock, created);
-	if (may_be_on_this_host(c, sock, created))
+	if (is_worth_waiting(c, sock, created))
 		return defer(c, sock);
 	verdict = weak_evidence(c, sock);
 	weigh(entry, &verdict, created);
@@ -512,7 +629,7 @@ static int count_deferred(struct census *c, census_other_fn other_fn, void *arg)
 		if (entry == NULL)
 			continue;
 		created = entry->state == TCP_STATE_NONE;
-		if (!ask_other_end(c, sock, other_fn, arg, &verdict))
+		if (!may_be_on_this_host(c, sock) || !ask_other_end(c, sock, other_fn, arg, &verdict))
 			verdict = weak_evidence(c, sock);
 		weigh(entry, &verdict, created);
 		r = count_socket(c, entry, sock, created);
@@ -551,7 +668,7 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	account_close(pair, entry);
 	if (entry->maybe_lost)
 		return;
-	view = ledger_view(c->ledger, (enum role)entry->role, entry->port);
+	view = view_of(c, entry);
 	if (view == NULL) {
 		c->error = -ENOMEM;
 		return;
@@ -586,7 +703,7 @@ static void sweep_entry(void *arg, struct track_entry *entry)
 	}
 	if (entry->state != TCP_STATE_CLOSE) {
 		entry->state = TCP_STATE_CLOSE;
-		entry->since = verdict_tick(c->last_now_ms); /* when it was missing first */
+		entry->since = verdict_tick(c->last_full_ms); /* when it was missing first */
 		entry->reason = STALE_NONE;
 	}
 	count_invisible(c, entry);
@@ -640,7 +757,7 @@ static int fill_ephemeral(struct census *c)
 
 		if (b->sockets == 0 || range < 1)
 			continue;
-		view = ledger_view(c->ledger, ROLE_CLIENT, b->port);
+		view = ledger_lasting_view(c->ledger, ROLE_CLIENT, b->port);
 		if (view == NULL)
 			return -ENOMEM;
 		if (ratio > view->ephemeral_ratio)
@@ -671,26 +788,38 @@ static void settle_cookies(struct census *c)
 	c->baseline = true;
 }
 
-int census_end(struct census *c, census_other_fn other_fn, void *arg)
+/* Only a full dump tells by what it does not show. */
+static void settle_full(struct census *c)
 {
-	int r;
-
-	r = count_deferred(c, other_fn, arg);
-	if (r < 0)
-		return r;
-	listeners_end(c->listeners, c->sample.now_ms);
 	c->invisible = 0;
 	track_sweep(c->track, sweep_entry, c);
 	thin_invisible(c);
 	track_trim(c->track);
 	if (c->sample.ids == CENSUS_COOKIES)
 		settle_cookies(c);
+	c->last_full_ms = c->sample.now_ms;
+	if (c->error == 0)
+		c->error = fill_ephemeral(c);
+}
+
+int census_end(struct census *c, census_other_fn other_fn, void *arg)
+{
+	int r;
+
+	if (c->sample.drain != NULL)
+		c->sample.drain(c->sample.drain_arg);
+	r = count_deferred(c, other_fn, arg);
+	if (r < 0)
+		return r;
+	listeners_end(c->listeners, c->sample.now_ms);
+	if (c->sample.tier == CENSUS_FULL)
+		settle_full(c);
+	else
+		track_end_part(c->track);
 	c->last_ids = c->sample.ids;
 	c->last_now_ms = c->sample.now_ms;
 	if (c->error == 0)
 		c->error = pin_listening(c);
-	if (c->error == 0)
-		c->error = fill_ephemeral(c);
 	return c->error;
 }
 
@@ -763,6 +892,7 @@ static int count_known(struct census *c, const struct tcpdeath *death, struct tr
 		return 0; /* told twice */
 	if (pair == NULL)
 		return -ENOMEM;
+	take_off_show(c, entry, 0);
 	if (death->remote_port == 0)
 		c->wiped_closes++;
 	else
@@ -796,9 +926,20 @@ static int count_failure(struct census *c, const struct tcpdeath *death, struct 
 	return 0;
 }
 
+/* A record that waits to be judged when its socket dies is as good as unseen. */
+static struct track_entry *find_known(struct census *c, uint64_t id)
+{
+	struct track_entry *entry = track_find(c->tracks[CENSUS_COOKIES], id);
+
+	if (entry == NULL || entry->state != TCP_STATE_NONE)
+		return entry;
+	track_remove(c->tracks[CENSUS_COOKIES], entry);
+	return NULL;
+}
+
 int census_event(struct census *c, const struct tcpdeath *death)
 {
-	struct track_entry *entry = track_find(c->tracks[CENSUS_COOKIES], death->id);
+	struct track_entry *entry = find_known(c, death->id);
 	bool syn_sent = entry != NULL && !entry->opened && entry->role == ROLE_CLIENT &&
 			entry->evidence == ROLE_BY_STATE;
 	enum account_failure failure = account_failure(death, syn_sent);
@@ -810,6 +951,7 @@ int census_event(struct census *c, const struct tcpdeath *death)
 	if (entry != NULL) {
 		if (entry->final)
 			return 0;
+		take_off_show(c, entry, 0);
 		entry->final = true;
 	}
 	return count_failure(c, death, entry, failure);
@@ -835,7 +977,7 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 	struct role_verdict verdict;
 
 	context.now_ms = now_ms;
-	context.interval_ms = now_ms - c->last_now_ms;
+	context.interval_ms = now_ms - looked_ms(c, is_lasting(&entry) ? CENSUS_FULL : CENSUS_PASSING);
 	context.thresholds = &c->config.thresholds;
 	context.sysctl = &c->sample.sysctl;
 	if (!entry.sure) {
@@ -872,7 +1014,7 @@ const struct census_owner *census_owners(const struct census *c, size_t *ret_cou
 
 uint64_t census_sockets(const struct census *c)
 {
-	return c->sockets;
+	return c->passing_sockets + c->lasting_sockets;
 }
 
 uint64_t census_wiped_closes(const struct census *c)

@@ -7,10 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct viewparts {
+	struct portview passing; /* what every sample finds anew */
+	struct portview lasting; /* what a full sample found */
+	struct portview both;    /* made when asked for */
+};
+
 struct ledger {
 	struct ledger_pair *pairs;
 	size_t count, cap;
-	struct portview *views;
+	struct viewparts *views;
 	size_t view_count, view_cap;
 	uint32_t *index[ROLE_COUNT]; /* by port: index of the pair + 1, or 0 */
 	uint64_t other[ROLE_COUNT][LEDGER_COUNTERS];
@@ -100,6 +106,14 @@ void ledger_begin(struct ledger *ledger)
 	ledger->view_count = 0;
 }
 
+void ledger_begin_passing(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->count; i++)
+		ledger->pairs[i].pinned = false;
+	for (size_t i = 0; i < ledger->view_count; i++)
+		ledger->views[i].passing = (struct portview){ 0 };
+}
+
 struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port)
 {
 	uint32_t *slot = &ledger->index[role][port];
@@ -130,7 +144,7 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
 	return 0;
 }
 
-struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port)
+static struct viewparts *view_of(struct ledger *ledger, enum role role, uint16_t port)
 {
 	struct ledger_pair *pair = ledger_pair(ledger, role, port);
 
@@ -142,8 +156,22 @@ struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t por
 		       sizeof(*ledger->views)))
 		return NULL;
 	pair->view = (uint32_t)ledger->view_count++;
-	ledger->views[pair->view] = (struct portview){ 0 };
+	ledger->views[pair->view] = (struct viewparts){ 0 };
 	return &ledger->views[pair->view];
+}
+
+struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port)
+{
+	struct viewparts *view = view_of(ledger, role, port);
+
+	return view != NULL ? &view->passing : NULL;
+}
+
+struct portview *ledger_lasting_view(struct ledger *ledger, enum role role, uint16_t port)
+{
+	struct viewparts *view = view_of(ledger, role, port);
+
+	return view != NULL ? &view->lasting : NULL;
 }
 
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount)
@@ -268,9 +296,25 @@ const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_
 	return ledger->pairs;
 }
 
+static bool is_empty(const struct portview *view)
+{
+	for (int i = 0; i < TCP_STATE_COUNT; i++) {
+		if (view->state[i] != 0)
+			return false;
+	}
+	return !has_stale(view);
+}
+
 const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair)
 {
-	return pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] : NULL;
+	struct viewparts *view;
+
+	if (pair->view == LEDGER_NO_VIEW)
+		return NULL;
+	view = &ledger->views[pair->view];
+	view->both = view->passing;
+	portview_merge(&view->both, &view->lasting);
+	return is_empty(&view->both) ? NULL : &view->both;
 }
 
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role)

@@ -26,7 +26,8 @@ struct track {
 	uint32_t cursor;  /* entry of the last record; its `next` is the guess */
 	uint32_t head;    /* first entry of the last dump */
 	bool parity;      /* of this dump; between dumps every entry has it */
-	bool open;        /* a dump has begun and was not swept */
+	bool open;        /* a dump has begun and was not ended */
+	bool whole;       /* ... of every socket, in the table's order */
 };
 
 static void *map_pages(size_t size)
@@ -146,13 +147,20 @@ void track_free(struct track *track)
 	free(track);
 }
 
-void track_begin(struct track *track)
+/* Forgets what this dump saw, as the invariant between dumps wants it. */
+static void level(struct track *track)
 {
-	if (track->open) { /* the last dump broke off: what it saw counts for nothing */
-		for (size_t i = 0; i < track->end; i++)
-			track->entries[i].seen = track->parity;
-	}
+	for (size_t i = 0; i < track->end; i++)
+		track->entries[i].seen = track->parity;
+	track->open = false;
+}
+
+void track_begin(struct track *track, bool whole)
+{
+	if (track->open) /* the last dump broke off: what it saw counts for nothing */
+		level(track);
 	track->open = true;
+	track->whole = whole;
 	track->parity = !track->parity;
 	track->seen = 0;
 	track->cursor = NO_ENTRY;
@@ -160,7 +168,7 @@ void track_begin(struct track *track)
 
 struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_created, bool *ret_again)
 {
-	uint32_t i = guess(track);
+	uint32_t i = track->whole ? guess(track) : NO_ENTRY;
 	struct track_entry *entry;
 
 	*ret_created = *ret_again = false;
@@ -179,10 +187,12 @@ struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_create
 		*ret_again = true;
 		return entry;
 	}
-	/* The entry after this one is wanted next: fetch it while this one is worked on. */
-	if (entry->next < track->end)
-		__builtin_prefetch(&track->entries[entry->next], 1);
-	remember_order(track, i);
+	if (track->whole) {
+		/* The entry after this one is wanted next: fetch it while this one is worked on. */
+		if (entry->next < track->end)
+			__builtin_prefetch(&track->entries[entry->next], 1);
+		remember_order(track, i);
+	}
 	entry->seen = track->parity;
 	track->seen++;
 	return entry;
@@ -245,6 +255,11 @@ void track_sweep(struct track *track, track_fn fn, void *arg)
 		track->seen++;
 		fn(arg, entry);
 	}
+}
+
+void track_end_part(struct track *track)
+{
+	level(track);
 }
 
 void track_each(struct track *track, track_fn fn, void *arg)

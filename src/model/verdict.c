@@ -323,7 +323,7 @@ static void remember_keepalive(struct track_entry *entry, const struct tcpsock *
 		entry->keepidle_s = (uint16_t)min_u64(idle_s, KEEPIDLE_MAX_S);
 }
 
-static enum keepalive_class keepalive_class(const struct track_entry *entry)
+enum keepalive_class verdict_keepalive(const struct track_entry *entry)
 {
 	switch ((enum track_keepalive)entry->keepalive) {
 	case TRACK_KEEPALIVE_ON:
@@ -496,7 +496,7 @@ void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool cr
 	v.has_age = has_age(sock->state);
 	if (sock->state == TCP_STATE_ESTABLISHED || half_closed(sock->state)) {
 		remember_keepalive(entry, sock);
-		v.keepalive = keepalive_class(entry);
+		v.keepalive = verdict_keepalive(entry);
 		judge_loss(entry, sock, context, &v);
 	}
 	if (sock->state == TCP_STATE_ESTABLISHED) {

@@ -16,16 +16,28 @@ static void emit_build(const struct families_walk *walk)
 	expo_u64(walk->expo, 1);
 }
 
-/* One tier does the work of both. */
+static void emit_tiers(const struct families_walk *walk, double full, double states)
+{
+	expo_label(walk->expo, "tier", "full");
+	expo_double(walk->expo, full);
+	expo_label(walk->expo, "tier", "states");
+	expo_double(walk->expo, states);
+}
+
 static void emit_timestamp(const struct families_walk *walk)
 {
-	static const char *const tiers[] = { "full", "states" };
 	const struct snapshot *snapshot = walk->input->snapshot;
 
-	for (size_t i = 0; snapshot && i < sizeof(tiers) / sizeof(tiers[0]); i++) {
-		expo_label(walk->expo, "tier", tiers[i]);
-		expo_double(walk->expo, snapshot->timestamp);
-	}
+	if (snapshot)
+		emit_tiers(walk, snapshot->timestamp, snapshot->passing_timestamp);
+}
+
+static void emit_interval(const struct families_walk *walk)
+{
+	const struct health *health = walk->input->health;
+
+	if (health->full_interval_seconds > 0)
+		emit_tiers(walk, health->full_interval_seconds, health->passing_interval_seconds);
 }
 
 static void emit_success(const struct families_walk *walk)
@@ -125,6 +137,14 @@ static const struct families_row rows[] = {
 		.family.unit = "seconds",
 		.labels = "tier",
 		.page = emit_timestamp,
+	},
+	{
+		.family.name = "tcphealth_sample_interval_seconds",
+		.family.help = "Time between two samples of the tier as the processor budget "
+			       "allows it now; established connections are read by full ones only.",
+		.family.unit = "seconds",
+		.labels = "tier",
+		.page = emit_interval,
 	},
 	{
 		.family.name = "tcphealth_sample_success",

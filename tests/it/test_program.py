@@ -115,8 +115,11 @@ class AddressesTest(NetTest):
     def test_free_port_is_told(self):
         program = self.start_exporter(self.b, '--web.listen-address=127.0.0.1:0', '--web.listen-address=[::1]:0',
                                       ready=False)
-        found = eventually(lambda: re.findall(r'msg=listening .*port=(\d+)', program.log_text()), what='the ports')
-        self.assertEqual(len(found), 2)
+        def ports():
+            found = re.findall(r'msg=listening .*port=(\d+)', program.log_text())
+            return found if len(found) == 2 else None
+
+        found = eventually(ports, timeout=exporter.patience(5), what='the ports')
         for port, address in zip(found, ('127.0.0.1', '::1')):
             self.assertEqual(web.request(self.b, int(port), '/-/healthy', address=address).status, 200)
 
@@ -363,7 +366,7 @@ class HangTest(NetTest):
         states = set()
         for task in os.listdir(f'/proc/{pid}/task'):
             path = f'/proc/{pid}/task/{task}/stat'
-            with contextlib.suppress(FileNotFoundError), open(path, encoding='ascii') as file:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding='ascii') as file:
                 states.add(file.read().rsplit(')', 1)[1].split()[0])
         return states - {'Z', 'X'}
 

@@ -132,6 +132,8 @@ static void fill_own(struct snapshot *snapshot, struct snapshot_ns *ns)
 static void fill_foreign(struct snapshot *snapshot, struct snapshot_ns *ns)
 {
 	ns->name = HOSTILE_NETNS;
+	ns->missing = SNAPSHOT_EVENTS;
+	ns->timestamp = 1700000001.5;
 	ns->pair_count = 2;
 	ns->pairs = snapshot_alloc(snapshot, ns->pair_count, sizeof(*ns->pairs));
 	fill_pair(&ns->pairs[0], ROLE_SERVER, 65535, 500);
@@ -154,6 +156,7 @@ static struct snapshot *make_snapshot(uint32_t needs_met, size_t ns_count)
 	assert_non_null(snapshot);
 	snapshot->needs_met = needs_met;
 	snapshot->timestamp = 1700000000.25;
+	snapshot->passing_timestamp = 1700000005.25;
 	snapshot->sockets = 12345;
 	for (unsigned int i = 0; i < STALE_REASONS; i++)
 		snapshot->thresholds.ms[i] = 1500 * i;
@@ -180,6 +183,13 @@ static const struct health good_health = {
 	.forged = 5,
 	.malformed = 6,
 	.wiped_closes = 7,
+	.full_interval_seconds = 15,
+	.passing_interval_seconds = 5,
+	.spaces_used = true,
+	.spaces_sampled = 8,
+	.spaces_denied = 9,
+	.spaces_over_limit = 10,
+	.spaces_unreadable = 11,
 };
 
 static const struct procself whole_process = {

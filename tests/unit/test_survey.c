@@ -77,6 +77,7 @@ static struct snapshot *end(struct scene *s)
 	struct snapshot *snapshot = NULL;
 
 	assert_int_equal(census_end(s->census, NULL, NULL), 0);
+	census_drained(s->census);
 	assert_int_equal(survey_take(&s->survey, &snapshot), 0);
 	assert_non_null(snapshot);
 	return snapshot;

@@ -133,7 +133,7 @@ static void see_number(struct track *track, struct plain *plain, uint32_t i, boo
 static void dump(struct track *track, struct plain *plain, uint32_t *order, size_t n, bool *seen,
 		 uint64_t *rng)
 {
-	track_begin(track);
+	track_begin(track, true);
 	memset(seen, 0, IDS * sizeof(*seen));
 	for (size_t i = 0; i < n; i++) {
 		see_number(track, plain, order[i], seen, rng);
@@ -216,7 +216,7 @@ static void test_growth_each_and_trim(void **state)
 	struct track *track = track_new();
 	size_t count = 0;
 
-	track_begin(track);
+	track_begin(track, true);
 	for (uint64_t id = 1; id <= n; id++)
 		see(track, id, true, false);
 	track_sweep(track, nothing, NULL);
@@ -235,7 +235,7 @@ static void test_growth_each_and_trim(void **state)
 	assert_int_equal(track_count(track), n / 1000);
 	for (uint64_t id = 1; id <= n; id++)
 		assert_int_equal(track_find(track, id) != NULL, id % 1000 == 0);
-	track_begin(track);
+	track_begin(track, true);
 	for (uint64_t id = 1; id <= n; id++)
 		see(track, id, id % 1000 != 0, false);
 	track_sweep(track, nothing, NULL);
@@ -248,7 +248,7 @@ static void test_trim_of_an_empty_table(void **state)
 	(void)state;
 	struct track *track = track_new();
 
-	track_begin(track);
+	track_begin(track, true);
 	for (uint64_t id = 1; id <= 5000; id++)
 		see(track, id, true, false);
 	track_sweep(track, nothing, NULL);
@@ -256,7 +256,7 @@ static void test_trim_of_an_empty_table(void **state)
 		track_remove(track, track_find(track, id));
 	track_trim(track);
 	assert_int_equal(track_count(track), 0);
-	track_begin(track);
+	track_begin(track, true);
 	see(track, 7, true, false);
 	track_sweep(track, nothing, NULL);
 	assert_non_null(track_find(track, 7));
@@ -276,24 +276,24 @@ static void test_aborted_dumps(void **state)
 		struct track *track = track_new();
 		uint64_t unseen = 0;
 
-		track_begin(track);
+		track_begin(track, true);
 		see(track, 1, true, false);
 		see(track, 2, true, false);
 		see(track, 4, true, false);
 		track_sweep(track, collect, &unseen);
 		assert_int_equal(unseen, 0);
 		for (int i = 0; i < aborts; i++) {
-			track_begin(track);
+			track_begin(track, true);
 			see(track, 2, false, false);
 			see(track, 8, i == 0, false);
 		}
-		track_begin(track);
+		track_begin(track, true);
 		see(track, 1, false, false);
 		see(track, 1, false, true);
 		track_sweep(track, collect, &unseen);
 		assert_int_equal(unseen, 2 + 4 + 8);
 		unseen = 0;
-		track_begin(track);
+		track_begin(track, true);
 		see(track, 8, false, false);
 		track_sweep(track, collect, &unseen);
 		assert_int_equal(unseen, 1 + 2 + 4);
@@ -307,7 +307,7 @@ static void test_links_to_removed_entries(void **state)
 	(void)state;
 	struct track *track = track_new();
 
-	track_begin(track);
+	track_begin(track, true);
 	for (uint64_t id = 1; id <= 100; id++)
 		see(track, id, true, false);
 	track_sweep(track, nothing, NULL);
@@ -315,7 +315,7 @@ static void test_links_to_removed_entries(void **state)
 		track_remove(track, track_find(track, id));
 	track_remove(track, track_find(track, 1));   /* the first */
 	track_remove(track, track_find(track, 100)); /* and the last of the order */
-	track_begin(track);
+	track_begin(track, true);
 	for (uint64_t id = 200; id < 220; id++) /* these take the places of removed ones */
 		see(track, id, true, false);
 	for (uint64_t id = 2; id <= 99; id++)

@@ -51,7 +51,7 @@ function(config, lib) {
     'Every attempt of a host to connect to a port fails.',
     [
       '%s, %s: %s connects were refused or not answered in %s, and not one succeeded.' % [lib.host, lib.portOf.client, lib.value, config.connects.window],
-      '{{ range printf `sum by (reason) (increase(tcphealth_failed_connects_total{job=%q,instance=%q,netns=%q,port=%q}[' + config.connects.window + '])) > 0` $labels.job $labels.instance $labels.netns $labels.port | query }}{{ .Labels.reason }}: {{ .Value | printf "%.0f" }}. {{ end }}'
+      '{{ range printf `sum by (reason) (increase(tcphealth_failed_connects_total{job=%q,instance=%q,netns=%q,port=%q}[' + config.connects.window + '])) > 0` $labels.job $labels.instance $labels.netns $labels.port | query | sortByLabel "reason" }}{{ .Labels.reason }}: {{ .Value | printf "%.0f" }}. {{ end }}'
       + lib.owners('.+', role='client', otherwise='Which unit tries is not known.'),
       '{{ if eq $labels.port "unknown" }}Confirm: the kernel did not tell the port; journalctl -p err --since -15min names it{{ else }}Confirm: %s shows the addresses; then nc -vz ADDRESS {{ $labels.port }}{{ end }}' % lib.ss('', role='client'),
       'Now: "refused" means that the host answers and nobody listens there: systemctl status of the service on that host, and restart it. "timeout" means that nobody answers: is the host up, does a packet filter drop, is its accept queue full?',

@@ -38,7 +38,7 @@ function(config) {
 
   // "Held by a.service (4, the oldest for 3h 2m 1s), ...": which units to look at, at most five.
   owners(reasons, role='label', otherwise='The owner is not known now.')::
-    '{{ $owners := printf `topk(5, sum by (unit) (tcphealth_stale_unit_connections{' + same(role) + ',reason=~"' + reasons + '"}))` ' + sameArgs(role) + ' | query }}'
+    '{{ $owners := printf `sort_desc(topk(5, sum by (unit) (tcphealth_stale_unit_connections{' + same(role) + ',reason=~"' + reasons + '"})))` ' + sameArgs(role) + ' | query }}'
     + '{{ if $owners }}Held by {{ range $i, $owner := $owners }}{{ if $i }}, {{ end }}'
     + '{{ with $owner.Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }} ({{ $owner.Value | printf "%.0f" }}'
     + '{{ range printf `max by (unit) (tcphealth_stale_unit_oldest_seconds{' + same(role) + ',reason=~"' + reasons + '",unit=%q})` ' + sameArgs(role) + ' $owner.Labels.unit | query }}'
@@ -53,7 +53,7 @@ function(config) {
 
   // "Listening: a.service, b.service."
   listeners::
-    '{{ $units := printf `tcphealth_listener_info{job=%q,instance=%q,netns=%q,port=%q}` $labels.job $labels.instance $labels.netns $labels.port | query }}'
+    '{{ $units := printf `tcphealth_listener_info{job=%q,instance=%q,netns=%q,port=%q}` $labels.job $labels.instance $labels.netns $labels.port | query | sortByLabel "unit" }}'
     + '{{ if $units }}Listening: {{ range $i, $listener := $units }}{{ if $i }}, {{ end }}{{ with $listener.Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }}{{ end }}.{{ else }}Nobody listens on the port now.{{ end }}',
 
   // A command that shows them on the host, in the right network namespace.

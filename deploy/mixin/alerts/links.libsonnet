@@ -26,7 +26,7 @@ function(config, lib) {
   local end(selector, role, port, states) = '%s,role="%s",port="%d",state!~"%s"' % [selector, role, port, states],
   // What one side counts, host by host, and which units hold what is stuck there.
   local told(name, selected) =
-    name + ': {{ range query `sum by (instance) (tcphealth_connections{' + selected + '}) > 0` }}{{ .Labels.instance }} {{ .Value | printf "%.0f" }}, {{ else }}none, {{ end }}',
+    name + ': {{ range query `sum by (instance) (tcphealth_connections{' + selected + '}) > 0` | sortByLabel "instance" }}{{ .Labels.instance }} {{ .Value | printf "%.0f" }}, {{ else }}none, {{ end }}',
   local stuck(selector, role, port) =
     local matchers = '%s,role="%s",port="%s"' % [selector, role, port];
     '{{ range query `sort_desc(topk(5, tcphealth_stale_unit_connections{' + matchers + '}))` }}{{ .Labels.instance }}: {{ with .Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }} has {{ .Value | printf "%.0f" }} stuck ({{ .Labels.reason }})'

@@ -57,6 +57,7 @@ struct options {
 	bool disable_exporter_metrics;
 	uint64_t interval_ms;
 	enum options_source source;
+	double cpu_budget; /* share of one processor; 0: no limit */
 	bool events;
 	const char *netns; /* "own", "all" or a shell pattern */
 	enum options_connections connections;

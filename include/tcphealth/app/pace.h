@@ -27,12 +27,16 @@ struct pace {
 	uint32_t since_full;    /* ticks since the last full dump began */
 	uint32_t period;        /* ticks from one full dump to the next, as seen last */
 	uint32_t full_samples;  /* so far: the first ones are always full */
+	bool insists;           /* the next one must be full */
 };
 
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms);
 
 /* What this tick shall do. Called once a tick. */
 enum pace_tier pace_choose(struct pace *pace);
+
+/* The next sample shall be full, whatever it costs: what the last full one found is not to be had. */
+void pace_insist(struct pace *pace);
 
 /* What that cost. */
 void pace_pay(struct pace *pace, enum pace_tier tier, uint64_t cpu_ns);

@@ -6,7 +6,7 @@
  *
  * A sample: census_begin(), census_listener() for each LISTEN record, census_socket() for each other,
  * census_end(). A sample that broke off is left by census_abort(): nothing it saw is shown, nothing it
- * counted is lost. Events go in between samples, never during one: an event taken after the end of a dump follows
+ * counted is lost (after a full one that broke off the next must be full). Events go in between samples, never during one: an event taken after the end of a dump follows
  * every record of its socket.
  */
 #ifndef TCPHEALTH_MODEL_CENSUS_H
@@ -57,11 +57,28 @@ enum census_ids {
 };
 #define CENSUS_ID_KINDS 2
 
+/*
+ * What a sample covers. The passing tier is cheap: every state but ESTABLISHED, which are few and the ones that get stuck.
+ * What the last full sample found of ESTABLISHED sockets, and of those that left the dumps, stays on show until the next; a
+ * socket that a passing sample finds in another state, or whose event has come, leaves it.
+ */
+enum census_tier {
+	CENSUS_FULL,
+	CENSUS_PASSING,
+};
+
 struct census_sample {
+	enum census_tier tier;
 	uint64_t now_ms;            /* monotonic */
 	uint64_t (*clock)(void);    /* the same clock, for when a record was read at the latest; NULL: now_ms for all */
 	enum census_ids ids;
 	bool events;                /* destroy events of this namespace are coming in */
+	/*
+	 * NULL, or called when the dump is whole, before what only events can tell is judged: gives census_event() those that
+	 * are there.
+	 */
+	void (*drain)(void *arg);
+	void *drain_arg;
 	struct netsysctl sysctl;
 };
 
@@ -73,6 +90,7 @@ struct census_owner {
 	uint16_t port;
 	uint8_t role;
 	uint8_t reason;
+	bool lasting; /* census's own: found by the last full sample */
 };
 
 struct census;
@@ -124,7 +142,7 @@ struct ledger *census_ledger(struct census *census);
 const struct listeners *census_listeners(const struct census *census);
 const uint64_t *census_evidence(const struct census *census); /* ROLE_EVIDENCE_COUNT sockets */
 const struct census_owner *census_owners(const struct census *census, size_t *ret_count);
-uint64_t census_sockets(const struct census *census);      /* in the dump, listeners included */
+uint64_t census_sockets(const struct census *census);      /* on show, listeners included */
 uint64_t census_wiped_closes(const struct census *census); /* since the start */
 
 #endif

@@ -29,6 +29,8 @@ struct health {
 	uint64_t forged;           /* netlink messages that did not come from the kernel */
 	uint64_t malformed;        /* records and lines that were skipped */
 	uint64_t wiped_closes;
+	double full_interval_seconds;    /* between full samples, as the budget allows now */
+	double passing_interval_seconds; /* between samples of the passing states */
 	bool spaces_used;          /* other network namespaces are looked for */
 	uint64_t spaces_sampled;   /* namespaces beside the own that have been sampled */
 	uint64_t spaces_denied;    /* ... that cannot be entered for want of a privilege */

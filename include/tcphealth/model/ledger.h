@@ -80,8 +80,11 @@ struct ledger;
 struct ledger *ledger_new(const struct portset *excluded);
 void ledger_free(struct ledger *ledger);
 
-/* Begins a sample: no pair is pinned or in use, all views are gone. */
+/* Begins a sample of everything: no pair is pinned or in use, all views are gone. */
 void ledger_begin(struct ledger *ledger);
+
+/* Begins a sample of the passing states alone: no pair is pinned, the lasting views stay as they are. */
+void ledger_begin_passing(struct ledger *ledger);
 
 /* The pair, created at need; NULL when out of memory. Valid until the next pair is created. */
 struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port);
@@ -89,8 +92,12 @@ struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t 
 /* A pair that shall have series although nothing uses it (listening, included). 0 or -ENOMEM. */
 int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
 
-/* This sample's view of the pair, zeroed at first use; NULL when out of memory. Valid until the next view is made. */
+/*
+ * A pair's gauges are kept in two parts, zeroed at first use: what every sample finds anew (the passing view), and what only a full one
+ * does (the lasting view). NULL when out of memory. Valid until the next view is made.
+ */
 struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port);
+struct portview *ledger_lasting_view(struct ledger *ledger, enum role role, uint16_t port);
 
 /* Adds to a counter of the pair. */
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount);
@@ -105,7 +112,7 @@ int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, 
 /* All pairs ever used, in no order. */
 const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count);
 
-/* The view of a pair in this sample; NULL if it has none. */
+/* Both views of a pair in one; NULL if there is no socket in them. Valid until asked again. */
 const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair);
 
 /* Counters of `other`. */

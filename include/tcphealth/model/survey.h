@@ -34,7 +34,8 @@ struct survey {
 	uint32_t ports_max;
 	uint64_t keep_ms;
 	uint64_t now_ms;            /* monotonic */
-	double timestamp;           /* wall clock */
+	double timestamp;           /* wall clock: of the last full sample */
+	double passing_timestamp;   /* ... of the last sample of any tier */
 	survey_unit_fn unit_fn;     /* NULL: no names */
 	void *unit_arg;
 };

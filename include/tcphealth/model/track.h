@@ -43,7 +43,8 @@ struct track_entry {
 	uint16_t segs_in;         /* low 16 bits */
 	uint16_t keepidle_s;      /* longest keepalive idle time seen; 0: never seen unmasked */
 	uint16_t port;            /* of the pair it is counted under; 0: unknown */
-	uint16_t tuple;           /* hash of both ports: a socket that connects anew changes it */
+	unsigned short tuple : 12; /* hash of both ports: a socket that connects anew changes it */
+	unsigned short counted : 4; /* enum stale_reason it stands under in the views */
 	unsigned int state : 4;   /* enum tcp_state last counted; CLOSE: gone from the dumps, event to come */
 	unsigned int role : 1;    /* enum role */
 	unsigned int evidence : 4;
@@ -72,8 +73,8 @@ struct track;
 struct track *track_new(void);
 void track_free(struct track *track);
 
-/* Begins a dump: nothing is seen yet. */
-void track_begin(struct track *track);
+/* Begins a dump: nothing is seen yet. A dump that is not `whole` comes in another order, which is not learned. */
+void track_begin(struct track *track, bool whole);
 
 /*
  * The entry of `id`, created (zeroed but for id) if there is none; marked seen in this dump. *ret_created and *ret_again (seen
@@ -96,6 +97,9 @@ size_t track_count(const struct track *track);
  */
 typedef void (*track_fn)(void *arg, struct track_entry *entry);
 void track_sweep(struct track *track, track_fn fn, void *arg);
+
+/* Ends a dump of a part: what it did not see means nothing. */
+void track_end_part(struct track *track);
 
 /* Calls `fn` for every entry in use; it may remove that entry. */
 void track_each(struct track *track, track_fn fn, void *arg);

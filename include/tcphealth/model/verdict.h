@@ -43,6 +43,9 @@ uint64_t verdict_since(uint64_t now_ms, uint32_t tick);
 void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
 		  const struct verdict_context *context, struct verdict *ret_verdict);
 
+/* What the looks so far say of a socket's keepalive. */
+enum keepalive_class verdict_keepalive(const struct track_entry *entry);
+
 /* A socket that left the dumps while its program still holds it (entry->state is CLOSE). */
 void verdict_dead(const struct track_entry *entry, const struct verdict_context *context, struct verdict *ret_verdict);
 

@@ -72,7 +72,8 @@ class Scene:
 
     def connect(self):
         """A new client socket, connected."""
-        client = self.begin_connect()
+        client = self.pair.a.socket(self.family)
+        self.others.append(client)
         client.settimeout(5)
         client.connect((self.pair.b.address[self.family], self.port))
         return client

@@ -50,10 +50,11 @@ class Watch:
         """The samples that began after the moment."""
         return [sample for sample in list(self.samples) if sample.begun >= moment]
 
-    def wait(self, seconds):
-        """Waits until a sample began that much later than now, and returns all since now."""
+    def wait(self, seconds, least=3):
+        """Waits until a sample began that much later than now, for that many at least, and returns all since now."""
         begun = time.time()
-        self.wait_for(lambda: self.after(begun + seconds), seconds + patience(10), f'samples of {seconds} s')
+        self.wait_for(lambda: self.after(begun + seconds) and len(self.after(begun)) >= least,
+                      seconds + patience(30), f'{least} samples in {seconds} s and more')
         return self.after(begun)
 
     def wait_for(self, condition, timeout, what):

@@ -1,0 +1,213 @@
+"""Users and passwords, headers and rate limit of --web.config.file, and their renewal without a restart."""
+import base64
+import concurrent.futures
+import http.client
+import os
+import signal
+import tempfile
+import time
+
+from tcph import exporter, https, web
+from tcph.case import NetTest
+from tcph.https import basic, bcrypt
+from tcph.poll import eventually
+
+
+def costly(cost):
+    """A hash that nobody knows a password for."""
+    return bcrypt('secret').replace('$04$', f'${cost}$')
+
+
+class AuthTest(NetTest):
+    def setUp(self):
+        super().setUp()
+        self.path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'web.yml')
+
+    def write(self, text):
+        with open(self.path + '.new', 'w', encoding='utf-8') as file:
+            file.write(text)
+        os.rename(self.path + '.new', self.path)
+
+    def write_users(self, **users):
+        self.write('basic_auth_users:\n' + ''.join(f'  {name}: "{stored}"\n' for name, stored in users.items()))
+
+    def start(self):
+        program = self.start_exporter(self.b, f'--web.config.file={self.path}', ready=False)
+        eventually(lambda: 'msg=listening' in program.log_text(), timeout=exporter.patience(10), what=program.log_tail)
+        return program
+
+    def start_with_users(self, **users):
+        self.write_users(**users)
+        return self.start()
+
+    def status(self, program, headers=None, path='/-/healthy', timeout=None):
+        return program.request(path, headers=headers, timeout=timeout or exporter.patience(10)).status
+
+    # Passwords.
+
+    def test_who_is_let_in(self):
+        program = self.start_with_users(alice=bcrypt('secret'), bob=bcrypt('pässword: with colon'))
+        cases = (
+            (basic('alice', 'secret'), 200), (basic('bob', 'pässword: with colon'), 200),
+            ({}, 401), (basic('alice', 'Secret'), 401), (basic('alice', ''), 401), (basic('alice', 'secret '), 401),
+            (basic('carol', 'secret'), 401), (basic('', 'secret'), 401), (basic('Alice', 'secret'), 401),
+            (basic('bob', 'secret'), 401), (basic('alice', 'secret\0'), 401), (basic('alice\0', 'secret'), 401),
+            (basic('alice', 'secret' + 'x' * 5000), 401),
+            ({'Authorization': 'Bearer secret'}, 401), ({'Authorization': 'Basic'}, 401), ({'Authorization': 'Basic !'}, 401),
+            ({'Authorization': basic('alice', 'secret')['Authorization'].rstrip('=') + '!'}, 401),
+            ({'Authorization': 'Basic ' + base64.b64encode(b'alicesecret').decode()}, 401),
+            ({'Authorization': basic('alice', 'secret')['Authorization'].replace('Basic', 'bASIC')}, 200),
+        )
+        for headers, want in cases:
+            with self.subTest(headers=headers):
+                self.assertEqual(self.status(program, headers), want)
+
+    def test_every_path_is_protected(self):
+        program = self.start_with_users(alice=bcrypt('secret'))
+        for path in ('/metrics', '/', '/-/healthy', '/-/ready', '/api/v1/ports', '/nowhere'):
+            response = program.request(path)
+            self.assertEqual(response.status, 401, path)
+            self.assertRegex(response.headers['WWW-Authenticate'], '^Basic realm=')
+            self.assertNotIn(b'tcphealth_', response.body)
+        self.assertEqual(self.status(program, basic('alice', 'secret'), '/nowhere'), 404)
+
+    def test_stored_hashes_of_any_bcrypt_program(self):
+        stored = bcrypt('secret')
+        program = self.start_with_users(a=stored.replace('$2b', '$2a'), y=stored.replace('$2b', '$2y'), long=stored + 'garbage',
+                                        broken='$2b$04$' + '!' * 53)
+        for name in ('a', 'y', 'long'):
+            self.assertEqual(self.status(program, basic(name, 'secret')), 200, name)
+        self.assertEqual(self.status(program, basic('broken', 'secret')), 401)
+
+    def test_72_bytes_of_a_password_count(self):
+        program = self.start_with_users(alice=bcrypt('x' * 72))
+        self.assertEqual(self.status(program, basic('alice', 'x' * 71)), 401)
+        self.assertEqual(self.status(program, basic('alice', 'x' * 72)), 200)
+        self.assertEqual(self.status(program, basic('alice', 'x' * 72 + 'y')), 200)
+        self.assertEqual(self.status(program, basic('alice', 'x' * 71 + 'y')), 401)
+
+    def timed(self, program, headers):
+        begun = time.monotonic()
+        status = self.status(program, headers)
+        return status, time.monotonic() - begun
+
+    def test_what_was_right_is_remembered_and_what_was_wrong_is_not(self):
+        program = self.start_with_users(alice=bcrypt('secret', 12))
+        status, first = self.timed(program, basic('alice', 'secret'))
+        self.assertEqual(status, 200)
+        again = min(self.timed(program, basic('alice', 'secret')) for _ in range(3))
+        self.assertEqual(again[0], 200)
+        self.assertLess(again[1], first / 4)
+        wrong = [self.timed(program, basic('alice', 'wrong')) for _ in range(2)]
+        unknown = [self.timed(program, basic('nobody', 'secret')) for _ in range(2)]
+        for status, seconds in wrong + unknown:
+            self.assertEqual(status, 401)
+            self.assertGreater(seconds, first / 4)
+
+    def status_soon(self, program, headers):
+        """The status, or None of a connection whose thread is the one that computes: the next one meets another thread."""
+        try:
+            return self.status(program, headers, timeout=0.5)
+        except OSError:
+            return None
+
+    def wait_status(self, program, headers, want):
+        eventually(lambda: self.status_soon(program, headers) == want, timeout=exporter.patience(5), what=program.log_tail)
+
+    def test_one_password_at_a_time(self):
+        program = self.start_with_users(slow=costly(15), quick=bcrypt('secret'))
+        self.assertEqual(self.status(program, basic('quick', 'secret')), 200)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            busy = pool.submit(self.status, program, basic('slow', 'secret'))
+            self.wait_status(program, basic('quick', 'wrong'), 503)
+            # Who is known, and who sends nothing, needs no turn.
+            self.wait_status(program, basic('quick', 'secret'), 200)
+            self.wait_status(program, {}, 401)
+            self.assertFalse(busy.done())
+            self.assertEqual(busy.result(), 401)
+        self.assertEqual(self.status(program, basic('quick', 'wrong')), 401)
+
+    def test_it_ends_at_once_while_a_password_is_checked(self):
+        program = self.start_with_users(slow=costly(17), quick=bcrypt('secret'))
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            busy = pool.submit(web.request, self.b, program.port, '/metrics', headers=basic('slow', 'secret'), timeout=60)
+            self.wait_status(program, basic('quick', 'wrong'), 503)
+            program.stop()
+            with self.assertRaises((OSError, http.client.HTTPException)):
+                busy.result()
+
+    def test_guessing_is_logged_and_does_not_flood_the_log(self):
+        program = self.start_with_users(alice=bcrypt('secret'))
+        for number in range(50):
+            self.status(program, basic('alice', f'guess{number}'))
+        refused = [entry for entry in program.log_entries() if entry['msg'] == 'http user name or password refused']
+        self.assertTrue(1 <= len(refused) <= 10, program.log_tail())
+        self.assertEqual(refused[0]['peer'], '127.0.0.1')
+        self.assertNotIn('guess', program.log_text())
+
+    # Renewal.
+
+    def test_users_are_renewed(self):
+        program = self.start_with_users(alice=bcrypt('secret'))
+        self.assertEqual(self.status(program, basic('alice', 'secret')), 200)
+        self.write_users(alice=bcrypt('changed'), bob=bcrypt('secret'))
+        eventually(lambda: self.status(program, basic('bob', 'secret')) == 200, timeout=exporter.patience(5), interval=0.1,
+                   what=program.log_tail)
+        self.assertEqual(self.status(program, basic('alice', 'secret')), 401)
+        self.assertEqual(self.status(program, basic('alice', 'changed')), 200)
+
+    def test_sighup_reloads_at_once_and_keeps_the_old_file_on_error(self):
+        program = self.start_with_users(alice=bcrypt('secret'))
+        self.write_users(bob=bcrypt('secret'))
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: 'web configuration reloaded' in program.log_text(), timeout=exporter.patience(5),
+                   what=program.log_tail)
+        self.assertEqual(self.status(program, basic('bob', 'secret')), 200)
+        self.assertEqual(self.status(program, basic('alice', 'secret')), 401)
+        self.write('basic_auth_users:\n  bob: secret\n')
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: 'not reloaded, the old one stays' in program.log_text(), timeout=exporter.patience(5),
+                   what=program.log_tail)
+        self.assertIn(f'{self.path}:2:', program.log_text())
+        self.assertEqual(self.status(program, basic('bob', 'secret')), 200)
+        os.unlink(self.path)
+        self.assertEqual(self.status(program, basic('bob', 'secret')), 200)
+        self.assertEqual(self.status(program), 401)
+
+    def test_without_a_configuration_sighup_does_nothing(self):
+        program = self.start_exporter(self.b)
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: 'nothing to reload' in program.log_text(), timeout=exporter.patience(5), what=program.log_tail)
+        self.assertEqual(self.status(program), 200)
+
+    # Headers and rate.
+
+    def test_headers(self):
+        self.write('http_server_config:\n  headers:\n    Content-Security-Policy: "default-src \'none\'"\n'
+                   '    X-Frame-Options: deny\n    X-Content-Type-Options: nosniff\n    X-XSS-Protection: 1; mode=block\n'
+                   '    Strict-Transport-Security: |\n      max-age=31536000;\n      preload\n')
+        program = self.start()
+        for path in ('/', '/-/healthy', '/nowhere', '/metrics'):
+            response = program.request(path)
+            self.assertEqual([response.headers.get_all(name) for name in (
+                'Content-Security-Policy', 'X-Frame-Options', 'X-Content-Type-Options', 'X-XSS-Protection',
+                'Strict-Transport-Security')],
+                [["default-src 'none'"], ['deny'], ['nosniff'], ['1; mode=block'], ['max-age=31536000; preload']], path)
+
+    def test_rate_limit(self):
+        self.write('rate_limit:\n  interval: 1h\n  burst: 3\n')
+        program = self.start()
+        self.assertEqual([self.status(program) for _ in range(5)], [200, 200, 200, 429, 429])
+
+    def test_an_empty_file_changes_nothing(self):
+        self.write('')
+        program = self.start()
+        self.assertEqual(self.status(program), 200)
+
+    def test_users_over_tls(self):
+        site = https.Site(os.path.join(os.path.dirname(self.path), 'site'))
+        site.write_tls(rest=f'basic_auth_users:\n  alice: {bcrypt("secret")}\n')
+        program = self.start_exporter(self.b, f'--web.config.file={site.path}', ready=False)
+        session = site.wait(program)
+        self.assertEqual(session.request('/metrics').status, 401)
+        self.assertEqual(session.request('/-/healthy', headers=basic('alice', 'secret')).status, 200)

@@ -1,0 +1,305 @@
+/* webconfig: what stands in a file, what is refused and where. The corpus of whole files is compared with promtool in tests/it. */
+#include "tcphealth/web/webconfig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define HASH         "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
+
+static struct webconfig *parse(const char *text)
+{
+	struct webconfig *config = NULL;
+	struct webconfig_error error = { "" };
+
+	if (webconfig_parse("/etc/tcph/web.yml", text, strlen(text), &config, &error))
+		fail_msg("%s: %s", text, error.text);
+	return config;
+}
+
+static void test_defaults(void **state)
+{
+	struct webconfig *config = parse("");
+
+	(void)state;
+	assert_false(config->tls);
+	assert_null(config->cert.path);
+	assert_int_equal(config->min_version, WEBCONFIG_TLS12);
+	assert_int_equal(config->max_version, WEBCONFIG_TLS13);
+	assert_true(config->prefer_server_ciphers);
+	assert_int_equal(config->client_auth, WEBCONFIG_CLIENT_NONE);
+	assert_int_equal(config->user_count, 0);
+	assert_int_equal(config->rate_interval_ns, 0);
+	for (size_t i = 0; i < WEBCONFIG_HEADERS; i++)
+		assert_null(config->headers[i]);
+	webconfig_free(config);
+}
+
+static void test_tls(void **state)
+{
+	struct webconfig *config = parse(
+		"tls_server_config:\n"
+		"  cert_file: server.crt\n"
+		"  key_file: /keys/server.key\n"
+		"  client_auth_type: VerifyClientCertIfGiven\n"
+		"  client_ca_file: ../ca.crt\n"
+		"  client_allowed_sans: [a.example, 192.0.2.1]\n"
+		"  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]\n"
+		"  curve_preferences:\n  - X25519\n  - CurveP256\n"
+		"  min_version: TLS13\n"
+		"  max_version: TLS12\n"
+		"  prefer_server_cipher_suites: no\n");
+
+	(void)state;
+	assert_true(config->tls);
+	assert_string_equal(config->cert.path, "/etc/tcph/server.crt");
+	assert_string_equal(config->key.path, "/keys/server.key");
+	assert_string_equal(config->client_ca.path, "/etc/tcph/../ca.crt");
+	assert_int_equal(config->client_ca.place.line, 5);
+	assert_int_equal(config->client_ca.place.column, 19);
+	assert_int_equal(config->client_auth, WEBCONFIG_CLIENT_VERIFY_IF_GIVEN);
+	assert_true(config->has_allowed_sans);
+	assert_int_equal(config->allowed_san_count, 2);
+	assert_string_equal(config->allowed_sans[1], "192.0.2.1");
+	assert_int_equal(config->ciphers.count, 2);
+	assert_int_equal(config->ciphers.ids[0], WEBCONFIG_ECDHE_RSA_AES_128_GCM_SHA256);
+	assert_int_equal(config->ciphers.ids[1], WEBCONFIG_AES_128_GCM_SHA256);
+	assert_int_equal(config->curves.count, 2);
+	assert_int_equal(config->curves.ids[0], WEBCONFIG_X25519);
+	assert_int_equal(config->min_version, WEBCONFIG_TLS13);
+	assert_int_equal(config->max_version, WEBCONFIG_TLS12);
+	assert_false(config->prefer_server_ciphers);
+	webconfig_free(config);
+}
+
+static void test_every_cipher_has_its_name(void **state)
+{
+	char text[256];
+
+	(void)state;
+	for (unsigned int i = 0; i < WEBCONFIG_CIPHERS; i++) {
+		(void)snprintf(text, sizeof(text), "tls_server_config: {cipher_suites: [%s]}",
+			       webconfig_cipher_name(i));
+		struct webconfig *config = parse(text);
+		assert_int_equal(config->ciphers.count, 1);
+		assert_int_equal(config->ciphers.ids[0], i);
+		webconfig_free(config);
+	}
+}
+
+static void test_headers_are_fit_for_http(void **state)
+{
+	struct webconfig *config =
+		parse("http_server_config:\n"
+		      "  headers:\n"
+		      "    Content-Security-Policy: |\n      default-src 'self';\n      img-src *\n"
+		      "    X-XSS-Protection: \" \\t\\r\\n \"\n"
+		      "    Strict-Transport-Security: \"\\r\\n max-age=1\\r\\nX-Forged: 1 \"\n"
+		      "    X-Frame-Options: deny\n");
+
+	(void)state;
+	assert_string_equal(config->headers[WEBCONFIG_CONTENT_SECURITY_POLICY],
+			    "default-src 'self'; img-src *");
+	assert_null(config->headers[WEBCONFIG_X_XSS_PROTECTION]);
+	assert_string_equal(config->headers[WEBCONFIG_STRICT_TRANSPORT_SECURITY],
+			    "max-age=1  X-Forged: 1");
+	assert_string_equal(config->headers[WEBCONFIG_X_FRAME_OPTIONS], "deny");
+	assert_null(config->headers[WEBCONFIG_X_CONTENT_TYPE_OPTIONS]);
+	webconfig_free(config);
+}
+
+static void test_users(void **state)
+{
+	struct webconfig *config =
+		parse("basic_auth_users:\n  alice: " HASH "\n  'b c': '" HASH "'\n");
+
+	(void)state;
+	assert_int_equal(config->user_count, 2);
+	assert_string_equal(config->users[1].name, "b c");
+	assert_int_equal(config->users[1].hash.cost, 10);
+	assert_string_equal(config->users[1].hash.salt, "QOauhQNbBCuQDKes6eFzPe");
+	assert_string_equal(config->users[1].hash.digest, "MqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi");
+	webconfig_free(config);
+}
+
+/* As in the merge of YAML 1.1: what is merged yields to what stands there, the first of several to none. */
+static void test_aliases_and_merges(void **state)
+{
+	struct webconfig *config = parse(
+		"basic_auth_users:\n"
+		"  <<: [{bob: &b " HASH "}, {alice: *b}]\n"
+		"  carol: &c \"$2y$12$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi\"\n"
+		"  bob: *c\n");
+
+	(void)state;
+	assert_int_equal(config->user_count, 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct webconfig_user *user = &config->users[i];
+		assert_int_equal(user->hash.cost, strcmp(user->name, "alice") == 0 ? 10 : 12);
+	}
+	webconfig_free(config);
+}
+
+static void test_an_anchor_may_be_set_anew(void **state)
+{
+	struct webconfig *config = parse("tls_server_config:\n"
+					 "  min_version: &v TLS12\n"
+					 "  max_version: *v\n"
+					 "  cert_file: &v one\n"
+					 "  key_file: *v\n");
+
+	(void)state;
+	assert_int_equal(config->max_version, WEBCONFIG_TLS12);
+	assert_string_equal(config->key.path, "/etc/tcph/one");
+	webconfig_free(config);
+}
+
+static void test_rate_limit(void **state)
+{
+	static const struct {
+		const char *interval;
+		uint64_t ns;
+	} cases[] = {
+		{ "100ms", 100000000 },
+		{ "1.5s", 1500000000 },
+		{ "1m30s", UINT64_C(90000000000) },
+		{ "0", 0 },
+		{ "2us", 2000 },
+		{ "0s", 0 },
+		{ "\"1h\"", UINT64_C(3600000000000) },
+	};
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		(void)snprintf(text, sizeof(text), "rate_limit: {interval: %s, burst: 7}",
+			       cases[i].interval);
+		struct webconfig *config = parse(text);
+		assert_int_equal(config->rate_interval_ns, cases[i].ns);
+		assert_int_equal(config->rate_burst, 7);
+		webconfig_free(config);
+	}
+}
+
+static void test_errors(void **state)
+{
+	static const struct {
+		const char *text, *error; /* after the file's name */
+	} cases[] = {
+		{ "nonsense: 1\n", ":1:1: unknown key \"nonsense\"" },
+		{ "http_server_config:\n  http2: true\n  http2: true\n", ":3:3: duplicate key" },
+		{ "http_server_config: {http2: maybe}\n",
+		  ":1:29: \"maybe\" is not a boolean (allowed: true, false)" },
+		{ "tls_server_config:\n  min_version: TLS14\n",
+		  ":2:16: unknown TLS version \"TLS14\" (allowed: TLS13, TLS12, TLS11, TLS10)" },
+		{ "tls_server_config:\n  key_file: a\n", "cert_file is missing" },
+		{ "tls_server_config:\n  cert_file: a\n", "key_file is missing" },
+		{ "tls_server_config:\n  cert_file: [a]\n",
+		  ":2:15: a text is needed here, not a list" },
+		{ "tls_server_config: 1\n", ":1:20: a mapping is needed here, not a text" },
+		{ "- 1\n", ": a mapping is needed here, not a list" },
+		{ "basic_auth_users:\n  alice: secret\n",
+		  ":2:10: user \"alice\": too short for a bcrypt hash" },
+		{ "basic_auth_users:\n  alice: *nobody\n", "unknown anchor \"nobody\"" },
+		{ "tls_server_config: &t\n  <<: *t\n", "too deeply nested" },
+		{ "http_server_config:\n  http2: true # \x01\n",
+		  ":2:17: a control character is not allowed" },
+		{ "http_server_config:\n  http2: \xff\n", ":2:10: invalid UTF-8" },
+		{ "%YAML 1.2\n---\n{}\n", "YAML 1.2 is not supported" },
+		{ "rate_limit: {interval: soon}\n", "\"soon\" is not a duration" },
+		{ "rate_limit: {interval: 1}\n", "\"1\" is not a duration" },
+		{ "rate_limit: {interval: -1s}\n", "\"-1s\" is not a duration" },
+		{ "rate_limit: {interval: 1e3s}\n", "\"1e3s\" is not a duration" },
+		{ "rate_limit: {interval: 1s}\n", "a burst of 0" },
+		{ "rate_limit: {interval: 1s, burst: many}\n", "\"many\" is not a whole number" },
+		{ "rate_limit: {interval: 1s, burst: -1}\n", "\"-1\" is not a whole number" },
+		{ "tls_server_config: {cipher_suites: [nope]}\n", "unknown cipher suite \"nope\"" },
+		{ "tls_server_config: {cert_file: \"a\\0b\"}\n", "a NUL is not allowed" },
+		{ "tls_server_config: {\n", ":" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct webconfig *config = NULL;
+		struct webconfig_error error = { "" };
+		assert_int_equal(webconfig_parse("web.yml", cases[i].text, strlen(cases[i].text),
+						 &config, &error),
+				 -EINVAL);
+		assert_null(config);
+		assert_ptr_equal(strstr(error.text, "web.yml:"), error.text);
+		if (!strstr(error.text, cases[i].error))
+			fail_msg("%s: %s", cases[i].text, error.text);
+		assert_null(strpbrk(error.text, "\r\n"));
+	}
+}
+
+/* What a merge of merges of merges would come to is never done. */
+static void test_a_small_file_cannot_keep_us_busy(void **state)
+{
+	char text[8192];
+	int used = snprintf(text, sizeof(text), "basic_auth_users:\n  <<:\n  - &a0 {}\n");
+
+	(void)state;
+	for (int level = 1; level < 14; level++) {
+		used += snprintf(text + used, sizeof(text) - (size_t)used, "  - &a%d\n    <<: [",
+				 level);
+		for (int i = 0; i < 20; i++)
+			used += snprintf(text + used, sizeof(text) - (size_t)used, "%s*a%d",
+					 i ? "," : "", level - 1);
+		used += snprintf(text + used, sizeof(text) - (size_t)used, "]\n");
+	}
+	struct webconfig *config = NULL;
+	struct webconfig_error error;
+	assert_int_equal(webconfig_parse("web.yml", text, (size_t)used, &config, &error), -EINVAL);
+}
+
+static void test_files(void **state)
+{
+	char path[] = "/tmp/test_webconfig.XXXXXX";
+	int fd = mkstemp(path);
+	struct webconfig *config = NULL;
+	struct webconfig_error error;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "http_server_config:\n", 20), 20);
+	assert_int_equal(webconfig_load(path, &config, &error), 0);
+	assert_string_equal(config->name, path);
+	webconfig_free(config);
+	assert_int_equal(ftruncate(fd, WEBCONFIG_SIZE_MAX + 1), 0);
+	assert_int_equal(webconfig_load(path, &config, &error), -EFBIG);
+	close(fd);
+	unlink(path);
+	assert_int_equal(webconfig_load(path, &config, &error), -ENOENT);
+	assert_non_null(strstr(error.text, path));
+	assert_int_equal(webconfig_load("/", &config, &error), -EISDIR);
+	webconfig_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_every_cipher_has_its_name),
+		cmocka_unit_test(test_headers_are_fit_for_http),
+		cmocka_unit_test(test_users),
+		cmocka_unit_test(test_aliases_and_merges),
+		cmocka_unit_test(test_an_anchor_may_be_set_anew),
+		cmocka_unit_test(test_rate_limit),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_a_small_file_cannot_keep_us_busy),
+		cmocka_unit_test(test_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
