@@ -173,8 +173,19 @@ format: ## format the C sources
 	@deploy/setup.sh lint
 	clang-format-14 -i $(wildcard include/*/*/*.h src/*.c src/*/*.[ch] tests/*/*.[ch])
 
-install: all ## install the program below DESTDIR and PREFIX (/usr/local)
+SYSTEMD_DIR  ?= $(PREFIX)/lib/systemd/system
+INSTALL_DATA := install -D -m 644
+SHARE        := $(DESTDIR)$(PREFIX)/share
+
+install: all ## install program, man page, completion and systemd units below DESTDIR and PREFIX (/usr/local)
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tcphealth_exporter
+	$(INSTALL_DATA) deploy/man/tcphealth_exporter.8 $(SHARE)/man/man8/tcphealth_exporter.8
+	$(INSTALL_DATA) deploy/completion/tcphealth_exporter.bash $(SHARE)/bash-completion/completions/tcphealth_exporter
+	$(INSTALL_DATA) -t $(SHARE)/tcphealth_exporter/systemd deploy/systemd/drop-ins/*.conf
+	$(INSTALL_DATA) -t $(DESTDIR)$(SYSTEMD_DIR) deploy/systemd/tcphealth_exporter.service deploy/systemd/tcphealth_exporter.socket
+	$(INSTALL_DATA) deploy/sysusers.d/tcphealth_exporter.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/tcphealth_exporter.conf
+	sed -i 's|/usr/bin/tcphealth_exporter|$(PREFIX)/bin/tcphealth_exporter|' \
+		$(DESTDIR)$(SYSTEMD_DIR)/tcphealth_exporter.service $(SHARE)/tcphealth_exporter/systemd/socket.conf
 
 clean: ## remove what was built
 	rm -rf build build-*

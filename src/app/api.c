@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_WAIT_MS 2000u
+#define ASK_WAIT_MS  2000u
 #define ASK_PAUSE_MS 1000u
-#define PORTS_LIMIT 1024u
+#define PORTS_LIMIT  1024u
 
 struct api {
 	const struct options *options;
@@ -80,7 +80,8 @@ static bool parse(const struct httpd_query *query, struct drilldown_query *ret_q
 	return ok;
 }
 
-static void answer(struct api *api, const struct drilldown_query *question, struct httpd_reply *reply)
+static void answer(struct api *api, const struct drilldown_query *question,
+		   struct httpd_reply *reply)
 {
 	struct drilldown_holders holders = { 0 };
 	struct drilldown result;
@@ -104,7 +105,8 @@ static void answer(struct api *api, const struct drilldown_query *question, stru
 	drilldown_done(&result);
 }
 
-static void answer_connections(void *arg, const struct httpd_query *query, struct httpd_reply *reply)
+static void answer_connections(void *arg, const struct httpd_query *query,
+			       struct httpd_reply *reply)
 {
 	struct api *api = arg;
 	struct drilldown_query question;
@@ -154,7 +156,8 @@ static void render_stale(struct json *j, const struct portview *view, uint32_t n
 	json_open(j, "stale", '{');
 	for (int reason = 1; reason < STALE_REASONS; reason++) {
 		if ((needs[reason] & needs_met) == needs[reason])
-			json_u64(j, stale_reason_name((enum stale_reason)reason), view->stale[reason]);
+			json_u64(j, stale_reason_name((enum stale_reason)reason),
+				 view->stale[reason]);
 	}
 	json_close(j, '}');
 }
@@ -178,7 +181,8 @@ static void render_keepalive(struct json *j, const struct portview *view)
 	json_close(j, '}');
 	/* JSON has no infinity: null is never. */
 	json_double(j, "peer_loss_detection_seconds",
-		    view->loss_ms == PORTVIEW_NEVER ? (double)INFINITY : (double)view->loss_ms / 1e3);
+		    view->loss_ms == PORTVIEW_NEVER ? (double)INFINITY
+						    : (double)view->loss_ms / 1e3);
 	json_u64(j, "unanswered_keepalive_probes", view->unanswered_probes);
 }
 
@@ -216,7 +220,8 @@ static void render_port(struct json *j, uint32_t port)
 		json_u64(j, "port", port);
 }
 
-static void render_units(struct json *j, const struct snapshot_ns *ns, const struct snapshot_pair *pair)
+static void render_units(struct json *j, const struct snapshot_ns *ns,
+			 const struct snapshot_pair *pair)
 {
 	json_open(j, "stale_units", '[');
 	for (size_t i = 0; i < ns->unit_count; i++) {
@@ -234,8 +239,8 @@ static void render_units(struct json *j, const struct snapshot_ns *ns, const str
 	json_close(j, ']');
 }
 
-static void render_listeners(struct json *j, const struct snapshot_ns *ns, const struct snapshot_pair *pair,
-			     uint32_t needs_met)
+static void render_listeners(struct json *j, const struct snapshot_ns *ns,
+			     const struct snapshot_pair *pair, uint32_t needs_met)
 {
 	for (size_t i = 0; i < ns->listener_count; i++) {
 		const struct listener_port *row = &ns->listeners[i].row;
@@ -251,8 +256,8 @@ static void render_listeners(struct json *j, const struct snapshot_ns *ns, const
 	}
 }
 
-static void render_pair(struct json *j, const struct snapshot *snapshot, const struct snapshot_ns *ns,
-			const struct snapshot_pair *pair)
+static void render_pair(struct json *j, const struct snapshot *snapshot,
+			const struct snapshot_ns *ns, const struct snapshot_pair *pair)
 {
 	uint32_t needs_met = snapshot->needs_met & ~ns->missing;
 

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define HOLDERS_MAX 4096
-#define HOLDERS_BUDGET_MS 700u /* some 300,000 descriptors; the end of the program may wait for it */
+#define HOLDERS_BUDGET_MS                                                                          \
+	700u /* some 300,000 descriptors; the end of the program may wait for it */
 
 static int compare_inodes(const void *a, const void *b)
 {
@@ -38,8 +39,9 @@ int drilldown_find_holders(const struct drilldown *result, const char *procfs,
 	}
 	qsort(inodes, n, sizeof(*inodes), compare_inodes);
 	if (n != 0)
-		ret_holders->error = holders_find(procfs, inodes, n, HOLDERS_BUDGET_MS, ret_holders->holders,
-						  HOLDERS_MAX, &ret_holders->result);
+		ret_holders->error =
+			holders_find(procfs, inodes, n, HOLDERS_BUDGET_MS, ret_holders->holders,
+				     HOLDERS_MAX, &ret_holders->result);
 	ret_holders->count = ret_holders->result.count;
 	free(inodes);
 	return 0;
@@ -60,28 +62,33 @@ static bool has_holder(const struct drilldown_holders *holders, uint32_t inode)
 	return false;
 }
 
-static bool all_have_holders(const struct drilldown *result, const struct drilldown_holders *holders)
+static bool all_have_holders(const struct drilldown *result,
+			     const struct drilldown_holders *holders)
 {
 	for (size_t i = 0; i < result->count; i++) {
-		if (result->rows[i].sock.inode != 0 && !has_holder(holders, result->rows[i].sock.inode))
+		if (result->rows[i].sock.inode != 0 &&
+		    !has_holder(holders, result->rows[i].sock.inode))
 			return false;
 	}
 	return true;
 }
 
-const char *drilldown_holders_note(const struct drilldown *result, const struct drilldown_holders *holders)
+const char *drilldown_holders_note(const struct drilldown *result,
+				   const struct drilldown_holders *holders)
 {
 	if (all_have_holders(result, holders))
 		return "";
 	if (holders->error != 0)
 		return "the processes of this host cannot be read";
 	if (holders->result.denied != 0)
-		return "processes of other users are not seen: that needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
+		return "processes of other users are not seen: that needs CAP_SYS_PTRACE and "
+		       "CAP_DAC_READ_SEARCH";
 	if (holders->result.timed_out)
 		return "there are too many processes to look at all of them in time";
 	if (holders->result.truncated)
 		return "there are more holders than shown";
-	return "some are held by no process that is seen here: by the kernel, or in another pid namespace";
+	return "some are held by no process that is seen here: by the kernel, or in another pid "
+	       "namespace";
 }
 
 static void render_addr(struct json *j, const char *key, const struct in6_addr *addr, uint16_t port)
@@ -96,8 +103,8 @@ static void render_addr(struct json *j, const char *key, const struct in6_addr *
 
 static const char *timer_name(unsigned int timer)
 {
-	static const char *const names[] = { "none",	  "retransmit", "keepalive",
-					     "time_wait", "probe",	"delayed_ack" };
+	static const char *const names[] = { "none",      "retransmit", "keepalive",
+					     "time_wait", "probe",      "delayed_ack" };
 
 	return timer < sizeof(names) / sizeof(names[0]) ? names[timer] : "other";
 }
@@ -233,14 +240,15 @@ static void format_endpoint(char *dst, size_t size, const struct in6_addr *addr,
 }
 
 #define COLUMNS 7
-#define CELL 160
+#define CELL    160
 
 struct table_row {
 	char cell[COLUMNS][CELL];
 };
 
 /* The first holder, and how many more there are. */
-static void format_holder(char *dst, size_t size, const struct drilldown_holders *holders, uint32_t inode)
+static void format_holder(char *dst, size_t size, const struct drilldown_holders *holders,
+			  uint32_t inode)
 {
 	const struct holder *first = NULL;
 	size_t n = 0;
@@ -271,8 +279,8 @@ static void fill_table_row(struct table_row *to, const struct drilldown_row *row
 		(void)snprintf(to->cell[0], CELL, "%u", row->look.port);
 	(void)snprintf(to->cell[1], CELL, "%s", role_name(row->look.role));
 	(void)snprintf(to->cell[2], CELL, "%s",
-		       v->reason != STALE_NONE ? stale_reason_name(v->reason) :
-						 tcp_state_name(row->sock.state));
+		       v->reason != STALE_NONE ? stale_reason_name(v->reason)
+					       : tcp_state_name(row->sock.state));
 	format_age(to->cell[3], CELL, v->reason != STALE_NONE ? v->stale_ms : v->age_ms);
 	format_endpoint(to->cell[4], CELL, &row->sock.remote, row->sock.remote_port);
 	(void)snprintf(to->cell[5], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
@@ -341,7 +349,8 @@ static void shrink(size_t widths[COLUMNS], unsigned int width)
 void drilldown_render_table(const struct drilldown *result, const struct drilldown_holders *holders,
 			    unsigned int width, struct buf *buf)
 {
-	static const char *const head[COLUMNS] = { "PORT", "ROLE", "REASON", "FOR", "PEER", "UNIT", "HELD BY" };
+	static const char *const head[COLUMNS] = { "PORT", "ROLE", "REASON", "FOR",
+						   "PEER", "UNIT", "HELD BY" };
 	struct table_row *rows = calloc(result->count + 1, sizeof(*rows));
 	size_t widths[COLUMNS];
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECTION_STATES                                                                            \
+#define CONNECTION_STATES                                                                          \
 	(TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN) & ~TCP_STATE_BIT(TCP_STATE_NONE))
 
 static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
@@ -108,17 +108,19 @@ static int parse_holders(const char *text, struct drilldown_query *query, struct
 	return -EINVAL;
 }
 
-int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query, struct buf *why)
+int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query,
+		    struct buf *why)
 {
 	static const struct {
 		const char *key;
 		int (*parse)(const char *text, struct drilldown_query *query, struct buf *why);
 	} keys[] = {
-		{ "port", parse_port },	    { "role", parse_role },   { "state", parse_state },
+		{ "port", parse_port },     { "role", parse_role },   { "state", parse_state },
 		{ "reason", parse_reason }, { "limit", parse_limit }, { "holders", parse_holders },
 	};
 
-	*ret_query = (struct drilldown_query){ .states = CONNECTION_STATES, .limit = DRILLDOWN_LIMIT };
+	*ret_query =
+		(struct drilldown_query){ .states = CONNECTION_STATES, .limit = DRILLDOWN_LIMIT };
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const char *value = fn(arg, keys[i].key);
 
@@ -204,7 +206,8 @@ static int dump(struct feed *feed, struct drilldown *d)
 {
 	const struct drilldown_query *q = d->query;
 	struct sockdiag_query query = { .states = q->states, .info = true };
-	bool filter = q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source == HEALTH_SOURCE_NETLINK;
+	bool filter =
+		q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source == HEALTH_SOURCE_NETLINK;
 	int r = 0;
 
 	if (!filter)
@@ -223,12 +226,15 @@ static int dump(struct feed *feed, struct drilldown *d)
 }
 
 int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
-		   const struct drilldown_query *query, uint64_t now_ms, struct drilldown *ret_result)
+		   const struct drilldown_query *query, uint64_t now_ms,
+		   struct drilldown *ret_result)
 {
 	struct drilldown *d = ret_result;
 	int r;
 
-	*d = (struct drilldown){ .limit = query->limit, .query = query, .census = census, .now_ms = now_ms };
+	*d = (struct drilldown){
+		.limit = query->limit, .query = query, .census = census, .now_ms = now_ms
+	};
 	d->rows = calloc(query->limit, sizeof(*d->rows));
 	if (d->rows == NULL)
 		return -ENOMEM;
@@ -238,9 +244,10 @@ int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgr
 		return r;
 	qsort(d->rows, d->count, sizeof(*d->rows), compare_rows);
 	for (size_t i = 0; i < d->count; i++) {
-		const char *path = d->rows[i].sock.cgroup_id != 0 && cgroups != NULL ?
-					   cgroups_path(cgroups, d->rows[i].sock.cgroup_id, now_ms) :
-					   NULL;
+		const char *path =
+			d->rows[i].sock.cgroup_id != 0 && cgroups != NULL
+				? cgroups_path(cgroups, d->rows[i].sock.cgroup_id, now_ms)
+				: NULL;
 
 		unit_name(d->rows[i].unit, path != NULL ? path : "");
 	}

@@ -15,15 +15,17 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_NETNS "/run/netns"
-#define FOUND_MAX 4096u
-#define SCAN_MS 5000u
+#define RUN_NETNS      "/run/netns"
+#define FOUND_MAX      4096u
+#define SCAN_MS        5000u
+#define TABLE_BYTES    (128 * 1024)
 #define SPACE_NAME_LEN NETNS_NAME_LEN
-#define CONNECTIONS (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
+#define CONNECTIONS    (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
 
 struct space {
 	struct netns_found where;
@@ -31,10 +33,10 @@ struct space {
 	struct census *census;
 	struct netstat netstat;
 	struct netsysctl sysctl;
-	uint64_t sampled_ms;  /* monotonic; 0: not yet */
-	double timestamp;     /* wall clock of the last good sample */
-	uint32_t missing;     /* enum snapshot_needs that its source cannot know */
-	bool found;           /* by the last scan */
+	uint64_t sampled_ms; /* monotonic; 0: not yet */
+	double timestamp;    /* wall clock of the last good sample */
+	uint32_t missing;    /* enum snapshot_needs that its source cannot know */
+	bool found;          /* by the last scan */
 	bool denied;
 };
 
@@ -70,7 +72,8 @@ static bool name_unit(const char *text, const char *key, char unit[UNIT_NAME_MAX
 }
 
 /* The name under /run/netns, or who runs inside; valid UTF-8, so that what differs here differs as a label. */
-static void name_space(const struct spaces *s, const struct netns_found *found, char *dst, size_t size)
+static void name_space(const struct spaces *s, const struct netns_found *found, char *dst,
+		       size_t size)
 {
 	char path[PATH_MAX], text[4096], unit[UNIT_NAME_MAX] = "";
 
@@ -283,7 +286,8 @@ static int sample_by_procfs(struct spaces *s, struct space *space, struct census
 	sample->ids = CENSUS_TUPLES;
 	r = census_begin(space->census, sample);
 	if (r == 0)
-		r = procnet_dump(dir, TCP_STATE_BIT(TCP_STATE_LISTEN), census_listener, space->census, &stats);
+		r = procnet_dump(dir, TCP_STATE_BIT(TCP_STATE_LISTEN), census_listener,
+				 space->census, &stats);
 	if (r == 0)
 		r = procnet_dump(dir, CONNECTIONS, census_socket, space->census, &stats);
 	if (r < 0)
@@ -295,7 +299,9 @@ static int sample_by_procfs(struct spaces *s, struct space *space, struct census
 
 static int sample_space(struct spaces *s, struct space *space, uint64_t now_ms)
 {
-	struct census_sample sample = { .now_ms = now_ms, .clock = clock_mono_coarse_ms, .sysctl = space->sysctl };
+	struct census_sample sample = { .now_ms = now_ms,
+					.clock = clock_mono_coarse_ms,
+					.sysctl = space->sysctl };
 	int r = sample_by_netlink(s, space, &sample);
 
 	if (r == -EPERM || r == -EACCES) {
@@ -331,6 +337,11 @@ struct spaces *spaces_new(const struct spaces_config *config)
 	if (s == NULL)
 		return NULL;
 	s->config = *config;
+	/*
+	 * A census has tables of a megabyte of which it touches little. malloc() would take the next ones from the heap once it has
+	 * seen some freed: calloc() would touch them all, and little of it would ever go back.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, TABLE_BYTES);
 	if (netns_home_open(&s->home) < 0) {
 		free(s);
 		return NULL;

@@ -264,9 +264,8 @@ void netsysctl_defaults(struct netsysctl *ret_sysctl)
 	};
 }
 
-void netsysctl_read(const char *procfs, struct netsysctl *ret_sysctl)
+void netsysctl_read(const char *procfs, struct netsysctl *sysctl)
 {
-	netsysctl_defaults(ret_sysctl);
 	for (size_t i = 0; i < sizeof(sysctl_files) / sizeof(sysctl_files[0]); i++)
-		read_sysctl(procfs, &sysctl_files[i], ret_sysctl);
+		read_sysctl(procfs, &sysctl_files[i], sysctl);
 }

@@ -73,8 +73,9 @@ class BurstTest(NetTest):
         def have(page):
             return {key: page.value(key[0], role=key[1], port=LOAD_PORT) for key in wanted}
 
-        program.wait_for(lambda page: have(page) == wanted, what=lambda page: f'{wanted}, now {have(page)}')
-        page = program.fresh_page()
+        program.wait_for(lambda page: have(page) == wanted, timeout=30,
+                         what=lambda page: f'{wanted}, now {have(page)}')
+        page = program.wait_for(lambda page: True, timeout=30)
         self.assertEqual(have(page), wanted)
         return page
 

@@ -28,6 +28,13 @@ class HoldersTest(NetTest):
 
         return eventually(look, timeout=exporter.patience(10), interval=0.1, what=program.log_tail)
 
+    def leak(self, program, unit, *args):
+        """A stuck connection of a service that the exporter already knows by its name."""
+        service = self.tree.leak(self.pair, 'system.slice/' + unit, *args)
+        program.wait_value(1, 'tcphealth_listener_info', port=service.port, unit=unit)
+        service.strand()
+        return service
+
     def ask_of(self, program, port):
         answer = self.ask(program, f'port={port}&role=server&holders=1')
         self.assertEqual(answer['matched'], len(answer['connections']))
@@ -35,8 +42,7 @@ class HoldersTest(NetTest):
 
     def test_pid_comm_descriptor_and_start_time(self):
         program = self.start_exporter(self.b)
-        service = self.tree.leak(self.pair, 'system.slice/load@35111.service')
-        service.strand()
+        service = self.leak(program, 'load@35111.service')
         answer = self.ask_of(program, service.port)
         self.assertEqual(answer['holders_note'], '')
         (row,) = answer['connections']
@@ -66,8 +72,7 @@ class HoldersTest(NetTest):
         """The kernel says whose socket it was made for, /proc who has it."""
         program = self.start_exporter(self.b, STALE)
         cgroup = os.fsdecode(self.tree.make('system.slice/web.service'))
-        service = self.tree.leak(self.pair, 'system.slice/web.socket', '--activate', cgroup)
-        service.strand()
+        service = self.leak(program, 'web.socket', '--activate', cgroup)
         (row,) = self.ask_of(program, service.port)['connections']
         self.assertEqual(row['unit'], 'web.socket')
         self.assertEqual([(holder['pid'], holder['unit']) for holder in row['holders']],

@@ -154,7 +154,7 @@ local cases = [
       counterOf('tcphealth_opened_connections_total', 'role="client",port="5432"', 1, 0),
       counterOf('tcphealth_opened_connections_total', 'role="server",port="5432"', 7, 7),
     ],
-    below: [[0.2, 0.2, 3, 0, 7], [5, 5, 3, 1, 7]],
+    below: [[0.2, 0.2, 3, 0, 7], [5, 5, 3, 0.1, 7]],
     by: 17,
     peaks: false,
   },

@@ -413,6 +413,26 @@ def dashboards_ask_well(project, scratch):
     yield from complaints('promtool', 'check', 'rules', path)
 
 
+def hours_are_told(project, scratch):
+    """A port with one connection a second from 3 to 4 o'clock on a Thursday, the day on which time began."""
+    values = [str(min(max(5 * 60 * i - 3 * 3600, 0), 3600)) for i in range(24 * 12 + 1)]
+    samples = []
+    for panel in project.dashboards['tcphealth-hours.json']['panels']:
+        for target in panel.get('targets', []) if 'by hour' in panel['title'] or 'by day' in panel['title'] else []:
+            name = target['legendFormat']
+            # The rate at four looks back; the test ends with the first moment of Friday.
+            used = [{'value': float(name in ('03', '04', 'Thursday'))}]
+            samples.append({'expr': f'sgn({with_values(target["expr"])})', 'eval_time': '24h',
+                            'exp_samples': [] if name.endswith('day') and name not in ('Thursday', 'Friday') else used})
+    series = [{'series': f'{name}{{job="tcphealth",instance="x",role="server",port="8080"}}', 'values': ' '.join(values)}
+              for name in ('tcphealth_opened_connections_total', 'tcphealth_sent_bytes_total',
+                           'tcphealth_received_bytes_total')]
+    path = os.path.join(scratch, 'promtool', 'hours.json')
+    write(path, json.dumps({'rule_files': ['rules.out.yaml'], 'evaluation_interval': '5m', 'tests': [
+        {'interval': '5m', 'input_series': series, 'promql_expr_test': samples}]}))
+    return complaints('promtool', 'test', 'rules', path)
+
+
 def every(scratch):
     """All checks, as (name, function)."""
     project = Project()
@@ -433,5 +453,6 @@ def every(scratch):
         ('metrics and labels', lambda: names_exist(project)),
         ('metrics on golden pages', lambda: pages_have_the_metrics(project)),
         *((f'dashboard {name}', lambda name=name: dashboard_is_well(project, name)) for name in project.dashboards),
+        ('hours of use', lambda: hours_are_told(project, scratch)),
         ('queries of dashboards', lambda: dashboards_ask_well(project, scratch)),
     ]

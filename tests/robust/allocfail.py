@@ -34,6 +34,7 @@ class Allocator:
             self._map = mmap.mmap(file.fileno(), ctypes.sizeof(Control))
         self.control = Control.from_buffer(self._map)
         self.control.depth = depth
+        self._ranges = []
         self.launcher = ('env', 'FAILMALLOC=' + self._path, 'LD_PRELOAD=' + LIBRARY)
 
     def __enter__(self):
@@ -58,20 +59,19 @@ class Allocator:
         except FileNotFoundError:
             raise AssertionError('the program did not end as it should: no list of its blocks') from None
 
-    def place(self, pid):
-        """The stack of the place that failed last, as functions of the program and offsets of libraries."""
-        frames = list(self.control.stack[:self.control.stack_depth])
-        return explain(' '.join(_find(pid, frames)))
+    def note_maps(self, pid):
+        """Where the running program has its code: it may be dead when that is asked for."""
+        with open(f'/proc/{pid}/maps', encoding='utf-8') as file:
+            found = [re.match(r'(\w+)-(\w+) \S+ (\w+) \S+ \S+\s+(/.*)', line) for line in file]
+        self._ranges = [(int(map[1], 16), int(map[2], 16), int(map[3], 16), map[4]) for map in found if map]
+
+    def place(self):
+        """The stack of the place that failed last, as functions of the program and names of libraries."""
+        return explain(' '.join(_find(self._ranges, self.control.stack[:self.control.stack_depth])))
 
 
-def _find(pid, frames):
-    """Addresses of a running program as FILE+0xOFFSET."""
-    ranges = []
-    with open(f'/proc/{pid}/maps', encoding='utf-8') as file:
-        for line in file:
-            found = re.match(r'(\w+)-(\w+) \S+ (\w+) \S+ \S+\s+(/.*)', line)
-            if found:
-                ranges.append((int(found[1], 16), int(found[2], 16), int(found[3], 16), found[4]))
+def _find(ranges, frames):
+    """Addresses as FILE+0xOFFSET."""
     bases = {name: begin for begin, _, offset, name in ranges if offset == 0}
     for frame in frames:
         yield next((f'{name}+0x{frame - bases[name]:x}' for begin, end, _, name in ranges if begin <= frame < end), '?')

@@ -5,12 +5,14 @@
  *
  * FILE, which the driver makes and maps too, holds a struct control. A place is a call stack. Blocks that were allocated
  * since the driver said so and are not free when the program ends are written to FILE.leaks, a line each, with their
- * stacks. Knows nothing of the program.
+ * stacks. Some libraries abort or crash when they get no memory, and no caller can help it: what they ask for never
+ * fails (see spared_names). Knows nothing of the program.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,7 +26,7 @@
 #define DEPTH_MAX  16
 #define SKIP       3 /* take_stack(), fails(), malloc() */
 #define PLACES_MAX 8192u
-#define BLOCKS_MAX (UINT32_C(1) << 19) /* a power of two */
+#define BLOCKS_MAX (UINT32_C(1) << 17) /* a power of two */
 #define TOMB       ((void *)1)
 
 enum mode {
@@ -49,14 +51,19 @@ struct control {
 	uint64_t hashes[PLACES_MAX];
 };
 
+/* libgmp: its manual says that it aborts; libfyaml 0.7.12: uses what it did not get. */
+static const char *const spared_names[] = { "/libgmp.so", "/libfyaml.so" };
+#define SPARED_MAX (sizeof(spared_names) / sizeof(spared_names[0]))
+
+/* Code. */
+struct range {
+	uintptr_t begin;
+	uintptr_t end;
+};
+
 struct stack {
 	int depth;
 	void *frames[DEPTH_MAX];
-};
-
-struct block {
-	void *address;
-	struct stack stack;
 };
 
 void *__libc_malloc(size_t size);
@@ -67,8 +74,11 @@ void __libc_free(void *address);
 
 static struct control *control;
 static char leaks_path[4096];
+static struct range spared[SPARED_MAX];
+static unsigned int spared_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct block *blocks;
+static void **blocks;        /* a hash table */
+static struct stack *stacks; /* of the blocks in the same slots */
 static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
 
 __attribute__((noinline)) static void take_stack(struct stack *stack)
@@ -86,7 +96,8 @@ static uint64_t hash_stack(const struct stack *stack)
 	uint64_t hash = 1;
 
 	for (int i = 0; i < stack->depth && (uint32_t)i < wanted; i++)
-		hash = (hash ^ (uint64_t)(uintptr_t)stack->frames[i]) * UINT64_C(0x100000001b3) ^ hash >> 29;
+		hash = (hash ^ (uint64_t)(uintptr_t)stack->frames[i]) * UINT64_C(0x100000001b3) ^
+		       hash >> 29;
 	return hash;
 }
 
@@ -111,12 +122,29 @@ static bool is_new_place(const struct stack *stack)
 	return true;
 }
 
+static bool is_code_of(const struct range *range, const struct stack *stack)
+{
+	for (int i = 0; i < stack->depth; i++)
+		if ((uintptr_t)stack->frames[i] >= range->begin &&
+		    (uintptr_t)stack->frames[i] < range->end)
+			return true;
+	return false;
+}
+
+static bool is_spared(const struct stack *stack)
+{
+	for (unsigned int i = 0; i < spared_count; i++)
+		if (is_code_of(&spared[i], stack))
+			return true;
+	return false;
+}
+
 /* Under the lock. */
 static bool decide(const struct stack *stack)
 {
 	uint32_t mode = atomic_load(&control->mode);
 
-	if (mode == MODE_OFF)
+	if (mode == MODE_OFF || is_spared(stack))
 		return false;
 	if (mode == MODE_ALL)
 		return true;
@@ -152,7 +180,8 @@ __attribute__((noinline)) static bool fails(struct stack *stack)
 
 static uint32_t slot_of(const void *address)
 {
-	return (uint32_t)(((uintptr_t)address >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40) & (BLOCKS_MAX - 1);
+	return (uint32_t)(((uintptr_t)address >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40) &
+	       (BLOCKS_MAX - 1);
 }
 
 static void remember(void *address, const struct stack *stack)
@@ -162,23 +191,25 @@ static void remember(void *address, const struct stack *stack)
 	if (stack->depth < 0 || atomic_load(&control->record) == 0)
 		return;
 	pthread_mutex_lock(&lock);
-	while (blocks[slot].address != NULL && blocks[slot].address != TOMB && tries++ < BLOCKS_MAX)
+	while (blocks[slot] != NULL && blocks[slot] != TOMB && tries++ < BLOCKS_MAX)
 		slot = (slot + 1) & (BLOCKS_MAX - 1);
-	if (tries < BLOCKS_MAX)
-		blocks[slot] = (struct block){ address, *stack };
-	else
+	if (tries < BLOCKS_MAX) {
+		blocks[slot] = address;
+		stacks[slot] = *stack;
+	} else {
 		atomic_store(&control->overflow, 1);
+	}
 	pthread_mutex_unlock(&lock);
 }
 
 /* Marks the slot free; before a slot that was never used the marks are not needed. Under the lock. */
 static void clear_slot(uint32_t slot)
 {
-	blocks[slot].address = TOMB;
-	if (blocks[(slot + 1) & (BLOCKS_MAX - 1)].address != NULL)
+	blocks[slot] = TOMB;
+	if (blocks[(slot + 1) & (BLOCKS_MAX - 1)] != NULL)
 		return;
-	for (; blocks[slot].address == TOMB; slot = (slot - 1) & (BLOCKS_MAX - 1))
-		blocks[slot].address = NULL;
+	for (; blocks[slot] == TOMB; slot = (slot - 1) & (BLOCKS_MAX - 1))
+		blocks[slot] = NULL;
 }
 
 static void forget(const void *address)
@@ -188,9 +219,9 @@ static void forget(const void *address)
 	if (control == NULL || inside || atomic_load(&control->record) == 0)
 		return;
 	pthread_mutex_lock(&lock);
-	while (blocks[slot].address != NULL && blocks[slot].address != address && tries++ < BLOCKS_MAX)
+	while (blocks[slot] != NULL && blocks[slot] != address && tries++ < BLOCKS_MAX)
 		slot = (slot + 1) & (BLOCKS_MAX - 1);
-	if (blocks[slot].address == address)
+	if (blocks[slot] == address)
 		clear_slot(slot);
 	pthread_mutex_unlock(&lock);
 }
@@ -298,14 +329,36 @@ __attribute__((destructor)) static void report(void)
 	inside = true;
 	file = fopen(leaks_path, "we");
 	for (uint32_t i = 0; file != NULL && i < BLOCKS_MAX; i++) {
-		if (blocks[i].address == NULL || blocks[i].address == TOMB)
+		if (blocks[i] == NULL || blocks[i] == TOMB)
 			continue;
-		for (int j = 0; j < blocks[i].stack.depth; j++)
-			write_frame(file, blocks[i].stack.frames[j]);
+		for (int j = 0; j < stacks[i].depth; j++)
+			write_frame(file, stacks[i].frames[j]);
 		(void)fputc('\n', file);
 	}
 	if (file != NULL)
 		(void)fclose(file);
+}
+
+static struct range code_of(const struct dl_phdr_info *info)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		uintptr_t begin = (uintptr_t)(info->dlpi_addr + header->p_vaddr);
+
+		if (header->p_type == PT_LOAD && (header->p_flags & PF_X))
+			return (struct range){ begin, begin + header->p_memsz };
+	}
+	return (struct range){ 0, 0 };
+}
+
+static int find_spared(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	for (size_t i = 0; i < SPARED_MAX; i++)
+		if (strstr(info->dlpi_name, spared_names[i]) && spared_count < SPARED_MAX)
+			spared[spared_count++] = code_of(info);
+	return 0;
 }
 
 static void *map(size_t size, int flags, int fd)
@@ -326,10 +379,12 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	inside = true;
 	(void)backtrace(frames, 2);
+	(void)dl_iterate_phdr(find_spared, NULL);
 	(void)snprintf(leaks_path, sizeof(leaks_path), "%s.leaks", path);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	blocks = map(BLOCKS_MAX * sizeof(*blocks), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	if (fd >= 0 && blocks != NULL)
+	blocks = map(BLOCKS_MAX * sizeof(*blocks), MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	stacks = map(BLOCKS_MAX * sizeof(*stacks), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	if (fd >= 0 && blocks != NULL && stacks != NULL)
 		control = map(sizeof(*control), MAP_SHARED, fd);
 	if (fd >= 0)
 		(void)close(fd);

@@ -1,6 +1,8 @@
 """What the robustness tests have in common: their size, a truth to hold the page against, and programs started through others."""
 import contextlib
+import gzip
 import http.client
+import json
 import os
 import time
 
@@ -11,6 +13,7 @@ from tcph.poll import eventually
 FULL = os.environ.get('TCPHEALTH_ROBUST') == 'full'
 #: What a request may end with while something is made to fail: no connection, no answer, half an answer.
 NO_ANSWER = (OSError, http.client.HTTPException)
+_ACCEPT = {expo.TEXT: 'text/plain;version=0.0.4', expo.OPENMETRICS: 'application/openmetrics-text;version=1.0.0'}
 
 
 def scaled(quick, full):
@@ -75,18 +78,26 @@ class RobustTest(NetTest):
         self.truth = self.enterContext(Truth(self.pair, **options))
         return self.truth
 
-    def ask(self, path='/metrics', form=expo.TEXT, **options):
-        """A page if one came. What came must be whole, well-formed and honest; a page that did not come is None."""
+    def fetch(self, path, **options):
+        """One request; how it is sent may be changed in a test."""
+        return self.program.request(path, **options)
+
+    def ask(self, path='/metrics', form=expo.TEXT, headers=None, **options):
+        """A page of metrics if one came, else None. Whatever came must be whole and well-formed, and metrics honest."""
+        accept = {'Accept': _ACCEPT[form]} if path == '/metrics' else {}
         try:
-            if path != '/metrics':
-                return self.program.request(path, **options)
-            accept = {'Accept': exporter._ACCEPT[form]}  # pylint: disable=protected-access
-            answer = self.program.request(path, headers={**accept, **options.pop('headers', {})}, **options)
+            answer = self.fetch(path, headers={**accept, **(headers or {})}, **options)
         except NO_ANSWER:
             return None
-        if answer.status != 200:
+        body = gzip.decompress(answer.body) if answer.headers['Content-Encoding'] == 'gzip' else answer.body
+        kind = answer.headers.get('Content-Type', '')
+        if kind.startswith('application/json'):
+            json.loads(body)
+        elif kind.startswith('text/html'):
+            self.assertIn(b'</html>', body[-20:])
+        if answer.status != 200 or path != '/metrics' or not body:
             return None
-        page = expo.check(answer.body, form)
+        page = expo.check(body, form)
         self.assertEqual(self.truth.lies_of(page), '')
         return page
 

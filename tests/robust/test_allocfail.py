@@ -1,21 +1,53 @@
-"""Each allocation after the start fails, once and for good: no crash, no leak, no lie on the page, and it recovers."""
-import contextlib
+"""Each allocation fails, once and for good: no crash, no leak, no lie on the page, and it recovers."""
 import itertools
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 
-from robust import NO_ANSWER, RobustTest, Through, scaled
+from robust import RobustTest, Through, scaled
 from tcph import exporter, expo, https, scenes
-from tcph.poll import eventually
 
 import allocfail
 
 #: Rounds of the whole workload without a new place, after which all places are taken as found.
-QUIET_ROUNDS = scaled(2, 6)
-DEPTH = scaled(5, 12)
-LIMIT_S = scaled(70, 1500)
-HOLD_S = 0.25  # how long a failure for good lasts, two samples and more
+QUIET_ROUNDS = scaled(1, 4)
+DEPTH = scaled(3, 12)  # callers that tell places apart
+LIMIT_S = scaled(150, 3000)
+HOLD_S = 0.25          # how long a failure for good lasts: two samples and more
+BURSTS = scaled((30, 300, 1000), (30, 100, 300, 1000, 3000))
+WEB = ('basic_auth_users:\n  monitor: {password}\nhttp_server_config:\n  http2: false\n'
+       '  headers:\n    X-Frame-Options: deny\nrate_limit:\n  interval: 1ms\n  burst: 1000\n')
+
+
+class Burst:
+    """Listeners and connections, more each time: tables grow only once to each size."""
+
+    def __init__(self, test):
+        self.pair = test.pair
+        self.sizes = iter(BURSTS)
+        self.size = next(self.sizes)
+        self.places = None
+
+    def run(self, places):
+        """The same size again for as long as it found new places."""
+        if places == self.places:
+            self.size = next(self.sizes, self.size // 10)
+        self.places = places
+        ends = []
+        listeners = [self.pair.b.socket() for _ in range(self.size // 3)]
+        with self.pair.a.entered():
+            clients = [socket.socket() for _ in listeners]
+        for listener, client in zip(listeners, clients):
+            listener.bind((self.pair.b.address[4], 0))
+            listener.listen(4)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+            client.connect(listener.getsockname())
+            ends.append(listener.accept()[0])
+        time.sleep(0.12)  # a sample sees them
+        for end in (*clients, *ends, *listeners):
+            end.close()
 
 
 class Workload:
@@ -23,11 +55,11 @@ class Workload:
 
     def __init__(self, test):
         self.test = test
+        self.burst = Burst(test)
         self.steps = [
-            lambda: test.ask(),
+            test.ask,
             lambda: test.ask(form=expo.OPENMETRICS),
-            lambda: test.ask('/metrics', headers={'Accept-Encoding': 'identity'}),
-            self.compressed,
+            lambda: test.ask(headers={'Accept-Encoding': 'gzip'}),
             lambda: test.ask('/'),
             lambda: test.ask('/', headers={'Accept-Encoding': 'gzip'}),
             lambda: test.ask('/-/ready'),
@@ -35,103 +67,131 @@ class Workload:
             lambda: test.ask('/api/v1/connections?holders=1'),
             lambda: test.ask('/api/v1/connections?port=%zz&port=1&x=y'),
             lambda: test.ask('/nothing?a=b', headers={'Cookie': 'a=b', 'X-Long': 'x' * 3000}),
-            lambda: test.ask('/metrics', method='POST', body='x' * 5000),
+            lambda: test.ask(method='POST', body='x' * 5000),
             lambda: test.program.process.send_signal(signal.SIGHUP),
-            self.churn,
+            lambda: time.sleep(0.11),  # a sample
+            lambda: self.burst.run(test.places()),
         ]
 
-    def compressed(self):
-        with contextlib.suppress(*NO_ANSWER):
-            self.test.program.request('/metrics', headers={'Accept-Encoding': 'gzip'})
-
-    def churn(self):
-        """New ports, and connections that live and die between samples."""
-        scene = scenes.established(self.test.pair)
-        self.test.program.process.poll()
-        scene.close()
-
     def run(self):
-        """All steps; the samples go on beside them."""
         for step in self.steps:
             step()
 
 
 class AllocationFailureTest(RobustTest):
-    def start(self, allocator, *args):
-        self.program = self.start_exporter(Through(self.b, *allocator.launcher), '--ports.max=20', *args)
-        self.workload = Workload(self)
-        for _ in range(3):
-            self.workload.run()
-        self.assert_recovers('before anything fails')
+    allocator = None
+    password = https.bcrypt('secret')
 
-    def sweep(self, allocator, mode):
-        """Makes place after place fail until no new one is found; returns how many there were."""
-        allocator.forget_places()
+    def setUp(self):
+        super().setUp()
+        self.make_truth()
+
+    def places(self):
+        return self.allocator.control.places
+
+    def launch(self, *args, settled=True):
+        self.allocator = self.enterContext(allocfail.Allocator(DEPTH))
+        self.program = self.start_exporter(Through(self.b, *self.allocator.launcher), '--ports.max=20', *args,
+                                           ready=settled and not args)
+        self.workload = Workload(self)
+        self.assert_recovers('before anything fails')
+        self.allocator.note_maps(self.program.process.pid)
+
+    def sweep(self, mode):
+        """Makes place after place fail until no new one is found."""
+        control = self.allocator.control
         quiet = 0
-        steps = itertools.cycle(self.workload.steps + [lambda: time.sleep(0.11)])
+        steps = itertools.cycle(self.workload.steps)
         end = time.monotonic() + LIMIT_S
-        while quiet < QUIET_ROUNDS * (len(self.workload.steps) + 1) and time.monotonic() < end:
-            before = allocator.control.places
-            allocator.control.mode = mode
+        while quiet < QUIET_ROUNDS * len(self.workload.steps) + len(BURSTS) and time.monotonic() < end:
+            before = self.places()
+            control.mode = mode
             next(steps)()
-            if mode == allocfail.FOR_GOOD and allocator.control.mode == allocfail.ALL:
+            if control.mode == allocfail.ALL:
                 self.suffer()
-            allocator.control.mode = allocfail.OFF
-            quiet = quiet + 1 if allocator.control.places == before else 0
-            self.assert_alive_after(allocator)
-            if allocator.control.places != before:
-                self.assert_recovers_from(allocator)
-                if __import__("os").environ.get("PLACES"): print("    ", mode, allocator.place(self.program.process.pid)[:300])
-        self.assertEqual(allocator.control.overflow, 0)
-        self.assertLess(time.monotonic(), end, f'{allocator.control.places} places and no end')
-        return allocator.control.places
+            control.mode = allocfail.OFF
+            quiet = quiet + 1 if self.places() == before else 0
+            if self.places() != before:
+                self.assert_recovers_from_place()
+        self.assertEqual(control.overflow, 0)
+        self.assertLess(time.monotonic(), end, f'{self.places()} places and no end')
+        self.assertGreater(self.places(), 30)
+        print(f'     {self.places()} places, {control.failures} failures of {control.allocations} allocations')
 
     def suffer(self):
         """While nothing can be allocated."""
         end = time.monotonic() + HOLD_S
-        while time.monotonic() < end:
+        while time.monotonic() < end and self.program.process.poll() is None:
             self.ask(timeout=2)
-            self.assert_alive()
 
-    def assert_alive_after(self, allocator):
-        if self.program.process.poll() is not None:
-            self.fail(f'status {self.program.process.returncode} after a failure at '
-                      f'{[hex(frame) for frame in allocator.control.stack]}\n{self.program.log_tail()}')
-
-    def assert_recovers_from(self, allocator):
+    def assert_recovers_from_place(self):
         try:
             self.assert_recovers()
         except AssertionError as error:
-            raise AssertionError(f'after {allocator.place(self.program.process.pid)}: {error}') from None
+            raise AssertionError(f'after {self.allocator.place()}: {error}') from None
 
-    def ends_without_leak(self, allocator, normal):
+    def assert_no_leak(self, normal):
         """Its last words are a list of blocks; `normal` are those of a run without failures."""
         self.program.stop()
         found = [f'{blocks} more blocks of {allocfail.explain(stack)}'
-                 for stack, blocks in (allocator.leaks() - normal).items()]
+                 for stack, blocks in (self.allocator.leaks() - normal).items()]
         self.assertEqual(found, [], '\n'.join(found))
 
     def normal_blocks(self, *args):
         """What is never freed anyhow: caches of libraries."""
-        with allocfail.Allocator() as allocator:
-            self.start(allocator, *args)
-            allocator.record()
-            self.workload.run()
-            self.program.stop()
-            return allocator.leaks()
+        self.launch(*args)
+        self.allocator.record()
+        self.workload.run()
+        self.program.stop()
+        return self.allocator.leaks()
 
-    def try_all(self, *args):
-        self.make_truth()
+    def try_all(self, mode, *args):
         normal = self.normal_blocks(*args)
-        found = {}
-        for name, mode in (('once', allocfail.ONCE), ('for good', allocfail.FOR_GOOD)):
-            with self.subTest(how=name), allocfail.Allocator(DEPTH) as allocator:
-                self.start(allocator, *args)
-                allocator.record()
-                found[name] = self.sweep(allocator, mode)
-                self.ends_without_leak(allocator, normal)
-        print(f'     places: {found}')
+        self.launch(*args)
+        self.allocator.record()
+        self.sweep(mode)
+        self.assert_no_leak(normal)
 
-    def test_plain(self):
-        self.try_all()
+    def test_once(self):
+        self.try_all(allocfail.ONCE)
 
+    def test_for_good(self):
+        self.try_all(allocfail.FOR_GOOD)
+
+    def use_https(self):
+        site = https.Site(self.enterContext(tempfile.TemporaryDirectory()))
+        site.write_tls(rest=WEB.format(password=self.password))
+        context = site.context()
+
+        def fetch(path, method='GET', headers=None, timeout=5, **_):
+            session = https.Session(self.b, self.program.port, context)
+            return session.request(path, method, {**https.basic('monitor', 'secret'), **(headers or {})}, timeout)
+
+        self.fetch = fetch
+        return f'--web.config.file={site.path}'
+
+    def test_https_once(self):
+        self.try_all(allocfail.ONCE, self.use_https())
+
+    def test_https_for_good(self):
+        self.try_all(allocfail.FOR_GOOD, self.use_https())
+
+    def test_start(self):
+        """Each allocation of --once, from the first on: it tells of the failure, or is not harmed."""
+        allocator = self.enterContext(allocfail.Allocator(scaled(4, 12)))
+        argv = self.b.argv('setarch', '-R', *allocator.launcher, exporter.PROGRAM, '--once')
+        places, end = -1, time.monotonic() + LIMIT_S
+        while allocator.control.places != places and time.monotonic() < end:
+            places = allocator.control.places
+            allocator.control.mode = allocfail.ONCE
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  timeout=20, check=False)
+            said = f'failure {places}: status {done.returncode}, {done.stderr}'
+            self.assertIn(done.returncode, (0, 1), said)
+            if done.returncode == 0:
+                self.assertEqual(self.truth.lies_of(expo.check(done.stdout, expo.TEXT)), '', said)
+            else:
+                self.assertIn(b'Cannot allocate memory', done.stderr, said)
+        self.assertLess(time.monotonic(), end)
+        self.assertGreater(places, 20)
+        print(f'     {places} places')

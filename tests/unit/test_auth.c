@@ -26,7 +26,7 @@ static struct bcrypt_hash hash_of(const char *password, unsigned int cost)
 
 	assert_non_null(data);
 	(void)snprintf(setting, sizeof(setting), "$2b$%02u$" SALT, cost);
-	const char *text = crypt_r(password, setting, data);
+	const char *text = crypt_rn(password, setting, data, sizeof(*data));
 	assert_null(bcrypt_parse(text, strlen(text), &hash));
 	free(data);
 	return hash;

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from tcph import netns
+from tcph import netns, ss
 from tcph.poll import eventually
 
 _PREFIX = b'tcph-cg'
@@ -73,8 +73,9 @@ class Leak:
 
     def __init__(self, tree, pair, directory, port, args):
         self.pair, self.port = pair, port
+        self.stranded = 0
         self._tree = tree
-        process = tree.popen(pair.b, directory, sys.executable, '-IS', _LEAK, pair.b.address[4], port, *args,
+        process = tree.popen(pair.b, directory, sys.executable, '-IS', _LEAK, pair.b.address[4], port, *map(os.fsdecode, args),
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._words = tree.keep(process.stdout)
         self.pid = self.read_pid()
@@ -89,9 +90,12 @@ class Leak:
         return client
 
     def strand(self, count=1):
-        """Clients that come and go: so many connections in CLOSE_WAIT."""
+        """Clients that come and go: so many connections more in CLOSE_WAIT, held by the service."""
+        self.stranded += count
         for _ in range(count):
             self.connect().shutdown(socket.SHUT_WR)
+        eventually(lambda: ss.count(self.pair.b, state='CLOSE-WAIT', local_port=self.port, inode=bool) == self.stranded,
+                   what=f'{self.stranded} CLOSE-WAIT')
 
 
 def _remove(path):

@@ -7,9 +7,12 @@ that was handed the listener, as systemd does it for a socket unit; the parent k
 first connection is held by a child as well, whose pid is the second line.
 """
 import argparse
+import ctypes
 import os
 import signal
 import socket
+
+PR_SET_PDEATHSIG = 1
 
 
 def parse():
@@ -27,9 +30,17 @@ def write(path, text):
         file.write(os.fsencode(text))
 
 
+def fork():
+    """A child that does not outlive its parent."""
+    child = os.fork()
+    if not child:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return child
+
+
 def activate(cgroup):
     """Goes on in a child that belongs to the cgroup."""
-    if os.fork():
+    if fork():
         signal.pause()
     write(os.path.join(cgroup, 'cgroup.procs'), str(os.getpid()))
 
@@ -37,7 +48,7 @@ def activate(cgroup):
 def bequeath(listener):
     """A connection that a child inherits."""
     connection, _ = listener.accept()
-    child = os.fork()
+    child = fork()
     if not child:
         listener.close()
         signal.pause()

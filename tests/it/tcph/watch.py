@@ -8,6 +8,7 @@
 It checks of each page that no counter fell or vanished since the one before; the `with` block raises what it found.
 """
 import dataclasses
+import math
 import threading
 import time
 
@@ -18,7 +19,7 @@ from tcph.poll import eventually
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One sample: it looked at the sockets between `begun` and `ended` (time.time())."""
+    """One sample: it looked at the sockets between `begun` (-inf if unknown) and `ended` (time.time())."""
     begun: float
     ended: float
     page: expo.Page
@@ -72,11 +73,14 @@ class Watch:
     def _look(self):
         page = self.program.page()
         ended = page.value('tcphealth_last_sample_timestamp_seconds', tier='full')
-        # Under load the watchdog publishes between two samples: the old data, and that the present one takes long.
-        if page.value('tcphealth_sample_success') != 1 or self.samples and ended == self.samples[-1].ended:
+        if ended is None or self.samples and ended == self.samples[-1].ended:
             return
         self._check_counters(page)
-        self.samples.append(Sample(ended - page.value('tcphealth_sample_duration_seconds'), ended, page))
+        # Under load the watchdog publishes between two samples; then the duration is that of the one under way.
+        begun = ended - page.value('tcphealth_sample_duration_seconds')
+        if page.value('tcphealth_sample_success') != 1:
+            begun = -math.inf
+        self.samples.append(Sample(begun, ended, page))
 
     def _check_counters(self, page):
         counters = {key: value for key, value in page.samples.items() if key[0].endswith('_total')}

@@ -1,0 +1,152 @@
+"""What the program prints and then ends: --once and --list-stale, on terminals and into pipes."""
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+import unittest
+
+from tcph import cgroups, expo, exporter, scenes
+from tcph.case import NetTest
+from test_program import NOBODY, Through
+
+NOW = '--stale.close-wait=0'
+HEAD = ['PORT', 'ROLE', 'REASON', 'FOR', 'PEER', 'UNIT', 'HELD', 'BY']
+
+
+class TerminalTest(NetTest):
+    def setUp(self):
+        super().setUp()
+        if not cgroups.is_usable():
+            self.skipTest('needs a cgroup2 hierarchy that it may write')
+        self.tree = self.enterContext(cgroups.Tree())
+
+    def on_terminal(self, columns, *args):
+        """(status, lines) of the program with a terminal of so many columns as its standard output."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+        process = self.b.popen(exporter.PROGRAM, *args, stdin=slave, stdout=slave, stderr=subprocess.PIPE,
+                               env={**exporter.environment(), 'TERM': 'xterm-256color'})
+        os.close(slave)
+        told = b''
+        with contextlib.suppress(OSError):  # the end of a terminal is an error
+            while data := os.read(master, 65536):
+                told += data
+        os.close(master)
+        errors = process.communicate(timeout=exporter.patience(20))[1]
+        self.assertNotIn(b'runtime error', errors)
+        return process.returncode, told.decode().replace('\r\n', '\n').splitlines()
+
+    def stranded(self):
+        """Connections with all that makes a line long."""
+        services = [self.tree.leak(self.pair, 'system.slice/load@35111.service'),
+                    self.tree.leak(self.pair, 'system.slice/' + 'a-very-long-name-' * 6 + '.service', '--comm', 'exactly15chars_'),
+                    self.tree.leak(self.pair, 'system.slice/grüße-ελλάς-' * 6 + '.service')]
+        for service in services:
+            service.strand(2)
+        self.scene(scenes.close_wait, family=6)
+        return services
+
+    def test_nothing_stuck(self):
+        done = exporter.run(self.b, '--list-stale')
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b'', b''))
+
+    def test_table_into_a_pipe(self):
+        service, *others = self.stranded()
+        done = exporter.run(self.b, '--list-stale', NOW)
+        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        head, *rows = done.stdout.decode().splitlines()
+        self.assertEqual(head.split(), HEAD)
+        self.assertEqual(len(rows), 7)
+        self.assertNotIn(b'\x1b', done.stdout)
+        self.assertNotIn(b'\r', done.stdout)
+        for row in (row for row in rows if row.startswith(f'{service.port} ')):
+            words = row.split()
+            self.assertEqual((words[1], words[2], words[5], words[6]),
+                             ('server', 'close_wait', 'load@35111.service', f'leak/{service.pid}'))
+            self.assertRegex(words[3], r'^\d+s$')
+            self.assertRegex(words[4], rf'^{re.escape(self.a.address[4])}:\d+$')
+        for other in others:
+            self.assertIn(f'/{other.pid}', done.stdout.decode())
+        self.assertNotIn('~', done.stdout.decode())
+
+    def test_widths_fit_the_terminal(self):
+        services = self.stranded()
+        for columns in (80, 132, 200):
+            with self.subTest(columns=columns):
+                status, lines = self.on_terminal(columns, '--list-stale', NOW)
+                self.assertEqual((status, len(lines), lines[0].split()), (1, 8, HEAD))
+                self.assertLessEqual(max(len(line) for line in lines), columns)
+                self.assertNotIn('\x1b', ''.join(lines))
+                for service in services:
+                    self.assertEqual(sum(line.startswith(f'{service.port} ') for line in lines), 2)
+                if columns == 200:
+                    text = '\n'.join(lines)
+                    self.assertIn(f'leak/{services[0].pid}', text)
+                    self.assertIn('load@35111.service', text)
+                    self.assertIn('exactly15chars_/', text)
+                    self.assertIn(f'[{self.a.address[6]}]:', text)
+
+    def test_columns_stand_below_each_other(self):
+        self.stranded()
+        for columns in (80, 200):
+            with self.subTest(columns=columns):
+                _, (head, *rows) = self.on_terminal(columns, '--list-stale', NOW)
+                for name in ('ROLE', 'REASON', 'FOR', 'PEER', 'UNIT', 'HELD BY'):
+                    at = head.index(name)
+                    self.assertEqual({(row[at - 1], row[at] != ' ') for row in rows}, {(' ', True)}, name)
+
+    def test_json(self):
+        service = self.tree.leak(self.pair, 'system.slice/load@35111.service')
+        done = exporter.run(self.b, '--list-stale', '--format=json', NOW)
+        self.assertEqual((done.returncode, json.loads(done.stdout)['connections']), (0, []))
+        service.strand()
+        done = exporter.run(self.b, '--list-stale', '--format=json', NOW)
+        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        (row,) = json.loads(done.stdout)['connections']
+        self.assertEqual((row['reason'], row['unit'], [holder['pid'] for holder in row['holders']]),
+                         ('close_wait', 'load@35111.service', [service.pid]))
+        self.assertGreaterEqual(row['stale_seconds'], 0)
+
+    def test_longest_first(self):
+        first = self.scene(scenes.close_wait)
+        self.scene(scenes.close_wait)
+        done = exporter.run(self.b, '--list-stale', '--format=json', NOW)
+        rows = json.loads(done.stdout)['connections']
+        self.assertEqual(rows[0]['port'], first.port)
+        self.assertGreaterEqual(rows[0]['stale_seconds'], rows[1]['stale_seconds'])
+
+    def test_default_thresholds_hold(self):
+        """What is stuck for a moment is not listed."""
+        self.scene(scenes.close_wait)
+        self.assertEqual(exporter.run(self.b, '--list-stale').returncode, 0)
+
+    def test_nobody_gets_the_table_and_is_told_what_is_missing(self):
+        service = self.tree.leak(self.pair, 'system.slice/load@35111.service')
+        service.strand()
+        done = exporter.run(Through(self.b, *NOBODY), '--list-stale', NOW)
+        self.assertEqual(done.returncode, 1)
+        _, row = done.stdout.decode().splitlines()
+        self.assertEqual(row.split()[5:], ['load@35111.service', '-'])
+        self.assertIn(b'CAP_SYS_PTRACE', done.stderr)
+        self.assertEqual(done.stderr.count(b'\n'), 1)
+
+    def test_failure_is_told_apart_from_none_and_some(self):
+        done = exporter.run(self.b, '--list-stale', '--collector.source=procfs', '--path.procfs=/nonexistent')
+        self.assertEqual((done.returncode, done.stdout), (2, b''))
+        self.assertIn(b'No such file or directory', done.stderr)
+
+    def test_once_is_the_same_on_a_terminal(self):
+        scene = self.scene(scenes.close_wait)
+        status, lines = self.on_terminal(80, '--once')
+        self.assertEqual(status, 0)
+        page = expo.check(('\n'.join(lines) + '\n').encode(), expo.TEXT)
+        self.assertEqual(page.value('tcphealth_connections', role='server', port=scene.port, state='close_wait'), 1)
+
+
+if __name__ == '__main__':
+    unittest.main()
