@@ -10,7 +10,7 @@ endif
 VERSION  := $(shell cat VERSION)
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
-PKGS       := libmicrohttpd libmnl libdeflate libfyaml gnutls libcrypt
+PKGS       := libmicrohttpd libmnl libdeflate libfyaml gnutls libcrypt libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 

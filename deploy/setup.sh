@@ -9,7 +9,7 @@
 set -eu
 
 BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev libfyaml-dev
-	libgnutls28-dev libcrypt-dev'
+	libgnutls28-dev libcrypt-dev libseccomp-dev'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
 	python3-prometheus-client procps curl strace openssl'
 FUZZ='clang-14 libclang-rt-14-dev'

@@ -575,6 +575,8 @@ static const struct row rows[] = {
 	  .help = "form of --list-stale" },
 	{ .name = "config.check", .kind = &kind_mode, .min = OPTIONS_CHECK,
 	  .help = "say whether the flags and the file of --web.config.file are good and end: status 0, 1 or (flags) 2" },
+	{ .name = "sandbox", .kind = &kind_bool, FIELD(sandbox), .def = "true",
+	  .help = "give up the system calls that serving does not need" },
 	{ .name = "version", .kind = &kind_mode, .min = OPTIONS_VERSION,
 	  .help = "show the version and end" },
 	{ .name = "help", .kind = &kind_mode, .min = OPTIONS_HELP,

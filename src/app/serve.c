@@ -7,6 +7,7 @@
 #include "tcphealth/app/collector.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
+#include "tcphealth/base/sandbox.h"
 #include "tcphealth/base/systemd.h"
 #include "tcphealth/render/html.h"
 #include "tcphealth/render/page.h"
@@ -117,6 +118,16 @@ static bool start_httpd(struct service *service)
 	return false;
 }
 
+/* Before the first thread, which inherits it. Without one everything works as well. */
+static void enter_sandbox(const struct options *options)
+{
+	struct sandbox_config config = { .namespaces = strcmp(options->netns, "own") != 0 };
+	int r = options->sandbox ? sandbox_enter(&config) : 0;
+
+	if (r < 0 && r != -ENOTSUP)
+		log_warn("no sandbox", "err", strerror(-r), NULL);
+}
+
 static bool start(struct service *service)
 {
 	struct collector_config collecting = { service->options, NULL, httpd_version() };
@@ -125,6 +136,7 @@ static bool start(struct service *service)
 	service->signal_fd = open_signals();
 	service->pages = pageslot_new();
 	collecting.pages = service->pages;
+	enter_sandbox(service->options);
 	if (service->signal_fd >= 0 && service->pages != NULL)
 		r = collector_start(&collecting, &service->collector);
 	if (r == 0)

@@ -11,6 +11,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct auth {
 	uint64_t clock;
 	pthread_mutex_t lane; /* the room; held while bcrypt computes */
 	struct bcrypt_room *room;
+	atomic_bool computing; /* for those that only want to know */
 };
 
 static int digit_of(char c)
@@ -192,7 +194,9 @@ static enum auth_verdict judge(struct auth *auth, const struct webconfig *config
 		return AUTH_RIGHT; /* never of nobody */
 	if (pthread_mutex_trylock(&auth->lane) != 0)
 		return AUTH_BUSY;
+	atomic_store(&auth->computing, true);
 	bool right = compute(auth, user ? &user->hash : NULL, cost, pair);
+	atomic_store(&auth->computing, false);
 	pthread_mutex_unlock(&auth->lane);
 	if (right)
 		remember(auth, mac);
@@ -212,10 +216,7 @@ enum auth_verdict auth_check(struct auth *auth, const struct webconfig *config, 
 
 bool auth_is_busy(struct auth *auth)
 {
-	if (pthread_mutex_trylock(&auth->lane) != 0)
-		return true;
-	pthread_mutex_unlock(&auth->lane);
-	return false;
+	return atomic_load(&auth->computing);
 }
 
 struct auth *auth_new(void)
@@ -226,6 +227,7 @@ struct auth *auth_new(void)
 		return NULL;
 	pthread_mutex_init(&auth->memory_lock, NULL);
 	pthread_mutex_init(&auth->lane, NULL);
+	atomic_init(&auth->computing, false);
 	auth->room = bcrypt_room_new();
 	if (auth->room && getrandom(auth->key, KEY_LEN, 0) == KEY_LEN)
 		return auth;

@@ -94,14 +94,40 @@ static int read_file(const struct webconfig *web, const struct webconfig_file *f
 	return err;
 }
 
-static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_datum_t *key,
+/* Takes nothing over; a key of another certificate is an error. */
+static int set_pair(struct tls *tls, const gnutls_datum_t *cert, gnutls_x509_privkey_t key)
+{
+	gnutls_x509_crt_t *chain = NULL;
+	unsigned int count = 0;
+	int r = gnutls_x509_crt_list_import2(&chain, &count, cert, GNUTLS_X509_FMT_PEM,
+					     GNUTLS_X509_CRT_LIST_SORT);
+
+	if (r < 0)
+		return r;
+	r = gnutls_certificate_set_x509_key(tls->credentials, chain, (int)count, key);
+	for (unsigned int i = 0; i < count; i++)
+		gnutls_x509_crt_deinit(chain[i]);
+	gnutls_free(chain);
+	return r;
+}
+
+/*
+ * Not by the library's one call for both, which leaks when a certificate is broken. There is nowhere to have a key's password from: an
+ * encrypted one is an error.
+ */
+static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_datum_t *key_text,
 		     struct webconfig_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
-	/* The key may be on its own, but a password for it is nowhere to be had: an encrypted one fails. */
-	int r = gnutls_certificate_set_x509_key_mem2(tls->credentials, cert, key,
-						     GNUTLS_X509_FMT_PEM, NULL, 0);
+	gnutls_x509_privkey_t key;
+	int r = gnutls_x509_privkey_init(&key);
 
+	if (r >= 0) {
+		r = gnutls_x509_privkey_import2(key, key_text, GNUTLS_X509_FMT_PEM, NULL, 0);
+		if (r >= 0)
+			r = set_pair(tls, cert, key);
+		gnutls_x509_privkey_deinit(key);
+	}
 	if (r >= 0)
 		return 0;
 	return webconfig_fail(web, web->cert.place, ret_error,

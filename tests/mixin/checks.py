@@ -227,7 +227,8 @@ def alerts_are_told_apart(project):
     pages = {rule['alert'] for rule in project.alerts if rule['labels']['severity'] == 'critical'}
     for name in sorted(pages):
         [expr] = [rule['expr'] for rule in project.alerts if rule['alert'] == name]
-        if any(selector.metric in ('tcphealth_connections', 'tcphealth_stale_connections') for selector in analyse(expr)[0]):
+        metrics = {selector.metric for selector in analyse(expr)[0]}
+        if metrics & {'tcphealth_connections', 'tcphealth_stale_connections'}:
             yield f'{name} pages about a state'
     if not pages:
         yield 'nothing pages'
@@ -424,7 +425,8 @@ def hours_are_told(project, scratch):
             used = [{'value': float(name in ('03', '04', 'Thursday'))}]
             samples.append({'expr': f'sgn({with_values(target["expr"])})', 'eval_time': '24h',
                             'exp_samples': [] if name.endswith('day') and name not in ('Thursday', 'Friday') else used})
-    series = [{'series': f'{name}{{job="tcphealth",instance="x",role="server",port="8080"}}', 'values': ' '.join(values)}
+    labels = '{job="tcphealth",instance="x",role="server",port="8080"}'
+    series = [{'series': name + labels, 'values': ' '.join(values)}
               for name in ('tcphealth_opened_connections_total', 'tcphealth_sent_bytes_total',
                            'tcphealth_received_bytes_total')]
     path = os.path.join(scratch, 'promtool', 'hours.json')

@@ -110,8 +110,8 @@ class Alertmanager:
 
 
 def alert(name, severity, instance, port, **more):
-    labels = {'alertname': f'TCPHealth{name}', 'severity': severity, 'job': 'tcphealth', 'instance': instance, 'port': port}
-    return {'labels': {**labels, **more}}
+    return {'labels': {'alertname': f'TCPHealth{name}', 'severity': severity, 'job': 'tcphealth', 'instance': instance,
+                       'port': port, **more}}
 
 
 def storm():

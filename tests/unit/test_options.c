@@ -631,7 +631,7 @@ static void test_each(void **state)
 
 	(void)state;
 	options_each(visit_flag, &visit);
-	assert_int_equal(visit.count, 39);
+	assert_int_equal(visit.count, 40);
 	free(text);
 }
 

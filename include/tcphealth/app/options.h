@@ -83,6 +83,7 @@ struct options {
 	enum log_level log_level;
 	enum log_format log_format;
 	bool log_stale;
+	bool sandbox;
 };
 
 /* One line that names flag, value and what is allowed. */

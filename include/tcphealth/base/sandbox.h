@@ -1,0 +1,22 @@
+/*
+ * sandbox: which system calls this process may make from now on.
+ *
+ * A seccomp filter (libseccomp): reading files, serving sockets, netlink and threads; no writing to the file system, no new program, no
+ * raw sockets, no executable memory. Must be entered before the first thread starts, which then inherits it.
+ */
+#ifndef TCPHEALTH_BASE_SANDBOX_H
+#define TCPHEALTH_BASE_SANDBOX_H
+
+#include <stdbool.h>
+
+struct sandbox_config {
+	bool namespaces; /* setns(2), to look into other network namespaces */
+};
+
+/*
+ * 0, or -errno: -ENOSYS where the kernel has no seccomp, -ENOTSUP in a build with a sanitizer, whose runtime needs more than the program. A
+ * forbidden call gives EPERM (ENOSYS for those that the C library falls back from), an attempt to run another program or to trace one ends the process.
+ */
+int sandbox_enter(const struct sandbox_config *config);
+
+#endif

@@ -1,0 +1,63 @@
+"""System calls of a running program that fail, by strace: while the `with` block lasts."""
+import os
+import re
+import signal
+import subprocess
+import tempfile
+
+from tcph.poll import eventually
+
+
+class Fault:
+    """`calls` (a comma-separated list) of the process fail as `how` says, in the words of strace's --inject."""
+
+    def __init__(self, pid, calls, how, only=''):
+        self._log = tempfile.NamedTemporaryFile(prefix='tcph-strace-')
+        self._said = tempfile.TemporaryFile()
+        argv = ['strace', '-f', '-qq', '-o', self._log.name, '-e', 'trace=' + calls, '-e', 'signal=none',
+                '-e', f'inject={calls}:{how}', *only.split(), '-p', str(pid)]
+        self.pid = pid
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said)
+
+    def __enter__(self):
+        try:
+            eventually(self._is_attached, timeout=10, what=lambda: f'strace at {self.pid}: {self._words()}')
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        """Detaches."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+
+    def count(self):
+        """How often it struck."""
+        with open(self._log.name, encoding='utf-8', errors='replace') as file:
+            return len(re.findall(r'INJECTED', file.read()))
+
+    def struck(self):
+        return self.count() > 0
+
+    def _is_attached(self):
+        tracers = set()
+        for task in os.listdir(f'/proc/{self.pid}/task'):
+            with open(f'/proc/{self.pid}/task/{task}/status', encoding='utf-8') as file:
+                tracers.update(re.findall(r'TracerPid:\s*(\d+)', file.read()))
+        if self._process.poll() is not None:
+            raise AssertionError(f'strace ended: {self._words()}')
+        return tracers == {str(self._process.pid)}
+
+    def _words(self):
+        self._said.seek(0)
+        return self._said.read().decode('utf-8', 'replace')
