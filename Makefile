@@ -150,6 +150,10 @@ SIZES ?= 1000 10000 100000 1000000
 bench-run: $(BENCH)
 	@tests/bench/run $(BUILD) $(SIZES)
 
+mixin: ## check alerts, rules, dashboards and runbooks with promtool and amtool
+	@deploy/setup.sh check
+	@tests/mixin/run
+
 fuzz-replay: $(REPLAY) ## feed the fuzz targets their corpora
 	@tests/run-replay $(REPLAY)
 
@@ -193,4 +197,4 @@ clean: ## remove what was built
 help: ## show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.PHONY: always all run check bench bench-quick bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
+.PHONY: always mixin all run check bench bench-quick bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help

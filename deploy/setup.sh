@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs, and only those that are missing.
 #
-#   deploy/setup.sh COMPONENT...      build, check, fuzz, lint, ci
+#   deploy/setup.sh COMPONENT...      build, check, bench, fuzz, lint, ci
 #
 # It says what it will install, and uses apt-get as root or through sudo. Where it cannot (another
 # distribution, no root and no sudo), it names the packages and ends with status 1. It never asks.
@@ -11,13 +11,16 @@ set -eu
 BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev libfyaml-dev
 	libgnutls28-dev libcrypt-dev libseccomp-dev'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
-	python3-prometheus-client procps curl strace openssl'
+	python3-prometheus-client procps curl strace openssl jsonnet mandoc'
+# What the exporter is compared with.
+BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
+	golang-github-prometheus-client-golang-dev'
 FUZZ='clang-14 libclang-rt-14-dev'
 LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'
 
 # Packages that start a daemon when they are installed; the tests want the programs alone.
-SERVICES='prometheus prometheus-alertmanager'
+SERVICES='prometheus prometheus-alertmanager prometheus-node-exporter collectd zabbix-agent'
 
 POLICY=/usr/sbin/policy-rc.d
 policy_made=
@@ -30,11 +33,12 @@ packages_of() {
 	case $1 in
 	build) echo "$BUILD" ;;
 	check) echo "$CHECK" ;;
+	bench) echo "$BENCH" ;;
 	fuzz) echo "$FUZZ" ;;
 	lint) echo "$LINT" ;;
 	ci) echo "$CI" ;;
 	*)
-		say "unknown component '$1': build, check, fuzz, lint or ci"
+		say "unknown component '$1': build, check, bench, fuzz, lint or ci"
 		return 2
 		;;
 	esac
@@ -113,7 +117,7 @@ install_missing() {
 }
 
 if [ $# -eq 0 ]; then
-	say "usage: deploy/setup.sh COMPONENT... (build, check, fuzz, lint, ci)"
+	say "usage: deploy/setup.sh COMPONENT... (build, check, bench, fuzz, lint, ci)"
 	exit 2
 fi
 wanted=

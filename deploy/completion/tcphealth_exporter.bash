@@ -2,11 +2,11 @@
 
 _tcphealth_exporter() {
 	local cur=${COMP_WORDS[COMP_CWORD]} flag=${COMP_WORDS[COMP_CWORD - 1]}
-	local switches='--web.systemd-socket --web.disable-exporter-metrics --collector.events --log.stale'
+	local switches='--web.systemd-socket --web.disable-exporter-metrics --collector.events --log.stale --sandbox'
 	local modes='--once --list-stale --config.check --version --help'
 	local values='--web.listen-address --web.config.file --web.telemetry-path --web.max-requests
 		--web.connections
-		--collector.interval --collector.source --collector.netns
+		--collector.interval --collector.source --collector.netns --collector.cpu-budget
 		--ports.include --ports.exclude --ports.max --ports.keep
 		--stale.dead --stale.unaccepted --stale.close-wait --stale.fin-wait2 --stale.closing
 		--stale.syn-sent --stale.keepalive-probes --stale.retransmit --stale.zero-window

@@ -35,6 +35,7 @@
 #define NICE 19
 #define READY_INTERVALS 3u
 #define ROOT_CGROUP_ID 1u
+#define POLL_PAUSE_US 20000u
 
 /* A question from another thread, answered between samples. Under `lock`. */
 enum mail_state {
@@ -443,7 +444,7 @@ static bool wait_until(struct collector *c, uint64_t until_ms)
 		int left = now_ms < until_ms ? (int)(until_ms - now_ms) : 0;
 
 		if (poll(fds, 3, left) < 0 && errno != EINTR)
-			return false;
+			(void)usleep(POLL_PAUSE_US); /* no memory for it now: sampling goes on */
 		if (fds[0].revents != 0)
 			return false;
 		if (fds[1].revents != 0)
@@ -532,6 +533,7 @@ static int create(const struct collector_config *config, struct collector **ret_
 	c->config = *config;
 	eventfeed_init(&c->events, o->events && o->source != OPTIONS_SOURCE_PROCFS);
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
+	netsysctl_defaults(&c->sysctl);
 	stalelog_init(&c->stalelog, o->log_stale);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);

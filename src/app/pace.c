@@ -29,8 +29,8 @@ static double income_ns(const struct pace *pace)
 }
 
 /*
- * What does not cost more than an interval's income is paid at once. Else the purse has to hold the price; it holds no
- * more than that, so that a quiet night does not pay for a busy hour.
+ * What does not cost more than an interval's income is paid at once. Else the purse has to hold the price; it holds little
+ * more than that, the change of one tick, so that a quiet night does not pay for a busy hour.
  */
 static bool affords_full(const struct pace *pace)
 {
@@ -42,7 +42,7 @@ static bool affords_full(const struct pace *pace)
 
 enum pace_tier pace_choose(struct pace *pace)
 {
-	double most = pace->cost_ns[PACE_FULL] > income_ns(pace) ? pace->cost_ns[PACE_FULL] : income_ns(pace);
+	double most = pace->cost_ns[PACE_FULL] + income_ns(pace);
 
 	pace->purse_ns += income_ns(pace);
 	if (pace->purse_ns > most)

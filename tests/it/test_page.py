@@ -71,16 +71,26 @@ class PageTest(NetTest):
         self.assertNotRegex(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), r'[1-9]\d* stuck')
 
     def test_in_a_browser(self):
+        self.look('^(?!fits|has dark)')
+
+    def test_in_a_browser_of_any_size_and_colour(self):
+        pictures = self.look('^(fits|has dark)')
+        with open(os.path.join(pictures, 'desktop-light.png'), 'rb') as file:
+            header = file.read(24)
+        self.assertEqual((header[1:4], struct.unpack('>I', header[16:20])[0]), (b'PNG', 1440))
+
+    def look(self, checks):
+        """Runs these of the checks in tests/web on the story; the directory with pictures."""
         missing = why_no_browser()
         if missing:
             self.skipTest(missing)
         self.leaking_service()
         pictures = os.environ.get('SCREENSHOTS') or self.enterContext(tempfile.TemporaryDirectory(prefix='tcph-page-'))
         with tempfile.TemporaryFile() as output:
-            process = self.b.popen('node', os.path.join(WEB, 'run.mjs'), URL, stdin=subprocess.DEVNULL, stdout=output,
+            process = self.b.popen('node', os.path.join(WEB, 'run.mjs'), URL, checks, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=output, env={**os.environ, 'SCREENSHOTS': pictures, 'CHROMIUM': CHROMIUM})
             try:
-                process.wait(exporter.patience(60))
+                process.wait(50)
             finally:
                 process.kill()
                 process.wait()
@@ -88,9 +98,7 @@ class PageTest(NetTest):
             told = output.read().decode('utf-8', 'replace')
         self.assertEqual(process.returncode, 0, told)
         self.assertRegex(told.splitlines()[-1], r'^[1-9]\d* passed, 0 failed')
-        with open(os.path.join(pictures, 'desktop-light.png'), 'rb') as file:
-            header = file.read(24)
-        self.assertEqual((header[1:4], struct.unpack('>I', header[16:20])[0]), (b'PNG', 1440))
+        return pictures
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 # For the parts of tests/packages/run: sourced, in the project's root, with $BUILD and $PACKAGES_WORK.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 set -u
 
 WORK=$PACKAGES_WORK/$(basename "$0")

@@ -53,11 +53,11 @@ class Allocator:
 
     def leaks(self):
         """After the end of the program: {stack: blocks} of those that are not free."""
-        try:
-            with open(self._path + '.leaks', encoding='utf-8') as file:
-                return collections.Counter(line.strip() for line in file)
-        except FileNotFoundError:
-            raise AssertionError('the program did not end as it should: no list of its blocks') from None
+        with open(self._path + '.leaks', encoding='utf-8') as file:
+            lines = file.read().splitlines()
+        if lines[-1:] != ['end']:
+            raise AssertionError('the program did not end as it should: no list of its blocks')
+        return collections.Counter(line.strip() for line in lines[:-1])
 
     def note_maps(self, pid):
         """Where the running program has its code: it may be dead when that is asked for."""

@@ -5,7 +5,7 @@
  *
  * FILE, which the driver makes and maps too, holds a struct control. A place is a call stack. Blocks that were allocated
  * since the driver said so and are not free when the program ends are written to FILE.leaks, a line each, with their
- * stacks. Some libraries abort or crash when they get no memory, and no caller can help it: what they ask for never
+ * stacks, and then `end`. Some libraries abort or crash when they get no memory, and no caller can help it: what they ask for never
  * fails (see spared_names). Knows nothing of the program.
  */
 #include <dlfcn.h>
@@ -73,7 +73,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *address);
 
 static struct control *control;
-static char leaks_path[4096];
+static FILE *leaks; /* opened early: a sandbox may forbid it later */
 static struct range spared[SPARED_MAX];
 static unsigned int spared_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -322,21 +322,18 @@ static void write_frame(FILE *file, void *frame)
 
 __attribute__((destructor)) static void report(void)
 {
-	FILE *file;
-
 	if (control == NULL || atomic_load(&control->record) == 0)
 		return;
 	inside = true;
-	file = fopen(leaks_path, "we");
-	for (uint32_t i = 0; file != NULL && i < BLOCKS_MAX; i++) {
+	for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
 		if (blocks[i] == NULL || blocks[i] == TOMB)
 			continue;
 		for (int j = 0; j < stacks[i].depth; j++)
-			write_frame(file, stacks[i].frames[j]);
-		(void)fputc('\n', file);
+			write_frame(leaks, stacks[i].frames[j]);
+		(void)fputc('\n', leaks);
 	}
-	if (file != NULL)
-		(void)fclose(file);
+	(void)fputs("end\n", leaks);
+	(void)fclose(leaks);
 }
 
 static struct range code_of(const struct dl_phdr_info *info)
@@ -372,6 +369,7 @@ static void *map(size_t size, int flags, int fd)
 __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("FAILMALLOC");
+	char leaks_path[4096];
 	void *frames[2];
 	int fd;
 
@@ -381,10 +379,11 @@ __attribute__((constructor)) static void begin(void)
 	(void)backtrace(frames, 2);
 	(void)dl_iterate_phdr(find_spared, NULL);
 	(void)snprintf(leaks_path, sizeof(leaks_path), "%s.leaks", path);
+	leaks = fopen(leaks_path, "we");
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	blocks = map(BLOCKS_MAX * sizeof(*blocks), MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	stacks = map(BLOCKS_MAX * sizeof(*stacks), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	if (fd >= 0 && blocks != NULL && stacks != NULL)
+	if (fd >= 0 && leaks != NULL && blocks != NULL && stacks != NULL)
 		control = map(sizeof(*control), MAP_SHARED, fd);
 	if (fd >= 0)
 		(void)close(fd);

@@ -186,6 +186,7 @@ static void sysctl_fixtures(void **state)
 	struct netsysctl sysctl;
 
 	(void)state;
+	netsysctl_defaults(&sysctl);
 	netsysctl_read(FIXTURES, &sysctl);
 	assert_int_equal(sysctl.known, BIT(NETSYSCTL_COUNT) - 1);
 	assert_memory_equal(sysctl.value, want, sizeof(want));
@@ -201,10 +202,22 @@ static void sysctl_defaults(void **state)
 	netsysctl_defaults(&sysctl);
 	assert_int_equal(sysctl.known, 0);
 	assert_memory_equal(sysctl.value, want, sizeof(want));
-	memset(&sysctl, 0xff, sizeof(sysctl));
 	netsysctl_read("/nonexistent", &sysctl);
 	assert_int_equal(sysctl.known, 0);
 	assert_memory_equal(sysctl.value, want, sizeof(want));
+}
+
+/* Out of descriptors, say. */
+static void sysctl_stays(void **state)
+{
+	struct netsysctl sysctl, before;
+
+	(void)state;
+	netsysctl_defaults(&sysctl);
+	netsysctl_read(FIXTURES, &sysctl);
+	before = sysctl;
+	netsysctl_read("/nonexistent", &sysctl);
+	assert_memory_equal(&sysctl, &before, sizeof(before));
 }
 
 struct sysctl_case {
@@ -259,6 +272,7 @@ static void try_sysctl(const char *root, const struct sysctl_case *c)
 
 	snprintf(path, sizeof(path), "%s/sys/net/ipv4/%s", root, c->file);
 	write_text(path, c->text);
+	netsysctl_defaults(&sysctl);
 	netsysctl_read(root, &sysctl);
 	unlink(path);
 	if (sysctl.known != c->known)
@@ -294,6 +308,7 @@ static void sysctl_own_kernel(void **state)
 	(void)state;
 	if (access("/proc/sys/net/ipv4/tcp_retries2", R_OK) < 0)
 		skip();
+	netsysctl_defaults(&sysctl);
 	netsysctl_read("/proc", &sysctl);
 	assert_int_equal(sysctl.known, BIT(NETSYSCTL_COUNT) - 1);
 	assert_true(sysctl.value[NETSYSCTL_PORT_LOW] <= sysctl.value[NETSYSCTL_PORT_HIGH]);
@@ -302,11 +317,12 @@ static void sysctl_own_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(read_fixtures),   cmocka_unit_test(read_nothing),
-		cmocka_unit_test(read_own_kernel), cmocka_unit_test(parse_texts),
-		cmocka_unit_test(parse_adds),      cmocka_unit_test(parse_every_truncation),
-		cmocka_unit_test(sysctl_fixtures), cmocka_unit_test(sysctl_defaults),
-		cmocka_unit_test(sysctl_texts),    cmocka_unit_test(sysctl_own_kernel),
+		cmocka_unit_test(read_fixtures),     cmocka_unit_test(read_nothing),
+		cmocka_unit_test(read_own_kernel),   cmocka_unit_test(parse_texts),
+		cmocka_unit_test(parse_adds),        cmocka_unit_test(parse_every_truncation),
+		cmocka_unit_test(sysctl_fixtures),   cmocka_unit_test(sysctl_defaults),
+		cmocka_unit_test(sysctl_stays),      cmocka_unit_test(sysctl_texts),
+		cmocka_unit_test(sysctl_own_kernel),
 	};
 
 	return cmocka_run_group_tests_name("netstat", tests, NULL, NULL);

@@ -12,24 +12,24 @@
 
 /* Order of the table in netstat.c; names are the kernel's (Documentation: RFC 4022 for Tcp). */
 enum netstat_counter {
-	NETSTAT_RETRANS_SEGS,      /* Tcp: RetransSegs */
-	NETSTAT_OUT_SEGS,          /* Tcp: OutSegs, without retransmissions */
-	NETSTAT_ACTIVE_OPENS,      /* Tcp */
-	NETSTAT_PASSIVE_OPENS,     /* Tcp */
-	NETSTAT_ATTEMPT_FAILS,     /* Tcp */
-	NETSTAT_ESTAB_RESETS,      /* Tcp */
-	NETSTAT_OUT_RSTS,          /* Tcp */
-	NETSTAT_SYN_RETRANS,       /* TcpExt: TCPSynRetrans */
-	NETSTAT_KEEPALIVE_PROBES,  /* TcpExt: TCPKeepAlive */
-	NETSTAT_TIMEOUTS,          /* TcpExt: TCPTimeouts */
-	NETSTAT_LISTEN_OVERFLOWS,  /* TcpExt */
-	NETSTAT_LISTEN_DROPS,      /* TcpExt */
-	NETSTAT_ABORT_ON_DATA,     /* TcpExt: TCPAbortOnData */
+	NETSTAT_RETRANS_SEGS,     /* Tcp: RetransSegs */
+	NETSTAT_OUT_SEGS,         /* Tcp: OutSegs, without retransmissions */
+	NETSTAT_ACTIVE_OPENS,     /* Tcp */
+	NETSTAT_PASSIVE_OPENS,    /* Tcp */
+	NETSTAT_ATTEMPT_FAILS,    /* Tcp */
+	NETSTAT_ESTAB_RESETS,     /* Tcp */
+	NETSTAT_OUT_RSTS,         /* Tcp */
+	NETSTAT_SYN_RETRANS,      /* TcpExt: TCPSynRetrans */
+	NETSTAT_KEEPALIVE_PROBES, /* TcpExt: TCPKeepAlive */
+	NETSTAT_TIMEOUTS,         /* TcpExt: TCPTimeouts */
+	NETSTAT_LISTEN_OVERFLOWS, /* TcpExt */
+	NETSTAT_LISTEN_DROPS,     /* TcpExt */
+	NETSTAT_ABORT_ON_DATA,    /* TcpExt: TCPAbortOnData */
 	NETSTAT_ABORT_ON_CLOSE,
 	NETSTAT_ABORT_ON_MEMORY,
 	NETSTAT_ABORT_ON_TIMEOUT,
 	NETSTAT_ABORT_ON_LINGER,
-	NETSTAT_ABORT_FAILED,      /* TcpExt: TCPAbortFailed */
+	NETSTAT_ABORT_FAILED, /* TcpExt: TCPAbortFailed */
 	NETSTAT_COUNT,
 };
 
@@ -58,8 +58,11 @@ struct netsysctl {
 /* Reads NETDIR/snmp and NETDIR/netstat. What is missing is not known; never fails. */
 void netstat_read(const char *netdir, struct netstat *ret_netstat);
 
-/* Reads PROCFS/sys/net/ipv4/... What is missing or not a number keeps the kernel's default and is not known. */
-void netsysctl_read(const char *procfs, struct netsysctl *ret_sysctl);
+/*
+ * Reads PROCFS/sys/net/ipv4/... into what netsysctl_defaults() made or an earlier reading left: what cannot be read now, or is not a
+ * number, stays as it was. For want of a descriptor nothing shall look like other settings.
+ */
+void netsysctl_read(const char *procfs, struct netsysctl *sysctl);
 
 /* The kernel's defaults, nothing known. */
 void netsysctl_defaults(struct netsysctl *ret_sysctl);

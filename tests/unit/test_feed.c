@@ -1,0 +1,282 @@
+/*
+ * Tests of feed: the way from netlink to /proc and back, by this host's own sockets. Netlink is refused where a test says so: this
+ * program's socket() stands before the C library's.
+ */
+#include "tcphealth/app/feed.h"
+
+#include "tcphealth/model/snapshot.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+int socket(int domain, int type, int protocol);
+
+static int refusal; /* errno that netlink gives; 0: it works */
+static unsigned int asked;
+
+int socket(int domain, int type, int protocol)
+{
+	if (domain == AF_NETLINK) {
+		asked++;
+		if (refusal != 0) {
+			errno = refusal;
+			return -1;
+		}
+	}
+	return (int)syscall(SYS_socket, domain, type, protocol);
+}
+
+struct scene {
+	struct feed *feed;
+	struct census *census;
+	struct census_sample sample;
+	struct feed_result result;
+};
+
+static void begin(struct scene *s, enum options_source source)
+{
+	struct census_config config = { .keep_ms = 3600000 };
+
+	refusal = 0;
+	asked = 0;
+	*s = (struct scene){ .sample.now_ms = 1000000 };
+	netsysctl_defaults(&s->sample.sysctl);
+	s->feed = feed_new(source, "/proc");
+	s->census = census_new(&config);
+	assert_non_null(s->feed);
+	assert_non_null(s->census);
+}
+
+static void end(struct scene *s)
+{
+	feed_free(s->feed);
+	census_free(s->census);
+}
+
+static int sample_at(struct scene *s, uint64_t now_ms)
+{
+	s->sample.now_ms = now_ms;
+	return feed_sample(s->feed, s->census, &s->sample, &s->result);
+}
+
+static void test_netlink_while_it_works(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
+		assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
+		assert_int_equal(s.result.needs_met, SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS);
+		assert_false(s.result.changed);
+		assert_int_equal(s.result.refusal, 0);
+	}
+	assert_int_equal(asked, 1);
+	assert_int_equal(feed_source(s.feed), HEALTH_SOURCE_NETLINK);
+	end(&s);
+}
+
+static void test_refusal_falls_back_at_once_and_is_asked_again_later_and_later(void **state)
+{
+	struct scene s;
+	unsigned int before = 0, pauses = 0;
+	uint64_t last_ms = 1000000, pause_ms = 0;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	refusal = EPERM;
+	for (uint64_t now_ms = 1000000; now_ms < 1600000; now_ms += 100) {
+		assert_int_equal(sample_at(&s, now_ms), 0);
+		assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
+		assert_int_equal(s.result.refusal, asked != before ? -EPERM : 0);
+		assert_int_equal(s.result.needs_met, 0);
+		if (asked != before && now_ms != 1000000) {
+			assert_true(now_ms - last_ms >= pause_ms);
+			pause_ms = now_ms - last_ms;
+			last_ms = now_ms;
+			pauses++;
+		}
+		before = asked;
+	}
+	assert_in_range(pauses, 10, 16); /* 1, 2, 4 ... 64 s */
+	assert_in_range(pause_ms, 60000, 64000);
+	end(&s);
+}
+
+static void test_comes_back(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	assert_int_equal(sample_at(&s, 1000000), 0);
+	feed_free(s.feed);
+	s.feed = feed_new(OPTIONS_SOURCE_AUTO, "/proc");
+	refusal = EACCES;
+	assert_int_equal(sample_at(&s, 1001000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
+	refusal = 0;
+	assert_int_equal(sample_at(&s, 1001500), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
+	assert_false(s.result.changed);
+	assert_int_equal(sample_at(&s, 1002000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
+	assert_true(s.result.changed);
+	assert_int_equal(sample_at(&s, 1003000), 0);
+	assert_false(s.result.changed);
+	end(&s);
+}
+
+/* What may pass by itself fails the sample; the third time in a row /proc is read. */
+static void test_trouble_that_may_pass(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	refusal = EMFILE;
+	assert_int_equal(sample_at(&s, 1000000), -EMFILE);
+	assert_int_equal(sample_at(&s, 1001000), -EMFILE);
+	refusal = 0;
+	assert_int_equal(sample_at(&s, 1002000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
+	end(&s);
+
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	refusal = EMFILE;
+	assert_int_equal(sample_at(&s, 1000000), -EMFILE);
+	assert_int_equal(sample_at(&s, 1001000), -EMFILE);
+	assert_int_equal(sample_at(&s, 1002000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
+	assert_int_equal(s.result.refusal, -EMFILE);
+	end(&s);
+}
+
+static void test_a_source_that_is_wanted_is_the_only_one(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_NETLINK);
+	refusal = EPERM;
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(sample_at(&s, 1000000 + i * 1000), -EPERM);
+	refusal = 0;
+	assert_int_equal(sample_at(&s, 1010000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
+	end(&s);
+
+	begin(&s, OPTIONS_SOURCE_PROCFS);
+	assert_int_equal(sample_at(&s, 1000000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
+	assert_int_equal(s.result.refusal, 0);
+	assert_int_equal(asked, 0);
+	end(&s);
+}
+
+static void test_no_procfs_either(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	feed_free(s.feed);
+	s.feed = feed_new(OPTIONS_SOURCE_AUTO, "/nonexistent");
+	refusal = EPERM;
+	assert_int_equal(sample_at(&s, 1000000), -ENOENT);
+	refusal = 0;
+	assert_int_equal(sample_at(&s, 1100000), 0);
+	assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
+	end(&s);
+}
+
+/* A sample of few states is for netlink, and only where the one before it was netlink's as well. */
+static void test_tiers(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, OPTIONS_SOURCE_AUTO);
+	s.sample.tier = CENSUS_PASSING;
+	assert_int_equal(sample_at(&s, 1000000), 0);
+	assert_int_equal(s.result.tier, CENSUS_FULL);
+	assert_int_equal(sample_at(&s, 1001000), 0);
+	assert_int_equal(s.result.tier, CENSUS_PASSING);
+	end(&s);
+
+	begin(&s, OPTIONS_SOURCE_PROCFS);
+	s.sample.tier = CENSUS_PASSING;
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
+		assert_int_equal(s.result.tier, CENSUS_FULL);
+	}
+	end(&s);
+}
+
+struct wanted {
+	uint16_t port;
+	unsigned int seen;
+};
+
+static int count_port(void *arg, const struct tcpsock *sock)
+{
+	struct wanted *wanted = arg;
+
+	wanted->seen += sock->local_port == wanted->port && sock->state == TCP_STATE_LISTEN;
+	return 0;
+}
+
+static void test_dump_from_either_source(void **state)
+{
+	static const enum options_source sources[] = { OPTIONS_SOURCE_NETLINK, OPTIONS_SOURCE_PROCFS };
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		struct wanted wanted = { .port = ntohs(addr.sin_port) };
+		struct sockdiag_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+						.local_port = wanted.port };
+		uint64_t forged, malformed;
+		struct scene s;
+
+		begin(&s, sources[i]);
+		assert_int_equal(feed_dump(s.feed, &query, count_port, &wanted), 0);
+		assert_int_equal(wanted.seen, 1);
+		feed_skipped(s.feed, &forged, &malformed);
+		assert_int_equal(forged + malformed, 0);
+		end(&s);
+	}
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_netlink_while_it_works),
+		cmocka_unit_test(test_refusal_falls_back_at_once_and_is_asked_again_later_and_later),
+		cmocka_unit_test(test_comes_back),
+		cmocka_unit_test(test_trouble_that_may_pass),
+		cmocka_unit_test(test_a_source_that_is_wanted_is_the_only_one),
+		cmocka_unit_test(test_no_procfs_either),
+		cmocka_unit_test(test_tiers),
+		cmocka_unit_test(test_dump_from_either_source),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,186 @@
+/*
+ * Tests of pace: what a budget buys over an hour of made-up costs.
+ */
+#include "tcphealth/app/pace.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define INTERVAL_MS 5000u
+#define MS	    1000000u
+#define HOUR	    (3600000u / INTERVAL_MS)
+
+struct spending {
+	unsigned int full;
+	double share; /* of one processor */
+	unsigned int longest; /* ticks without a full dump */
+};
+
+/* So many ticks at these costs. */
+static struct spending spend(struct pace *pace, unsigned int ticks, uint64_t full_ns, uint64_t states_ns)
+{
+	struct spending spending = { 0 };
+	double spent_ns = 0;
+	unsigned int since = 0;
+
+	for (unsigned int i = 0; i < ticks; i++) {
+		enum pace_tier tier = pace_choose(pace);
+		uint64_t cost_ns = tier == PACE_FULL ? full_ns : states_ns;
+
+		pace_pay(pace, tier, cost_ns);
+		spent_ns += (double)cost_ns;
+		spending.full += tier == PACE_FULL;
+		since = tier == PACE_FULL ? 0 : since + 1;
+		spending.longest = since > spending.longest ? since : spending.longest;
+	}
+	spending.share = spent_ns / ((double)ticks * INTERVAL_MS * MS);
+	return spending;
+}
+
+static void test_cheap_dumps_are_always_full(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	assert_int_equal(spend(&pace, HOUR, 200 * MS, 10 * MS).full, HOUR);
+	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), INTERVAL_MS);
+	assert_int_equal(pace_interval_ms(&pace, PACE_STATES), INTERVAL_MS);
+}
+
+static void test_no_budget_is_no_limit(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0, INTERVAL_MS);
+	assert_int_equal(spend(&pace, HOUR, 60000u * (uint64_t)MS, MS).full, HOUR);
+}
+
+/* 250 ms an interval: after 20 ms for each cheap sample the rest is saved for the full one. */
+static void test_dear_dumps_keep_the_budget(void **state)
+{
+	static const uint64_t costs_ms[] = { 300, 500, 1000, 2500, 10000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(costs_ms) / sizeof(costs_ms[0]); i++) {
+		struct pace pace;
+		struct spending spending;
+		double wanted = HOUR / ((double)costs_ms[i] - 20) * (250 - 20);
+
+		pace_init(&pace, 0.05, INTERVAL_MS);
+		spend(&pace, 100, costs_ms[i] * MS, 20 * MS);
+		spending = spend(&pace, HOUR, costs_ms[i] * MS, 20 * MS);
+		assert_true(spending.share < 0.0505);
+		assert_true(spending.full > 0.9 * wanted - 1);
+		assert_true(pace_interval_ms(&pace, PACE_FULL) >= costs_ms[i] / 250 * INTERVAL_MS);
+		assert_int_equal(pace_interval_ms(&pace, PACE_STATES), INTERVAL_MS);
+	}
+}
+
+static void test_however_dear_now_and_then(void **state)
+{
+	struct spending spending;
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.001, INTERVAL_MS);
+	spending = spend(&pace, HOUR, 60000u * (uint64_t)MS, 1000 * MS);
+	assert_in_range(spending.full, HOUR / 121, HOUR / 100);
+	assert_true(spending.longest < 120);
+}
+
+static void test_end_of_a_load_is_soon_noticed(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	spend(&pace, HOUR, 5000u * (uint64_t)MS, 20 * MS);
+	assert_true(spend(&pace, 100, 10 * MS, MS).full > 60);
+	assert_int_equal(spend(&pace, 100, 10 * MS, MS).full, 100);
+	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), INTERVAL_MS);
+}
+
+/* What was not spent in a quiet hour does not pay for a busy one. */
+static void test_savings_are_bounded(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	spend(&pace, HOUR, 10 * MS, MS);
+	assert_true(spend(&pace, 60, 2000u * (uint64_t)MS, 20 * MS).share < 0.1);
+}
+
+static void test_one_slow_dump_changes_little(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	spend(&pace, 100, 100 * MS, 10 * MS);
+	assert_int_equal(pace_choose(&pace), PACE_FULL);
+	pace_pay(&pace, PACE_FULL, 400 * MS);
+	assert_int_equal(spend(&pace, 100, 100 * MS, 10 * MS).full, 100);
+}
+
+/* The first is not held against the next: it also fills tables. */
+static void test_first_two_are_full(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	assert_int_equal(spend(&pace, 2, 9000u * (uint64_t)MS, MS).full, 2);
+	assert_int_equal(spend(&pace, 1, 9000u * (uint64_t)MS, MS).full, 0);
+}
+
+static void test_insisting_buys_the_next(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	spend(&pace, 3, 9000u * (uint64_t)MS, MS);
+	pace_insist(&pace);
+	assert_int_equal(pace_choose(&pace), PACE_FULL);
+	pace_pay(&pace, PACE_FULL, 9000u * (uint64_t)MS);
+	assert_int_equal(pace_choose(&pace), PACE_STATES);
+}
+
+/* While the next full dump is waited for longer than the last was, its interval is longer already. */
+static void test_interval_grows_while_waiting(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS);
+	spend(&pace, 2, 9000u * (uint64_t)MS, MS);
+	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), INTERVAL_MS);
+	spend(&pace, 10, 9000u * (uint64_t)MS, MS);
+	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), 10 * INTERVAL_MS);
+	assert_string_equal(pace_tier_name(PACE_FULL), "full");
+	assert_string_equal(pace_tier_name(PACE_STATES), "states");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cheap_dumps_are_always_full),
+		cmocka_unit_test(test_no_budget_is_no_limit),
+		cmocka_unit_test(test_dear_dumps_keep_the_budget),
+		cmocka_unit_test(test_however_dear_now_and_then),
+		cmocka_unit_test(test_end_of_a_load_is_soon_noticed),
+		cmocka_unit_test(test_savings_are_bounded),
+		cmocka_unit_test(test_one_slow_dump_changes_little),
+		cmocka_unit_test(test_first_two_are_full),
+		cmocka_unit_test(test_insisting_buys_the_next),
+		cmocka_unit_test(test_interval_grows_while_waiting),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
