@@ -4,10 +4,11 @@
 #include "tcphealth/app/pace.h"
 
 /* Weight of the newest cost: a single slow dump does not change the tier for long, the end of a load soon does. */
-#define SMOOTHING_UP 0.3
+#define SMOOTHING_UP   0.3
 #define SMOOTHING_DOWN 0.7
-#define FIRST_FULL 2u   /* the first dump also fills caches and tables: its cost says little */
-#define PERIOD_MAX 120u /* ticks: however dear, established connections are looked at now and then */
+#define FIRST_FULL     2u /* the first dump also fills caches and tables: its cost says little */
+#define PERIOD_MAX                                                                                 \
+	120u /* ticks: however dear, established connections are looked at now and then */
 
 const char *pace_tier_name(enum pace_tier tier)
 {
@@ -36,8 +37,8 @@ static bool affords_full(const struct pace *pace)
 {
 	if (pace->budget <= 0 || pace->full_samples < FIRST_FULL || pace->insists)
 		return true;
-	return pace->cost_ns[PACE_FULL] <= income_ns(pace) || pace->purse_ns >= pace->cost_ns[PACE_FULL] ||
-	       pace->since_full >= PERIOD_MAX;
+	return pace->cost_ns[PACE_FULL] <= income_ns(pace) ||
+	       pace->purse_ns >= pace->cost_ns[PACE_FULL] || pace->since_full >= PERIOD_MAX;
 }
 
 enum pace_tier pace_choose(struct pace *pace)

@@ -1,5 +1,4 @@
 """System calls of a running program that fail, by strace: while the `with` block lasts."""
-import os
 import re
 import signal
 import subprocess
@@ -9,19 +8,19 @@ from tcph.poll import eventually
 
 
 class Fault:
-    """`calls` (a comma-separated list) of the process fail as `how` says, in the words of strace's --inject."""
+    """`calls` (a comma-separated list) of a thread fail as `how` says, in the words of strace's --inject."""
 
-    def __init__(self, pid, calls, how, only=''):
+    def __init__(self, task, calls, how):
         self._log = tempfile.NamedTemporaryFile(prefix='tcph-strace-')
         self._said = tempfile.TemporaryFile()
-        argv = ['strace', '-f', '-qq', '-o', self._log.name, '-e', 'trace=' + calls, '-e', 'signal=none',
-                '-e', f'inject={calls}:{how}', *only.split(), '-p', str(pid)]
-        self.pid = pid
+        argv = ['strace', '-qq', '-o', self._log.name, '-e', 'trace=' + calls, '-e', 'signal=none',
+                '-e', f'inject={calls}:{how}', '-p', str(task)]
+        self.task = task
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said)
 
     def __enter__(self):
         try:
-            eventually(self._is_attached, timeout=10, what=lambda: f'strace at {self.pid}: {self._words()}')
+            eventually(self._is_attached, timeout=10, what=lambda: f'strace at {self.task}: {self._words()}')
         except BaseException:
             self.end()
             raise
@@ -50,13 +49,11 @@ class Fault:
         return self.count() > 0
 
     def _is_attached(self):
-        tracers = set()
-        for task in os.listdir(f'/proc/{self.pid}/task'):
-            with open(f'/proc/{self.pid}/task/{task}/status', encoding='utf-8') as file:
-                tracers.update(re.findall(r'TracerPid:\s*(\d+)', file.read()))
+        with open(f'/proc/{self.task}/status', encoding='utf-8') as file:
+            tracer = re.search(r'TracerPid:\s*(\d+)', file.read())[1]
         if self._process.poll() is not None:
             raise AssertionError(f'strace ended: {self._words()}')
-        return tracers == {str(self._process.pid)}
+        return tracer == str(self._process.pid)
 
     def _words(self):
         self._said.seek(0)

@@ -78,7 +78,8 @@ static void test_netlink_while_it_works(void **state)
 	for (unsigned int i = 0; i < 3; i++) {
 		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
 		assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
-		assert_int_equal(s.result.needs_met, SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS);
+		assert_int_equal(s.result.needs_met,
+				 SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS);
 		assert_false(s.result.changed);
 		assert_int_equal(s.result.refusal, 0);
 	}
@@ -239,8 +240,10 @@ static int count_port(void *arg, const struct tcpsock *sock)
 
 static void test_dump_from_either_source(void **state)
 {
-	static const enum options_source sources[] = { OPTIONS_SOURCE_NETLINK, OPTIONS_SOURCE_PROCFS };
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static const enum options_source sources[] = { OPTIONS_SOURCE_NETLINK,
+						       OPTIONS_SOURCE_PROCFS };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -269,7 +272,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_netlink_while_it_works),
-		cmocka_unit_test(test_refusal_falls_back_at_once_and_is_asked_again_later_and_later),
+		cmocka_unit_test(
+			test_refusal_falls_back_at_once_and_is_asked_again_later_and_later),
 		cmocka_unit_test(test_comes_back),
 		cmocka_unit_test(test_trouble_that_may_pass),
 		cmocka_unit_test(test_a_source_that_is_wanted_is_the_only_one),

@@ -48,7 +48,8 @@ static void test_nesting(void **state)
 	json_close(&s.json, ']');
 	json_null(&s.json, "last");
 	json_close(&s.json, '}');
-	end(&s, "{\n  \"none\": [],\n  \"list\": [\n    1,\n    {},\n    \"a\"\n  ],\n  \"last\": null\n}\n");
+	end(&s, "{\n  \"none\": [],\n  \"list\": [\n    1,\n    {},\n    \"a\"\n  ],\n  \"last\": "
+		"null\n}\n");
 }
 
 static void test_values(void **state)
@@ -68,7 +69,8 @@ static void test_values(void **state)
 	json_bool(&s.json, NULL, false);
 	json_text(&s.json, NULL, NULL);
 	json_close(&s.json, ']');
-	end(&s, "[\n  18446744073709551615,\n  0.5,\n  -3,\n  null,\n  null,\n  null,\n  true,\n  false,\n  null\n]\n");
+	end(&s, "[\n  18446744073709551615,\n  0.5,\n  -3,\n  null,\n  null,\n  null,\n  true,\n  "
+		"false,\n  null\n]\n");
 }
 
 static void test_hostile_texts(void **state)
@@ -79,7 +81,8 @@ static void test_hostile_texts(void **state)
 		{ "", "\"\"" },
 		{ "a\"b\\c", "\"a\\\"b\\\\c\"" },
 		{ "\n\t\x1b\x7f", "\"\\u000a\\u0009\\u001b\\u007f\"" },
-		{ "gr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x90\x8c", "\"gr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x90\x8c\"" },
+		{ "gr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x90\x8c",
+		  "\"gr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x90\x8c\"" },
 		{ "\xff\xc3(", "\"\xef\xbf\xbd\xef\xbf\xbd(\"" },
 		{ "cut\xe2\x82", "\"cut\xef\xbf\xbd\xef\xbf\xbd\"" },
 		{ "\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
@@ -128,8 +131,10 @@ static void test_error_is_the_buffers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nesting),		 cmocka_unit_test(test_values),
-		cmocka_unit_test(test_hostile_texts),	 cmocka_unit_test(test_keys_are_escaped),
+		cmocka_unit_test(test_nesting),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_hostile_texts),
+		cmocka_unit_test(test_keys_are_escaped),
 		cmocka_unit_test(test_error_is_the_buffers),
 	};
 

@@ -26,9 +26,12 @@ static bool is_loopback(const char *text)
 
 static void test_peers(void **state)
 {
-	static const char *const own[] = { "127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1" };
-	static const char *const others[] = { "128.0.0.1", "126.255.255.255", "0.0.0.0", "10.0.0.1",
-					      "::",	   "::2",	      "fe80::1", "::ffff:10.0.0.1",
+	static const char *const own[] = { "127.0.0.1", "127.255.255.254", "::1",
+					   "::ffff:127.0.0.1" };
+	static const char *const others[] = { "128.0.0.1",  "126.255.255.255",
+					      "0.0.0.0",    "10.0.0.1",
+					      "::",         "::2",
+					      "fe80::1",    "::ffff:10.0.0.1",
 					      "::127.0.0.1" };
 	struct sockaddr_un local = { .sun_family = AF_UNIX };
 
@@ -42,9 +45,10 @@ static void test_peers(void **state)
 
 static void test_hosts_that_are_own(void **state)
 {
-	static const char *const hosts[] = { "localhost",      "LOCALHOST", "localhost:10793", "127.0.0.1",
-					     "127.0.0.1:1",    "127.1.2.3", "[::1]",	       "[::1]:10793",
-					     "[0:0:0:0::1]",   "[::ffff:127.0.0.1]:80" };
+	static const char *const hosts[] = {
+		"localhost", "LOCALHOST", "localhost:10793", "127.0.0.1",    "127.0.0.1:1",
+		"127.1.2.3", "[::1]",     "[::1]:10793",     "[0:0:0:0::1]", "[::ffff:127.0.0.1]:80"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
@@ -93,10 +97,12 @@ static void test_hosts_that_are_not(void **state)
 
 static void test_proxy_headers(void **state)
 {
-	static const char *const proxied[] = { "Forwarded",	  "FORWARDED",	     "X-Forwarded-For",
-					       "x-forwarded-host", "X-Forwarded-Proto", "X-Forwarded-",
-					       "X-Real-IP",	  "Via" };
-	static const char *const plain[] = { "Host", "Forward", "X-Forwarded", "Forwarded-For", "Viable", "" };
+	static const char *const proxied[] = { "Forwarded",         "FORWARDED",
+					       "X-Forwarded-For",   "x-forwarded-host",
+					       "X-Forwarded-Proto", "X-Forwarded-",
+					       "X-Real-IP",         "Via" };
+	static const char *const plain[] = { "Host",          "Forward", "X-Forwarded",
+					     "Forwarded-For", "Viable",  "" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(proxied) / sizeof(proxied[0]); i++)

@@ -10,17 +10,18 @@
 #include <cmocka.h>
 
 #define INTERVAL_MS 5000u
-#define MS	    1000000u
-#define HOUR	    (3600000u / INTERVAL_MS)
+#define MS          1000000u
+#define HOUR        (3600000u / INTERVAL_MS)
 
 struct spending {
 	unsigned int full;
-	double share; /* of one processor */
+	double share;         /* of one processor */
 	unsigned int longest; /* ticks without a full dump */
 };
 
 /* So many ticks at these costs. */
-static struct spending spend(struct pace *pace, unsigned int ticks, uint64_t full_ns, uint64_t states_ns)
+static struct spending spend(struct pace *pace, unsigned int ticks, uint64_t full_ns,
+			     uint64_t states_ns)
 {
 	struct spending spending = { 0 };
 	double spent_ns = 0;

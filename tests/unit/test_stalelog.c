@@ -54,9 +54,11 @@ static unsigned int end(struct scene *s)
 
 static struct census_stale stale_of(const struct tcpsock *sock)
 {
-	return (struct census_stale){
-		.role = ROLE_SERVER, .port = 35111, .reason = STALE_CLOSE_WAIT, .age_ms = 61999, .sock = sock
-	};
+	return (struct census_stale){ .role = ROLE_SERVER,
+				      .port = 35111,
+				      .reason = STALE_CLOSE_WAIT,
+				      .age_ms = 61999,
+				      .sock = sock };
 }
 
 static void test_one_line_tells_all(void **state)

@@ -1,0 +1,524 @@
+/*
+ * Tests of drilldown: what may be asked, what is picked from the tables in /proc that a test writes, and how it is shown.
+ */
+#include "tcphealth/app/drilldown.h"
+
+#include "helpers/records.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* -- what may be asked ------------------------------------------------------------------------------ */
+
+/* "key=value" pairs, one string each; the last is NULL. */
+static const char *find_word(void *arg, const char *key)
+{
+	const char *const *words = arg;
+	size_t len = strlen(key);
+
+	for (; *words != NULL; words++) {
+		if (strncmp(*words, key, len) == 0 && (*words)[len] == '=')
+			return *words + len + 1;
+	}
+	return NULL;
+}
+
+static struct drilldown_query parse(const char *const *words)
+{
+	struct drilldown_query query;
+	struct buf why;
+
+	buf_init(&why, 0);
+	assert_int_equal(drilldown_parse(find_word, (void *)(uintptr_t)words, &query, &why), 0);
+	assert_int_equal(why.len, 0);
+	buf_done(&why);
+	return query;
+}
+
+static void test_nothing_asked_is_everything_with_a_limit(void **state)
+{
+	struct drilldown_query query = parse((const char *const[]){ NULL });
+
+	(void)state;
+	assert_false(query.has_port || query.has_role || query.has_state || query.has_reason);
+	assert_false(query.stale_only || query.holders);
+	assert_int_equal(query.limit, DRILLDOWN_LIMIT);
+	assert_int_equal(query.states & TCP_STATE_BIT(TCP_STATE_LISTEN), 0);
+	for (unsigned int i = 1; i < TCP_STATE_COUNT; i++)
+		assert_true(i == TCP_STATE_LISTEN || query.states & TCP_STATE_BIT(i));
+}
+
+static void test_every_word(void **state)
+{
+	static const char *const words[] = {
+		"port=65535", "role=client", "state=fin_wait2", "reason=zero_window", "limit=1000",
+		"holders=1",  NULL
+	};
+	struct drilldown_query query = parse(words);
+
+	(void)state;
+	assert_true(query.has_port && query.has_role && query.has_state && query.has_reason &&
+		    query.holders);
+	assert_int_equal(query.port, 65535);
+	assert_int_equal(query.role, ROLE_CLIENT);
+	assert_int_equal(query.states, TCP_STATE_BIT(TCP_STATE_FIN_WAIT2));
+	assert_int_equal(query.reason, STALE_ZERO_WINDOW);
+	assert_int_equal(query.limit, 1000);
+	query = parse((const char *const[]){ "reason=any", "port=unknown", "role=server", NULL });
+	assert_true(query.stale_only && query.has_port && !query.has_reason);
+	assert_int_equal(query.port, LEDGER_PORT_UNKNOWN);
+	assert_int_equal(query.role, ROLE_SERVER);
+}
+
+static void test_bad_words_say_what_is_allowed(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "port=0", "65535" },
+		{ "port=65536", "65535" },
+		{ "port=", "65535" },
+		{ "port=+1", "65535" },
+		{ "port=1 ", "65535" },
+		{ "port=18446744073709551617", "65535" },
+		{ "role=both", "client" },
+		{ "role=", "server" },
+		{ "state=listen", "close_wait" },
+		{ "state=none", "closing" },
+		{ "state=unknown", "time_wait" },
+		{ "reason=none", "unaccepted" },
+		{ "reason=", "any" },
+		{ "limit=0", "1000" },
+		{ "limit=1001", "1000" },
+		{ "limit=ten", "1000" },
+		{ "holders=2", "0 or 1" },
+		{ "holders=", "0 or 1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *words[] = { cases[i][0], NULL };
+		struct drilldown_query query;
+		struct buf why;
+
+		buf_init(&why, 0);
+		if (drilldown_parse(find_word, words, &query, &why) != -EINVAL)
+			fail_msg("%s was taken", cases[i][0]);
+		buf_putc(&why, '\0');
+		assert_non_null(strstr(why.data, cases[i][1]));
+		assert_null(strchr(why.data, '\n'));
+		buf_done(&why);
+	}
+}
+
+/* -- what is picked --------------------------------------------------------------------------------- */
+
+struct scene {
+	char procfs[64];
+	char rows[65536];
+	size_t len;
+	unsigned int count;
+	struct feed *feed;
+	struct census *census;
+	uint64_t now_ms;
+};
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void write_table(const struct scene *s, const char *name, const char *rows)
+{
+	char path[128];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/net/%s", s->procfs, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	(void)fprintf(
+		file,
+		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n%s",
+		rows);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void begin(struct scene *s)
+{
+	struct census_config config = { .keep_ms = 3600000 };
+	char path[80];
+
+	*s = (struct scene){ .procfs = "/tmp/test_drilldown.XXXXXX", .now_ms = 100000000 };
+	assert_non_null(mkdtemp(s->procfs));
+	(void)snprintf(path, sizeof(path), "%s/net", s->procfs);
+	assert_int_equal(mkdir(path, 0755), 0);
+	write_table(s, "tcp6", "");
+	for (int i = 0; i < STALE_REASONS; i++)
+		config.thresholds.ms[i] = 5000;
+	config.thresholds.keepalive_probes = 2;
+	s->feed = feed_new(OPTIONS_SOURCE_PROCFS, s->procfs);
+	s->census = census_new(&config);
+	assert_non_null(s->feed);
+	assert_non_null(s->census);
+}
+
+static void end(struct scene *s)
+{
+	feed_free(s->feed);
+	census_free(s->census);
+	assert_int_equal(nftw(s->procfs, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* A held socket on 127.0.0.1. */
+static void add_socket(struct scene *s, unsigned int local_port, unsigned int remote_port,
+		       enum tcp_state state)
+{
+	s->count++;
+	s->len += (size_t)snprintf(
+		s->rows + s->len, sizeof(s->rows) - s->len,
+		"%4u: 0100007F:%04X 0200007F:%04X %02X 00000000:00000001 00:00000000 00000000"
+		"  1000        0 %u 1 000000009e3779b1 20 4 30 10 -1\n",
+		s->count, local_port, remote_port, (unsigned int)state, 40000 + s->count);
+}
+
+static void sample(struct scene *s)
+{
+	struct census_sample sample = { 0 };
+	struct feed_result result;
+
+	write_table(s, "tcp", s->rows);
+	sample.now_ms = s->now_ms;
+	netsysctl_defaults(&sample.sysctl);
+	assert_int_equal(feed_sample(s->feed, s->census, &sample, &result), 0);
+}
+
+static void take(struct scene *s, const struct drilldown_query *query, struct drilldown *ret_result)
+{
+	assert_int_equal(drilldown_take(s->feed, s->census, NULL, query, s->now_ms, ret_result), 0);
+}
+
+/* Sockets that got into CLOSE_WAIT one second after the other. */
+static void strand(struct scene *s, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		add_socket(s, 8080, 40001 + i, TCP_STATE_CLOSE_WAIT);
+		sample(s);
+		s->now_ms += 1000;
+	}
+}
+
+static void test_the_longest_stuck_are_kept_and_come_first(void **state)
+{
+	struct drilldown_query query = parse((const char *const[]){ "reason=close_wait", NULL });
+	struct drilldown result;
+	struct scene s;
+
+	(void)state;
+	begin(&s);
+	strand(&s, 40);
+	for (size_t limit = 1; limit <= 40; limit += 13) {
+		query.limit = limit;
+		take(&s, &query, &result);
+		assert_int_equal(result.count, limit < 35 ? limit : 35);
+		assert_int_equal(result.limit, limit);
+		assert_int_equal(result.matched, 35); /* the last five are younger than 5 s */
+		for (size_t i = 0; i < result.count; i++) {
+			assert_int_equal(result.rows[i].sock.remote_port, 40001 + i);
+			assert_int_equal(result.rows[i].look.verdict.stale_ms, (40 - i) * 1000);
+		}
+		drilldown_done(&result);
+	}
+	end(&s);
+}
+
+/* The dump's order is not that of the ages. */
+static void test_order_of_the_dump_does_not_matter(void **state)
+{
+	struct drilldown_query query = parse((const char *const[]){ "limit=7", NULL });
+	struct drilldown result;
+	char rows[65536] = "";
+	struct scene s;
+	size_t cut;
+
+	(void)state;
+	begin(&s);
+	strand(&s, 30);
+	for (unsigned int i = 0; i < 30; i++) { /* every seventh, cyclically */
+		const char *at = s.rows;
+
+		for (unsigned int skip = 0; skip < i * 7 % 30; skip++)
+			at = strchr(at, '\n') + 1;
+		cut = (size_t)(strchr(at, '\n') + 1 - at);
+		(void)strncat(rows, at, cut);
+	}
+	write_table(&s, "tcp", rows);
+	take(&s, &query, &result);
+	assert_int_equal(result.matched, 30);
+	for (size_t i = 0; i < 7; i++)
+		assert_int_equal(result.rows[i].sock.remote_port, 40001 + i);
+	drilldown_done(&result);
+	end(&s);
+}
+
+static void test_filters(void **state)
+{
+	static const struct {
+		const char *words[4];
+		size_t matched;
+	} cases[] = {
+		{ { NULL }, 5 },
+		{ { "port=8080", NULL }, 3 }, /* among them a client of another host's 8080 */
+		{ { "port=8080", "role=server", NULL }, 2 },
+		{ { "port=8080", "role=client", NULL }, 1 },
+		{ { "port=40001", NULL }, 0 },
+		{ { "state=close_wait", NULL }, 1 },
+		{ { "reason=any", NULL }, 1 },
+		{ { "reason=fin_wait2", NULL }, 0 },
+		{ { "role=client", NULL }, 2 },
+	};
+	struct scene s;
+
+	(void)state;
+	begin(&s);
+	add_socket(&s, 8080, 40001, TCP_STATE_CLOSE_WAIT);
+	add_socket(&s, 8080, 40002, TCP_STATE_ESTABLISHED);
+	add_socket(&s, 40003, 8080, TCP_STATE_ESTABLISHED);
+	add_socket(&s, 40004, 443, TCP_STATE_ESTABLISHED);
+	add_socket(&s, 22, 40005, TCP_STATE_ESTABLISHED);
+	add_socket(&s, 9090, 0, TCP_STATE_LISTEN);
+	sample(&s);
+	s.now_ms += 10000;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct drilldown_query query = parse(cases[i].words);
+		struct drilldown result;
+
+		take(&s, &query, &result);
+		if (result.matched != cases[i].matched)
+			fail_msg("%s: %u", cases[i].words[0], (unsigned int)result.matched);
+		assert_int_equal(result.count, cases[i].matched);
+		assert_int_equal(result.source, HEALTH_SOURCE_PROCFS);
+		drilldown_done(&result);
+	}
+	end(&s);
+}
+
+static void test_failed_dump(void **state)
+{
+	struct drilldown_query query = parse((const char *const[]){ NULL });
+	struct drilldown result;
+	struct scene s;
+	char path[80];
+
+	(void)state;
+	begin(&s);
+	(void)snprintf(path, sizeof(path), "%s/net/tcp", s.procfs);
+	(void)unlink(path);
+	assert_int_equal(drilldown_take(s.feed, s.census, NULL, &query, s.now_ms, &result),
+			 -ENOENT);
+	drilldown_done(&result);
+	drilldown_done(&result);
+	end(&s);
+}
+
+/* -- how it is shown -------------------------------------------------------------------------------- */
+
+static struct drilldown_row row_of(uint32_t inode, uint64_t stale_ms)
+{
+	struct drilldown_row row = {
+		.sock = record_full(inode, TCP_STATE_CLOSE_WAIT, 35111, 40001),
+		.look = { .role = ROLE_SERVER,
+			  .port = 35111,
+			  .verdict = { .reason = STALE_CLOSE_WAIT,
+				       .has_age = true,
+				       .stale_ms = stale_ms,
+				       .age_ms = stale_ms } },
+		.unit = "load@35111.service",
+	};
+
+	row.sock.inode = inode;
+	return row;
+}
+
+static const char *render_table(const struct drilldown *result,
+				const struct drilldown_holders *holders, unsigned int width,
+				struct buf *buf)
+{
+	buf_init(buf, 0);
+	drilldown_render_table(result, holders, width, buf);
+	buf_putc(buf, '\0');
+	assert_int_equal(buf->err, 0);
+	return buf->data;
+}
+
+static void test_table(void **state)
+{
+	struct drilldown_row rows[] = { row_of(1, 93784000), row_of(2, 7384000),
+					row_of(0, 187999) };
+	struct holder holder[] = { { .inode = 1, .pid = 4711, .fd = 7, .comm = "leak" },
+				   { .inode = 2, .pid = 1, .fd = 3, .comm = "systemd" },
+				   { .inode = 2, .pid = 4712, .fd = 3, .comm = "web" } };
+	struct drilldown_holders holders = { .holders = holder, .count = 3 };
+	struct drilldown result = { .rows = rows, .count = 3, .limit = 3, .matched = 3 };
+	struct buf buf;
+
+	(void)state;
+	rows[1].unit[0] = '\0';
+	rows[2].look.port = LEDGER_PORT_UNKNOWN;
+	rows[2].sock.remote = record_addr("2001:db8::1");
+	assert_string_equal(
+		render_table(&result, &holders, 0, &buf),
+		"PORT     ROLE    REASON      FOR    PEER                 UNIT                HELD "
+		"BY\n"
+		"35111    server  close_wait  1d02h  192.0.2.7:40001      load@35111.service  "
+		"leak/4711\n"
+		"35111    server  close_wait  2h03m  192.0.2.7:40001      -                   "
+		"systemd/1 +1\n"
+		"unknown  server  close_wait  3m07s  [2001:db8::1]:40001  load@35111.service  -\n");
+	buf_done(&buf);
+}
+
+static void test_table_fits_every_width(void **state)
+{
+	struct drilldown_row rows[] = { row_of(1, 93784000), row_of(2, 1000) };
+	struct holder holder[] = { { .inode = 1, .pid = 2147483647, .comm = "fifteen_letters" } };
+	struct drilldown_holders holders = { .holders = holder, .count = 1 };
+	struct drilldown result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+
+	(void)state;
+	memset(rows[0].unit, 'u', UNIT_NAME_MAX - 1);
+	rows[0].look.verdict.reason = STALE_ZERO_WINDOW;
+	rows[1].sock.remote = record_addr("2001:db8:1111:2222:3333:4444:5555:6666");
+	(void)snprintf(rows[1].unit, sizeof(rows[1].unit),
+		       "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65-"
+		       "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65.service");
+	for (unsigned int width = 80; width <= 260; width++) {
+		struct buf buf;
+		const char *line = render_table(&result, &holders, width, &buf);
+
+		for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+			size_t columns = 0;
+
+			for (const char *at = line; at < end; at++)
+				columns += ((unsigned char)*at & 0xc0) != 0x80;
+			if (columns > width)
+				fail_msg("%zu columns of %u", columns, width);
+		}
+		buf_done(&buf);
+	}
+}
+
+static const char *render_json(const struct drilldown *result,
+			       const struct drilldown_holders *holders, struct buf *buf)
+{
+	buf_init(buf, 0);
+	drilldown_render_json(result, holders, buf);
+	buf_putc(buf, '\0');
+	assert_int_equal(buf->err, 0);
+	return buf->data;
+}
+
+static void test_json_leaves_out_what_is_not_known(void **state)
+{
+	struct drilldown_row rows[] = { row_of(1, 1500) };
+	struct drilldown result = { .rows = rows, .count = 1, .limit = 1, .matched = 2 };
+	struct buf buf;
+	const char *text;
+
+	(void)state;
+	text = render_json(&result, NULL, &buf);
+	assert_non_null(strstr(text, "\"truncated\": true"));
+	assert_non_null(strstr(text, "\"reason\": \"close_wait\""));
+	assert_non_null(strstr(text, "\"stale_seconds\": 1.5"));
+	assert_non_null(strstr(text, "\"retransmitted_segments\""));
+	assert_non_null(strstr(text, "\"uid\": 1000"));
+	assert_null(strstr(text, "holders"));
+	buf_done(&buf);
+
+	rows[0].sock = record_mini(1, TCP_STATE_TIME_WAIT, 0, 40001);
+	rows[0].look = (struct census_look){ .role = ROLE_CLIENT, .port = LEDGER_PORT_UNKNOWN };
+	text = render_json(&result, NULL, &buf);
+	assert_non_null(strstr(text, "\"port\": \"unknown\""));
+	assert_non_null(strstr(text, "\"reason\": null"));
+	assert_null(strstr(text, "state_age_seconds"));
+	assert_null(strstr(text, "\"uid\""));
+	assert_null(strstr(text, "retransmitted_segments"));
+	buf_done(&buf);
+}
+
+static void test_note_says_why_a_holder_is_missing(void **state)
+{
+	struct drilldown_row rows[] = { row_of(1, 1500), row_of(0, 1000) };
+	struct holder holder[] = { { .inode = 1, .pid = 7 } };
+	struct drilldown_holders holders = { .holders = holder, .count = 1, .result.denied = 5 };
+	struct drilldown result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+
+	(void)state;
+	assert_string_equal(drilldown_holders_note(&result, &holders),
+			    ""); /* nobody can hold the second */
+	holders.count = 0;
+	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "CAP_SYS_PTRACE"));
+	holders.result.denied = 0;
+	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "pid namespace"));
+	holders.result.timed_out = true;
+	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "time"));
+	holders.error = -ENOENT;
+	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "cannot be read"));
+}
+
+static void test_holders_of_this_process(void **state)
+{
+	struct drilldown_row rows[] = { row_of(0, 1), row_of(0, 1) };
+	struct drilldown result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+	struct drilldown_holders holders;
+	struct stat st;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(fstat(fds[0], &st), 0);
+	rows[1].sock.inode = (uint32_t)st.st_ino;
+	assert_int_equal(drilldown_find_holders(&result, "/proc", &holders), 0);
+	assert_int_equal(holders.error, 0);
+	assert_int_equal(holders.count, 1);
+	assert_int_equal(holders.holders[0].pid, getpid());
+	assert_int_equal(holders.holders[0].fd, fds[0]);
+	assert_string_equal(drilldown_holders_note(&result, &holders), "");
+	drilldown_holders_done(&holders);
+	assert_int_equal(drilldown_find_holders(&result, "/nonexistent", &holders), 0);
+	assert_int_equal(holders.error, -ENOENT);
+	drilldown_holders_done(&holders);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_asked_is_everything_with_a_limit),
+		cmocka_unit_test(test_every_word),
+		cmocka_unit_test(test_bad_words_say_what_is_allowed),
+		cmocka_unit_test(test_the_longest_stuck_are_kept_and_come_first),
+		cmocka_unit_test(test_order_of_the_dump_does_not_matter),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_failed_dump),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table_fits_every_width),
+		cmocka_unit_test(test_json_leaves_out_what_is_not_known),
+		cmocka_unit_test(test_note_says_why_a_holder_is_missing),
+		cmocka_unit_test(test_holders_of_this_process),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
