@@ -166,6 +166,44 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (60) with libFuzzer
 fuzz-run: $(FUZZ)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz $(BUILD) $(FUZZ)
 
+# Robustness: what hostile peers, a kernel that refuses and an exhausted machine do. See tests/robust/.
+ROBUST := $(BUILD)/robust/failmalloc.so
+SIZE ?= quick
+
+$(BUILD)/robust/%.so: tests/robust/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O1 -g -Wall -Wextra $(WERROR) -D_GNU_SOURCE -fPIC -shared -pthread -MMD -MP -o $@ $<
+
+robust: ## all of the following (SIZE=quick, under 5 minutes, or full)
+	@deploy/setup.sh build check robust
+	+@$(AGAIN) robust-run hardening
+
+ROBUST_PARTS := allocfail faults lifecycle abuse hostile soak valgrind
+allocfail: ## each allocation fails, once and for good
+faults: ## system calls fail, by strace
+lifecycle: ## it is killed, stopped, told to reload, and loses netlink
+abuse: ## slow, idle, malformed and too many HTTP requests
+hostile: ## 100,000 ports of a peer, names full of quotes and newlines
+soak: ## connections and scrapes, and what has grown after them (SIZE=full: 100,000 and 10,000)
+valgrind: ## all that it does, under valgrind
+$(ROBUST_PARTS):
+	@deploy/setup.sh build check robust
+	+@$(AGAIN) robust-run PART=test_$@.py
+
+robust-run: all $(HELPERS) $(ROBUST)
+	@tests/robust/run $(BUILD) $(SIZE) $(PART)
+
+hardening: all ## what the compiler and the linker were told to guard against is in the program
+	@deploy/setup.sh build robust
+	@tests/robust/hardening $(PROGRAM)
+
+coverage: ## lines that the tests reach, in the program and in each parser by its fuzz corpus alone
+	@deploy/setup.sh build check robust
+	+@$(AGAIN) BUILD=build-coverage SANITIZE=--coverage FORTIFY= OPT=-O0 WERROR= coverage-run
+
+coverage-run: all programs
+	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/robust/coverage $(BUILD)
+
 lint: ## the static checkers (CHECKERS='format headers shell python cppcheck gcc_analyzer clang_tidy')
 	@deploy/setup.sh build check lint
 	+@$(AGAIN) lint-run
@@ -198,3 +236,4 @@ help: ## show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 .PHONY: always mixin all run check bench bench-quick bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
+.PHONY: robust robust-run $(ROBUST_PARTS) hardening coverage coverage-run

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs, and only those that are missing.
 #
-#   deploy/setup.sh COMPONENT...      build, check, bench, fuzz, lint, ci
+#   deploy/setup.sh COMPONENT...      build, check, bench, fuzz, robust, lint, ci
 #
 # It says what it will install, and uses apt-get as root or through sudo. Where it cannot (another
 # distribution, no root and no sudo), it names the packages and ends with status 1. It never asks.
@@ -16,6 +16,8 @@ CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanage
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 	golang-github-prometheus-client-golang-dev'
 FUZZ='clang-14 libclang-rt-14-dev'
+# What breaks it, and looks whether it broke.
+ROBUST='strace valgrind slowhttptest devscripts'
 LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'
 
@@ -35,10 +37,11 @@ packages_of() {
 	check) echo "$CHECK" ;;
 	bench) echo "$BENCH" ;;
 	fuzz) echo "$FUZZ" ;;
+	robust) echo "$ROBUST" ;;
 	lint) echo "$LINT" ;;
 	ci) echo "$CI" ;;
 	*)
-		say "unknown component '$1': build, check, bench, fuzz, lint or ci"
+		say "unknown component '$1': build, check, bench, fuzz, robust, lint or ci"
 		return 2
 		;;
 	esac
@@ -117,7 +120,7 @@ install_missing() {
 }
 
 if [ $# -eq 0 ]; then
-	say "usage: deploy/setup.sh COMPONENT... (build, check, bench, fuzz, lint, ci)"
+	say "usage: deploy/setup.sh COMPONENT... (build, check, bench, fuzz, robust, lint, ci)"
 	exit 2
 fi
 wanted=

@@ -75,9 +75,19 @@ static bool is_new_life(const struct track_entry *entry, const struct account_nu
 	       (int32_t)(numbers->segs_out - entry->segs_out) < 0;
 }
 
+/* Most sockets of most dumps are quiet: for these the rest would add nothing and write back what is there. */
+static bool is_unchanged(const struct track_entry *entry, const struct account_numbers *numbers)
+{
+	return numbers->segs_out == entry->segs_out && numbers->retrans == entry->retrans &&
+	       numbers->acked == track_acked(entry) && numbers->received == track_received(entry) &&
+	       numbers->tuple == entry->tuple;
+}
+
 void account_add(struct ledger_pair *pair, struct track_entry *entry,
 		 const struct account_numbers *numbers)
 {
+	if (is_unchanged(entry, numbers))
+		return;
 	if (is_new_life(entry, numbers)) {
 		account_close(pair, entry);
 		account_base(entry, &(struct account_numbers){ 0 });

@@ -171,14 +171,13 @@ static void count_first_sight(struct census *c, struct ledger_pair *pair, struct
 static void count_record(struct census *c, struct ledger_pair *pair, struct track_entry *entry,
 			 const struct tcpsock *sock, bool created)
 {
-	struct account_numbers numbers;
-
 	if (created)
 		count_first_sight(c, pair, entry, sock);
 	if (entry->final)
 		return; /* an anomaly: its event has told all there was */
 	if (tcpsock_knows(sock, TCPSOCK_BYTES)) {
-		numbers = account_numbers_of(sock);
+		const struct account_numbers numbers = account_numbers_of(sock);
+
 		account_add(pair, entry, &numbers);
 	}
 	if (is_established(sock))
@@ -189,13 +188,6 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 static bool is_lasting(const struct track_entry *entry)
 {
 	return entry->state == TCP_STATE_ESTABLISHED || entry->state == TCP_STATE_CLOSE;
-}
-
-static struct portview *view_of(struct census *c, const struct track_entry *entry)
-{
-	if (is_lasting(entry))
-		return ledger_lasting_view(c->ledger, (enum role)entry->role, entry->port);
-	return ledger_view(c->ledger, (enum role)entry->role, entry->port);
 }
 
 static int note_owner(struct census *c, const struct track_entry *entry, uint64_t cgroup_id,
@@ -235,9 +227,6 @@ static int note_stale(struct census *c, struct track_entry *entry, const struct 
 	struct census_stale stale = { (enum role)entry->role, entry->port, verdict->reason,
 				      verdict->stale_ms, sock };
 
-	entry->counted = verdict->reason & 15u;
-	if (verdict->reason == STALE_NONE)
-		return 0;
 	if (entry->reason != verdict->reason && c->config.stale_fn != NULL)
 		c->config.stale_fn(c->config.stale_arg, &stale);
 	entry->reason = verdict->reason & 15u;
@@ -328,12 +317,14 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 		return -ENOMEM;
 	verdict_look(entry, sock, created, &c->context, &verdict);
 	count_record(c, pair, entry, sock, created);
-	view = view_of(c, entry);
+	view = ledger_view_of(c->ledger, pair, is_lasting(entry));
 	if (view == NULL)
 		return -ENOMEM;
 	add_to_view(view, sock, &verdict);
 	note_evidence(c, entry);
-	r = note_stale(c, entry, sock, &verdict);
+	entry->counted = verdict.reason & 15u;
+	if (verdict.reason != STALE_NONE)
+		r = note_stale(c, entry, sock, &verdict);
 	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == CENSUS_FULL)
 		r = note_ephemeral(c, sock);
 	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
@@ -668,7 +659,7 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	account_close(pair, entry);
 	if (entry->maybe_lost)
 		return;
-	view = view_of(c, entry);
+	view = ledger_view_of(c->ledger, pair, is_lasting(entry));
 	if (view == NULL) {
 		c->error = -ENOMEM;
 		return;
@@ -676,7 +667,8 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	verdict_dead(entry, &c->context, &verdict);
 	view->state[TCP_STATE_CLOSE]++;
 	view->stale[verdict.reason]++;
-	if (note_stale(c, entry, NULL, &verdict) < 0)
+	entry->counted = verdict.reason & 15u;
+	if (verdict.reason != STALE_NONE && note_stale(c, entry, NULL, &verdict) < 0)
 		c->error = -ENOMEM;
 }
 

@@ -144,14 +144,8 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
 	return 0;
 }
 
-static struct viewparts *view_of(struct ledger *ledger, enum role role, uint16_t port)
+static struct viewparts *make_view(struct ledger *ledger, struct ledger_pair *pair)
 {
-	struct ledger_pair *pair = ledger_pair(ledger, role, port);
-
-	if (pair == NULL)
-		return NULL;
-	if (pair->view != LEDGER_NO_VIEW)
-		return &ledger->views[pair->view];
 	if (!make_room((void **)&ledger->views, &ledger->view_cap, ledger->view_count,
 		       sizeof(*ledger->views)))
 		return NULL;
@@ -160,18 +154,28 @@ static struct viewparts *view_of(struct ledger *ledger, enum role role, uint16_t
 	return &ledger->views[pair->view];
 }
 
+struct portview *ledger_view_of(struct ledger *ledger, struct ledger_pair *pair, bool lasting)
+{
+	struct viewparts *view = pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] :
+								make_view(ledger, pair);
+
+	if (view == NULL)
+		return NULL;
+	return lasting ? &view->lasting : &view->passing;
+}
+
 struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port)
 {
-	struct viewparts *view = view_of(ledger, role, port);
+	struct ledger_pair *pair = ledger_pair(ledger, role, port);
 
-	return view != NULL ? &view->passing : NULL;
+	return pair != NULL ? ledger_view_of(ledger, pair, false) : NULL;
 }
 
 struct portview *ledger_lasting_view(struct ledger *ledger, enum role role, uint16_t port)
 {
-	struct viewparts *view = view_of(ledger, role, port);
+	struct ledger_pair *pair = ledger_pair(ledger, role, port);
 
-	return view != NULL ? &view->lasting : NULL;
+	return pair != NULL ? ledger_view_of(ledger, pair, true) : NULL;
 }
 
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount)

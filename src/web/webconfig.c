@@ -8,6 +8,7 @@
  */
 #include "tcphealth/web/webconfig.h"
 
+#include "tcphealth/base/buf.h"
 #include "tcphealth/base/utf8.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@ struct reader {
 	struct webconfig_error *error;
 	struct fy_document *document;
 	struct webconfig_place place; /* of what is being read */
+	struct buf text;              /* of the scalar that was read last */
 	unsigned int depth, pairs;
 };
 
@@ -215,6 +217,26 @@ static int apply_tag(struct reader *reader, struct fy_node *node, struct scalar 
 	return 0;
 }
 
+/*
+ * The text without quotes and escapes, in reader->text with a NUL behind it, until the next one is read. Not by the library's call that returns it as
+ * a whole, which leaks where there are many escapes.
+ */
+static int load_text(struct reader *reader, struct fy_token *token)
+{
+	struct fy_token_iter *iter = fy_token_iter_create(token);
+	const struct fy_iter_chunk *chunk = iter ? fy_token_iter_peek_chunk(iter) : NULL;
+	int err = iter ? 0 : -1;
+
+	buf_reset(&reader->text);
+	while (chunk) {
+		buf_put(&reader->text, chunk->str, chunk->len);
+		chunk = fy_token_iter_chunk_next(iter, chunk, &err);
+	}
+	fy_token_iter_destroy(iter);
+	buf_putc(&reader->text, '\0');
+	return err || reader->text.err ? fail_memory(reader) : 0;
+}
+
 /* No text here may hold a NUL: they become paths, names and headers. */
 static int read_scalar(struct reader *reader, struct fy_node *node, struct scalar *ret)
 {
@@ -228,9 +250,12 @@ static int read_scalar(struct reader *reader, struct fy_node *node, struct scala
 	if (!fy_node_is_scalar(node))
 		return fail(reader, "a text is needed here, not a %s",
 			    fy_node_is_mapping(node) ? "mapping" : "list");
-	const char *text = fy_node_get_scalar(node, &len);
-	ret->text = text ? text : "";
-	ret->len = text ? len : 0;
+	struct fy_token *token = fy_node_get_scalar_token(node);
+	err = token ? load_text(reader, token) : 0;
+	if (err)
+		return err;
+	ret->text = token ? reader->text.data : "";
+	ret->len = token ? reader->text.len - 1 : 0;
 	ret->is_plain = fy_node_get_style(node) == FYNS_PLAIN;
 	ret->is_null = ret->is_plain && is_null_text(ret);
 	if (memchr(ret->text, '\0', ret->len))
@@ -271,18 +296,19 @@ typedef int (*pair_fn)(struct reader *reader, const struct scalar *key, struct f
 
 static int each_pair(struct reader *reader, struct fy_node *node, pair_fn fn, const void *arg);
 
-static bool is_merge(struct fy_node *key)
+/* Loads the key's text. */
+static bool is_merge(struct reader *reader, struct fy_node *key)
 {
+	struct fy_token *token = key && fy_node_is_scalar(key) && !fy_node_is_alias(key)
+					 ? fy_node_get_scalar_token(key)
+					 : NULL;
 	size_t len = 0;
-	const char *text = key && fy_node_is_scalar(key) && !fy_node_is_alias(key)
-				   ? fy_node_get_scalar(key, &len)
-				   : NULL;
 
-	if (!text || len != 2 || memcmp(text, "<<", 2) != 0)
+	if (!token || load_text(reader, token) || reader->text.len != 3 ||
+	    memcmp(reader->text.data, "<<", 2) != 0)
 		return false;
-	return fy_node_get_style(key) == FYNS_PLAIN
-		       ? !fy_node_get_tag(key, &len) || has_tag(key, "merge")
-		       : has_tag(key, "merge");
+	return has_tag(key, "merge") ||
+	       (fy_node_get_style(key) == FYNS_PLAIN && !fy_node_get_tag(key, &len));
 }
 
 static int merge_one(struct reader *reader, struct fy_node *node, pair_fn fn, const void *arg)
@@ -318,7 +344,7 @@ static int one_pair(struct reader *reader, struct fy_node_pair *pair, pair_fn fn
 
 	if (++reader->pairs > PAIRS_MAX)
 		return fail(reader, "more than %d keys", PAIRS_MAX);
-	if (is_merge(key))
+	if (is_merge(reader, key))
 		return merge(reader, value, fn, arg);
 	int err = read_scalar(reader, key, &name);
 	return err ? err : fn(reader, &name, value, arg);
@@ -1080,6 +1106,7 @@ int webconfig_parse(const char *name, const char *text, size_t len, struct webco
 	struct webconfig *config = calloc(1, sizeof(*config));
 	struct reader reader = { .config = config, .error = ret_error, .place = { 1, 1 } };
 
+	buf_init(&reader.text, 0);
 	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", name);
 	if (config)
 		config->name = strdup(name);
@@ -1093,6 +1120,9 @@ int webconfig_parse(const char *name, const char *text, size_t len, struct webco
 	int err = len ? read_text(&reader, text, len) : 0;
 	if (!err)
 		err = resolve_paths(&reader);
+	if (reader.text.data)
+		explicit_bzero(reader.text.data, reader.text.cap);
+	buf_done(&reader.text);
 	if (err) {
 		webconfig_free(config);
 		return err;

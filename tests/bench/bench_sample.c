@@ -1,69 +1,25 @@
 /*
- * bench_sample: what a full sample costs beside a raw drain of the same sockets.
+ * bench_sample: what a sample costs beside a raw drain of the same sockets.
  *
  *   bench_sample PID [ROUNDS]
  *
  * Enters the network namespace of PID (a socks fixture) and takes turns: one inet_diag dump with tcp_info whose headers are
- * walked and thrown away, then a sample of the real program's modules (both dumps, roles, ages, reasons, counters). CPU
- * time of this thread, kernel included. Prints median and spread of each and of the ratio, as a row of a Markdown table.
+ * walked and thrown away; a full sample of the real program's modules (both dumps, roles, ages, reasons, counters); a sample of the
+ * passing states alone. CPU time of this thread, kernel included. Then the same memory is shown an empty namespace. Prints a row of a
+ * Markdown table: medians, with the quartiles of the ratios.
  */
+#include "bench.h"
+
 #include "tcphealth/app/feed.h"
 #include "tcphealth/base/clock.h"
-#include "tcphealth/model/survey.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define ROUNDS_MAX 200
-
-static void die(const char *what)
+static enum census_tier sample(struct feed *feed, struct census *census, enum census_tier tier)
 {
-	perror(what);
-	exit(1);
-}
-
-static uint64_t raw_drain(int fd)
-{
-	static char buf[32768] __attribute__((aligned(64)));
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req request;
-	} message = {
-		{ sizeof(message), TCPDIAG_GETSOCK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0 },
-		{ .idiag_family = AF_INET, .idiag_ext = 1 << (INET_DIAG_INFO - 1), .idiag_states = 0xfff },
-	};
-	uint64_t sockets = 0;
-
-	if (send(fd, &message, sizeof(message), 0) < 0)
-		die("send");
-	for (;;) {
-		ssize_t len = recv(fd, buf, sizeof(buf), 0);
-
-		if (len <= 0)
-			die("recv");
-		for (size_t at = 0; at < (size_t)len;) {
-			const struct nlmsghdr *h = (const void *)(buf + at);
-
-			at += NLMSG_ALIGN(h->nlmsg_len);
-			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
-				return sockets;
-			sockets++;
-		}
-	}
-}
-
-static void sample(struct feed *feed, struct census *census)
-{
-	struct census_sample s = { .now_ms = clock_mono_ms(), .events = true };
+	struct census_sample s = { .tier = tier,
+				   .now_ms = clock_mono_ms(),
+				   .clock = clock_mono_coarse_ms,
+				   .events = true };
 	struct feed_result result;
 
 	netsysctl_defaults(&s.sysctl);
@@ -71,84 +27,76 @@ static void sample(struct feed *feed, struct census *census)
 		(void)fprintf(stderr, "sample failed\n");
 		exit(1);
 	}
+	return result.tier;
 }
 
-static int compare(const void *a, const void *b)
+/* Resident memory when all sockets have gone. */
+static double shrink(struct census *census)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	struct feed *feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
 
-	return (x > y) - (x < y);
-}
+	if (feed == NULL || unshare(CLONE_NEWNET) < 0)
+		bench_die("empty namespace");
+	for (int i = 0; i < 4; i++) {
+		struct census_sample s = { .now_ms = clock_mono_ms() };
+		struct feed_result result;
 
-struct spread {
-	double min, median, max;
-};
-
-static struct spread spread_of(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return (struct spread){ v[0], v[n / 2], v[n - 1] };
-}
-
-static uint64_t resident_kib(void)
-{
-	unsigned long long kib = 0;
-	char line[256];
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "VmRSS: %llu", &kib) == 1)
-			break;
+		netsysctl_defaults(&s.sysctl);
+		if (feed_sample(feed, census, &s, &result) < 0)
+			bench_die("sample of the empty namespace");
 	}
-	if (f != NULL)
-		(void)fclose(f);
-	return kib;
+	feed_free(feed);
+	return bench_status_mb("VmRSS:");
 }
 
 int main(int argc, char *argv[])
 {
-	static double raw[ROUNDS_MAX], full[ROUNDS_MAX], ratio[ROUNDS_MAX];
+	static double raw[BENCH_ROUNDS_MAX], full[BENCH_ROUNDS_MAX], ratio[BENCH_ROUNDS_MAX],
+		tick[BENCH_ROUNDS_MAX];
 	struct census_config config = { .keep_ms = 3600000 };
-	size_t rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 21;
-	char path[64];
+	size_t rounds = bench_rounds(argc > 2 ? argv[2] : NULL, 21);
 	uint64_t sockets = 0;
+	double resident;
 	int fd;
 
-	if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX) {
+	if (argc < 2) {
 		(void)fprintf(stderr, "usage: bench_sample PID [ROUNDS]\n");
 		return 2;
 	}
-	(void)snprintf(path, sizeof(path), "/proc/%s/ns/net", argv[1]);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-		die(path);
+	bench_enter(argv[1]);
 	for (int i = 0; i < STALE_REASONS; i++)
 		config.thresholds.ms[i] = 60000;
 	config.thresholds.keepalive_probes = 2;
 	struct feed *feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
 	struct census *census = census_new(&config);
 
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	if (feed == NULL || census == NULL || fd < 0)
-		die("setup");
+	fd = bench_diag_open();
+	if (feed == NULL || census == NULL)
+		bench_die("setup");
 	for (size_t i = 0; i < rounds + 2; i++) { /* two rounds to warm up */
-		uint64_t t0 = clock_thread_cpu_ns(), t1, t2;
+		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3;
 
-		sockets = raw_drain(fd);
+		sockets = bench_raw_drain(fd);
 		t1 = clock_thread_cpu_ns();
-		sample(feed, census);
+		(void)sample(feed, census, CENSUS_FULL);
 		t2 = clock_thread_cpu_ns();
+		if (sample(feed, census, CENSUS_PASSING) != CENSUS_PASSING)
+			bench_die("tier");
+		t3 = clock_thread_cpu_ns();
 		if (i < 2)
 			continue;
 		raw[i - 2] = (double)(t1 - t0) / 1e6;
 		full[i - 2] = (double)(t2 - t1) / 1e6;
 		ratio[i - 2] = (double)(t2 - t1) / (double)(t1 - t0);
+		tick[i - 2] = (double)(t3 - t2) / (double)(t1 - t0);
 	}
-	struct spread r = spread_of(raw, rounds), f = spread_of(full, rounds), q = spread_of(ratio, rounds);
+	struct bench_spread r = bench_spread_of(raw, rounds), f = bench_spread_of(full, rounds),
+			    q = bench_spread_of(ratio, rounds), t = bench_spread_of(tick, rounds);
 
-	printf("| %llu | %.2f (%.2f–%.2f) | %.2f (%.2f–%.2f) | %.3f (%.3f–%.3f) | %.1f |\n",
-	       (unsigned long long)sockets, r.median, r.min, r.max, f.median, f.min, f.max, q.median, q.min,
-	       q.max, (double)resident_kib() / 1024);
+	resident = bench_status_mb("VmRSS:");
+	printf("| %llu | %.2f | %.2f | %.3f (%.3f–%.3f) | %.3f (%.3f–%.3f) | %.1f | %.1f |\n",
+	       (unsigned long long)sockets, r.median, f.median, q.median, q.min, q.max, t.median,
+	       t.min, t.max, resident, shrink(census));
 	census_free(census);
 	feed_free(feed);
 	return 0;

@@ -8,13 +8,18 @@ from tcph.poll import eventually
 
 
 class Fault:
-    """`calls` (a comma-separated list) of a thread fail as `how` says, in the words of strace's --inject."""
+    """`calls` (a comma-separated list) of a thread fail as `how` says, in the words of strace's --inject.
 
-    def __init__(self, task, calls, how):
+    `more` are further ones, as CALLS:HOW.
+    """
+
+    def __init__(self, task, calls, how, *more):
         self._log = tempfile.NamedTemporaryFile(prefix='tcph-strace-')
         self._said = tempfile.TemporaryFile()
-        argv = ['strace', '-qq', '-o', self._log.name, '-e', 'trace=' + calls, '-e', 'signal=none',
-                '-e', f'inject={calls}:{how}', '-p', str(task)]
+        injections = (f'{calls}:{how}', *more)
+        argv = ['strace', '-qq', '-o', self._log.name, '-e', 'signal=none',
+                '-e', 'trace=' + ','.join(injection.split(':')[0] for injection in injections)]
+        argv += [f'--inject={injection}' for injection in injections] + ['-p', str(task)]
         self.task = task
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said)
 
@@ -45,8 +50,8 @@ class Fault:
         with open(self._log.name, encoding='utf-8', errors='replace') as file:
             return len(re.findall(r'INJECTED', file.read()))
 
-    def struck(self):
-        return self.count() > 0
+    def struck(self, times=1):
+        return self.count() >= times
 
     def _is_attached(self):
         with open(f'/proc/{self.task}/status', encoding='utf-8') as file:

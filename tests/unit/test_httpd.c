@@ -524,7 +524,8 @@ static int slow_reader(unsigned int port, const char *source)
 
 static void test_page_swapped_under_a_slow_reader(void **state)
 {
-	struct server server = server_start((struct server_options){ 0 });
+	/* Under a sanitizer it takes long to make the pages. */
+	struct server server = server_start((struct server_options){ .timeout_s = 100 });
 
 	(void)state;
 	put_page(&server, PAGE_METRICS_TEXT, "aaaaaaaa", BIG_PAGE / 8);

@@ -121,7 +121,8 @@ static bool append_file(void)
 
 static bool stream(void)
 {
-	return can_make_socket(AF_INET, SOCK_STREAM, 0) && can_make_socket(AF_INET6, SOCK_STREAM, 0);
+	return can_make_socket(AF_INET, SOCK_STREAM, 0) &&
+	       can_make_socket(AF_INET6, SOCK_STREAM, 0);
 }
 
 static bool diag(void)
@@ -170,9 +171,10 @@ static void test_what_serving_needs(void **state)
 static void test_what_it_does_not_need(void **state)
 {
 	(void)state;
-	bool (*const attempts[])(void) = { write_file, append_file, can_delete, audit,
-					   raw,	       packet,	    set_limit,	can_make_executable,
-					   can_fork,   can_enter_namespace };
+	bool (*const attempts[])(void) = {
+		write_file, append_file, can_delete,          audit,    raw,
+		packet,     set_limit,   can_make_executable, can_fork, can_enter_namespace
+	};
 
 	need_sandbox();
 	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)

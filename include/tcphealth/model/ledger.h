@@ -99,6 +99,9 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
 struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port);
 struct portview *ledger_lasting_view(struct ledger *ledger, enum role role, uint16_t port);
 
+/* The same of a pair at hand: `lasting` says which part. */
+struct portview *ledger_view_of(struct ledger *ledger, struct ledger_pair *pair, bool lasting);
+
 /* Adds to a counter of the pair. */
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount);
 
