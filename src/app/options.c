@@ -773,9 +773,7 @@ static int read_argument(struct scan *scan)
 	const char *name = arg + (arg[1] == '-' ? 2 : 1);
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] ? name + len + 1 : NULL;
-	if (strcmp(arg, "-h") == 0)
-		return read_flag(scan, find_row("help", 4), NULL);
-	const struct row *row = find_row(name, len);
+	const struct row *row = strcmp(arg, "-h") == 0 ? find_row("help", 4) : find_row(name, len);
 	if (row)
 		return read_flag(scan, row, value);
 	if (len > 3 && strncmp(name, "no-", 3) == 0)

@@ -964,10 +964,12 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 {
 	const struct track_entry *known = c->track != NULL ? track_find(c->track, sock->id) : NULL;
 	bool created = known == NULL || known->state == TCP_STATE_NONE;
-	struct track_entry entry = created ? (struct track_entry){ .id = sock->id } : *known;
+	struct track_entry entry = { .id = sock->id };
 	struct verdict_context context = c->context;
 	struct role_verdict verdict;
 
+	if (!created)
+		entry = *known;
 	context.now_ms = now_ms;
 	context.interval_ms = now_ms - looked_ms(c, is_lasting(&entry) ? CENSUS_FULL : CENSUS_PASSING);
 	context.thresholds = &c->config.thresholds;

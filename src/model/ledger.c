@@ -277,8 +277,10 @@ int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, 
 
 	for (size_t l = 0; l < count; l++)
 		all += ledgers[l]->count;
-	list = all != 0 ? reallocarray(NULL, all, sizeof(*list)) : NULL;
-	if (all != 0 && list == NULL)
+	if (all == 0)
+		return 0;
+	list = calloc(all, sizeof(*list));
+	if (list == NULL)
 		return -ENOMEM;
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		size_t n = gather(ledgers, count, role, list, now_ms, keep_ms);

@@ -537,7 +537,7 @@ static bool announces_body(struct MHD_Connection *connection)
 /* A certificate or a user may have changed. */
 static void renew(struct httpd *httpd)
 {
-	struct webconfig_error error;
+	struct webconfig_error error = { "" };
 
 	if (!httpd->guard)
 		return;
@@ -849,7 +849,7 @@ static int prepare(struct httpd *httpd, const struct httpd_config *config)
 static int set_guard(struct httpd *httpd, const struct httpd_config *config,
 		     struct httpd_error *ret_error)
 {
-	struct webconfig_error error;
+	struct webconfig_error error = { "" };
 
 	if (!config->web_config || !config->web_config[0])
 		return 0;
@@ -930,7 +930,7 @@ int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 
 int httpd_reload(struct httpd *httpd, struct httpd_error *ret_error)
 {
-	struct webconfig_error error;
+	struct webconfig_error error = { "" };
 
 	if (!httpd->guard)
 		return -ENOENT;
@@ -942,7 +942,7 @@ int httpd_reload(struct httpd *httpd, struct httpd_error *ret_error)
 
 int httpd_check(const char *web_config, struct httpd_error *ret_error)
 {
-	struct webconfig_error error;
+	struct webconfig_error error = { "" };
 	struct guard *guard = NULL;
 	int err = guard_new(web_config, NULL, NULL, &guard, &error);
 

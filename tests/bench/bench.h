@@ -127,12 +127,12 @@ static inline struct bench_spread bench_spread_of(double *v, size_t n)
 	return (struct bench_spread){ v[n / 4], v[n / 2], v[n - 1 - n / 4] };
 }
 
-static inline double bench_status_mb(const char *field)
+static inline double bench_status_of_mb(const char *path, const char *field)
 {
 	unsigned long long kib = 0;
 	char line[256];
 	size_t len = strlen(field);
-	FILE *f = fopen("/proc/self/status", "re");
+	FILE *f = fopen(path, "re");
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
 		if (strncmp(line, field, len) == 0 && sscanf(line + len, " %llu", &kib) == 1)
@@ -141,6 +141,11 @@ static inline double bench_status_mb(const char *field)
 	if (f != NULL)
 		(void)fclose(f);
 	return (double)kib / 1024;
+}
+
+static inline double bench_status_mb(const char *field)
+{
+	return bench_status_of_mb("/proc/self/status", field);
 }
 
 static inline size_t bench_rounds(const char *text, size_t otherwise)

@@ -41,7 +41,7 @@ static void check_config(const struct webconfig *config)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct webconfig *config = NULL;
-	struct webconfig_error error;
+	struct webconfig_error error = { "" };
 
 	if (webconfig_parse("dir/web.yml", (const char *)data, size, &config, &error) == 0)
 		check_config(config);

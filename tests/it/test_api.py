@@ -264,7 +264,8 @@ class WhoMayAskTest(ApiTest):
         program = self.start_exporter(self.b, '--web.listen-address=:10793')
         for family in (4, 6):
             address = self.b.address[family]
-            self.assertEqual(self.statuses(program, {}, {'Host': 'localhost'}, host=self.a, address=address), [403, 403])
+            self.assertEqual(self.statuses(program, {}, {'Host': 'localhost'}, host=self.a, address=address),
+                             [403, 403])
             # Its own address, but not loopback: what came over the network cannot be told from it.
             self.assertEqual(self.statuses(program, {}, host=self.b, address=address), [403])
         self.assertEqual(web.request(self.a, 10793, '/metrics', address=self.b.address[4]).status, 200)
@@ -300,7 +301,8 @@ class PortsTest(ApiTest):
         found = self.several()
         program.wait_for(lambda page: page.sum('tcphealth_stale_connections') == 1)
         close_wait, established, syn_recv = (found[name].port for name in found)
-        for words, ports in ((f'port={established}', {established}), ('reason=any', {close_wait}), ('role=client', set()),
+        for words, ports in ((f'port={established}', {established}), ('reason=any', {close_wait}),
+                             ('role=client', set()),
                              ('state=syn_recv', {syn_recv}), ('state=close_wait&reason=close_wait', {close_wait})):
             with self.subTest(words=words):
                 answer = self.ask(program, words, '/api/v1/ports')

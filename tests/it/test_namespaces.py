@@ -1,4 +1,4 @@
-"""Other network namespaces: named, unnamed and containers', how they come and go, and what is missing without privilege."""
+"""Other network namespaces: named, unnamed, containers'; how they come and go; what is missing without privilege."""
 import contextlib
 import os
 import shutil
@@ -53,7 +53,7 @@ class NamespacesTest(NetTest):
         self.assertEqual((names_of(page), page.value(OTHERS, status='sampled')), (set(), 0))
 
     def test_come_and_go_without_a_trace(self):
-        """More than are sampled, then none, then others of the same names at once: names, descriptors and memory stay."""
+        """More than are sampled, then others of the same names at once, then none: nothing of them stays."""
         program = self.start_exporter(self.b, f'--collector.netns=tcphm-{os.getpid()}-*')
         self.addCleanup(self.remove_many)
         before = self.descriptors(program)
@@ -139,7 +139,7 @@ class ContainersTest(NetTest):
     def test_without_the_right_to_enter_proc_is_read(self):
         """CAP_SYS_PTRACE tells the namespaces of processes; a named one without any process stays unknown."""
         self.unnamed(f'libpod_parent/libpod-{ID}')
-        keep = ('sys_ptrace,+dac_read_search')
+        keep = 'sys_ptrace,+dac_read_search'
         launcher = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', f'--inh-caps=-all,+{keep}',
                     f'--ambient-caps=-all,+{keep}', f'--bounding-set=-all,+{keep}', '--no-new-privs')
         program = self.start_exporter(Through(self.b, *launcher), '--collector.netns=[pt]*', '--ports.max=1000')
@@ -171,6 +171,9 @@ class PodmanTest(NetTest):
         self.addCleanup(self.remove_legacy_cgroups)
         self.addCleanup(self.podman, 'rm', '--all', '--force', '--time=0')
 
+    def cgroup_name(self):
+        return os.path.basename(os.fsdecode(self.tree.path))
+
     def podman(self, *args):
         """Its own storage, no daemon, no systemd; what it runs is below the tree's cgroup."""
         where = self.directory
@@ -191,7 +194,7 @@ class PodmanTest(NetTest):
 
     def remove_legacy_cgroups(self):
         """On a host with both hierarchies the engine has made the same directories in the old ones."""
-        name = os.path.basename(os.fsdecode(self.tree.path))
+        name = self.cgroup_name()
         for controller in os.listdir('/sys/fs/cgroup'):
             legacy = os.path.join('/sys/fs/cgroup', controller, name)
             if os.path.isdir(legacy) and os.fsencode(legacy) != self.tree.path:
@@ -204,8 +207,8 @@ class PodmanTest(NetTest):
         program = self.start_exporter(self.b, '--collector.netns=all', '--ports.max=1000')
         # Without CAP_SYS_RESOURCE the engine may not raise what it inherited.
         container = self.podman('run', '--detach', '--network=none', '--ulimit=nofile=1024:1024',
-                                '--ulimit=nproc=1024:1024', '--pull=never', '--cgroup-parent=/' + os.path.basename(os.fsdecode(self.tree.path)), 'localhost/tcph',
-                                '/bin/busybox', 'nc', '-l', '-p', '7000')
+                                '--ulimit=nproc=1024:1024', '--pull=never', f'--cgroup-parent=/{self.cgroup_name()}',
+                                'localhost/tcph', '/bin/busybox', 'nc', '-l', '-p', '7000')
         name = f'podman:{container[:12]}'
         page = program.wait_value(1, 'tcphealth_listeners', netns=name, port=7000, timeout=SCAN)
         self.assertIn(name, names_of(page))

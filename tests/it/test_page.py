@@ -55,7 +55,8 @@ class PageTest(NetTest):
         text = program.request('/').body.decode()
         self.assertEqual(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), '4 stuck connections on 1 port')
         rows = re.findall('<tr.*?</tr>', text[text.index('<tbody'):], re.DOTALL)
-        self.assertRegex(self.text_of(rows[0]), rf'^35111 server {re.escape(UNIT)} .*{re.escape(UNIT)} never called close')
+        unit = re.escape(UNIT)
+        self.assertRegex(self.text_of(rows[0]), rf'^35111 server {unit} .*{unit} never called close')
         for other in rows[1:]:
             self.assertNotIn(UNIT, other)
 
@@ -87,8 +88,9 @@ class PageTest(NetTest):
         self.leaking_service()
         pictures = os.environ.get('SCREENSHOTS') or self.enterContext(tempfile.TemporaryDirectory(prefix='tcph-page-'))
         with tempfile.TemporaryFile() as output:
-            process = self.b.popen('node', os.path.join(WEB, 'run.mjs'), URL, checks, stdin=subprocess.DEVNULL, stdout=output,
-                                   stderr=output, env={**os.environ, 'SCREENSHOTS': pictures, 'CHROMIUM': CHROMIUM})
+            process = self.b.popen('node', os.path.join(WEB, 'run.mjs'), URL, checks, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=output,
+                                   env={**os.environ, 'SCREENSHOTS': pictures, 'CHROMIUM': CHROMIUM})
             try:
                 process.wait(50)
             finally:

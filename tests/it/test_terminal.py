@@ -44,8 +44,8 @@ class TerminalTest(NetTest):
     def stranded(self):
         """Connections with all that makes a line long."""
         services = [self.tree.leak(self.pair, 'system.slice/load@35111.service'),
-                    self.tree.leak(self.pair, 'system.slice/' + 'a-very-long-name-' * 6 + '.service', '--comm', 'exactly15chars_'),
-                    self.tree.leak(self.pair, 'system.slice/grüße-ελλάς-' * 6 + '.service')]
+                    self.tree.leak(self.pair, 'a-very-long-name-' * 6 + '.service', '--comm', 'exactly15chars_'),
+                    self.tree.leak(self.pair, 'system.slice/' + 'grüße-ελλάς-' * 6 + '.service')]
         for service in services:
             service.strand(2)
         self.scene(scenes.close_wait, family=6)

@@ -85,8 +85,9 @@ class UnitsTest(NetTest):
         program = self.start_exporter(self.b, STALE)
         long = 'x' * 240 + '.service'
         names = {b'quote".service': 'quote".service', b'back\\slash.service': 'back\\slash.service',
-                 b'bad\xff\xc3(.service': 'bad\ufffd\ufffd(.service', b'esc\x1b[31mred.service': 'esc\ufffd[31mred.service',
-                 '<script>&amp;é.service'.encode(): '<script>&amp;é.service', b'brace}{,=.service': 'brace}{,=.service',
+                 b'bad\xff\xc3(.service': 'bad\ufffd\ufffd(.service',
+                 b'esc\x1b[31mred.service': 'esc\ufffd[31mred.service', b'brace}{,=.service': 'brace}{,=.service',
+                 '<script>&amp;é.service'.encode(): '<script>&amp;é.service',
                  long.encode(): None}
         for name in names:
             self.tree.leak(self.pair, name).strand()

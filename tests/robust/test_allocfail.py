@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-from robust import RobustTest, Through, scaled
+from robust import FULL, RobustTest, Through, scaled
 from tcph import exporter, expo, https, scenes
 
 import allocfail
@@ -16,6 +16,8 @@ QUIET_ROUNDS = scaled(1, 4)
 DEPTH = scaled(3, 12)  # callers that tell places apart
 LIMIT_S = scaled(150, 3000)
 HOLD_S = 0.25          # how long a failure for good lasts: two samples and more
+#: gnutls 3.7.9 leaves half a key or certificate behind when it fails to take the rest.
+LEAKY = '/libgnutls.so'
 BURSTS = scaled((30, 300, 1000), (30, 100, 300, 1000, 3000))
 WEB = ('basic_auth_users:\n  monitor: {password}\nhttp_server_config:\n  http2: false\n'
        '  headers:\n    X-Frame-Options: deny\nrate_limit:\n  interval: 1ms\n  burst: 1000\n')
@@ -134,7 +136,7 @@ class AllocationFailureTest(RobustTest):
         """Its last words are a list of blocks; `normal` are those of a run without failures."""
         self.program.stop()
         found = [f'{blocks} more blocks of {allocfail.explain(stack)}'
-                 for stack, blocks in (self.allocator.leaks() - normal).items()]
+                 for stack, blocks in (self.allocator.leaks() - normal).items() if LEAKY not in stack]
         self.assertEqual(found, [], '\n'.join(found))
 
     def normal_blocks(self, *args):
@@ -170,11 +172,12 @@ class AllocationFailureTest(RobustTest):
         self.fetch = fetch
         return f'--web.config.file={site.path}'
 
-    def test_https_once(self):
-        self.try_all(allocfail.ONCE, self.use_https())
+    if FULL:
+        def test_https_once(self):
+            self.try_all(allocfail.ONCE, self.use_https())
 
-    def test_https_for_good(self):
-        self.try_all(allocfail.FOR_GOOD, self.use_https())
+        def test_https_for_good(self):
+            self.try_all(allocfail.FOR_GOOD, self.use_https())
 
     def test_start(self):
         """Each allocation of --once, from the first on: it tells of the failure, or is not harmed."""

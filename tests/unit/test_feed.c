@@ -8,12 +8,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,6 +40,49 @@ int socket(int domain, int type, int protocol)
 	return (int)syscall(SYS_socket, domain, type, protocol);
 }
 
+/* A small /proc: this host's would be walked thousands of times. */
+static char procfs[] = "/tmp/test_feed.XXXXXX";
+
+static void write_table(const char *name)
+{
+	char path[64];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/net/%s", procfs, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	(void)fputs("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n",
+		    file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int make_procfs(void **state)
+{
+	char path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(procfs));
+	(void)snprintf(path, sizeof(path), "%s/net", procfs);
+	assert_int_equal(mkdir(path, 0755), 0);
+	write_table("tcp");
+	write_table("tcp6");
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_procfs(void **state)
+{
+	(void)state;
+	return nftw(procfs, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 struct scene {
 	struct feed *feed;
 	struct census *census;
@@ -51,7 +98,7 @@ static void begin(struct scene *s, enum options_source source)
 	asked = 0;
 	*s = (struct scene){ .sample.now_ms = 1000000 };
 	netsysctl_defaults(&s->sample.sysctl);
-	s->feed = feed_new(source, "/proc");
+	s->feed = feed_new(source, procfs);
 	s->census = census_new(&config);
 	assert_non_null(s->feed);
 	assert_non_null(s->census);
@@ -123,7 +170,7 @@ static void test_comes_back(void **state)
 	begin(&s, OPTIONS_SOURCE_AUTO);
 	assert_int_equal(sample_at(&s, 1000000), 0);
 	feed_free(s.feed);
-	s.feed = feed_new(OPTIONS_SOURCE_AUTO, "/proc");
+	s.feed = feed_new(OPTIONS_SOURCE_AUTO, procfs);
 	refusal = EACCES;
 	assert_int_equal(sample_at(&s, 1001000), 0);
 	assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
@@ -259,6 +306,8 @@ static void test_dump_from_either_source(void **state)
 		struct scene s;
 
 		begin(&s, sources[i]);
+		feed_free(s.feed);
+		s.feed = feed_new(sources[i], "/proc");
 		assert_int_equal(feed_dump(s.feed, &query, count_port, &wanted), 0);
 		assert_int_equal(wanted.seen, 1);
 		feed_skipped(s.feed, &forged, &malformed);
@@ -282,5 +331,5 @@ int main(void)
 		cmocka_unit_test(test_dump_from_either_source),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_procfs, remove_procfs);
 }

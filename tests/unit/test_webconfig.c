@@ -225,6 +225,7 @@ static void test_errors(void **state)
 		{ "tls_server_config: {cipher_suites: [nope]}\n", "unknown cipher suite \"nope\"" },
 		{ "tls_server_config: {cert_file: \"a\\0b\"}\n", "a NUL is not allowed" },
 		{ "tls_server_config: {\n", ":" },
+		{ "tls_server_config: {cert_file: 'a''''b'}\n", "several escaped quotes in a row" },
 	};
 
 	(void)state;

@@ -1,4 +1,4 @@
-"""Cgroups laid out as systemd and container engines do it, in a tree of the test's own, and services with a leak in them."""
+"""Cgroups as systemd and container engines lay them out, in a tree of the test's own, and leaking services in them."""
 import contextlib
 import itertools
 import os
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from tcph import netns, ss
+from tcph import netns
 from tcph.poll import eventually
 
 _PREFIX = b'tcph-cg'
@@ -75,8 +75,8 @@ class Leak:
         self.pair, self.port = pair, port
         self.stranded = 0
         self._tree = tree
-        process = tree.popen(pair.b, directory, sys.executable, '-IS', _LEAK, pair.b.address[4], port, *map(os.fsdecode, args),
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        process = tree.popen(pair.b, directory, sys.executable, '-IS', _LEAK, pair.b.address[4], port,
+                             *map(os.fsdecode, args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._words = tree.keep(process.stdout)
         self.pid = self.read_pid()
 
@@ -94,8 +94,13 @@ class Leak:
         self.stranded += count
         for _ in range(count):
             self.connect().shutdown(socket.SHUT_WR)
-        eventually(lambda: ss.count(self.pair.b, state='CLOSE-WAIT', local_port=self.port, inode=bool) == self.stranded,
-                   what=f'{self.stranded} CLOSE-WAIT')
+        eventually(lambda: self._count_held() == self.stranded, what=f'{self.stranded} CLOSE-WAIT')
+
+    def _count_held(self):
+        """By /proc: ss tells the cgroup, too, which may be called anything."""
+        with open(f'/proc/{self.pid}/net/tcp', encoding='ascii') as file:
+            rows = [line.split() for line in file][1:]
+        return sum(row[1].endswith(f':{self.port:04X}') and row[3] == '08' and row[9] != '0' for row in rows)
 
 
 def _remove(path):

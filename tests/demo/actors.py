@@ -1,0 +1,80 @@
+"""The programs of the night, as child processes.
+
+    actors.py feed ADDRESS PORT     takes every connection, keeps it, and probes its peer each second
+    actors.py opener ADDRESS        opens connections and never closes one; obeys the lines of its standard input:
+                                    "open PORT", "vanish PORT" (what it has there is gone without a word that arrives),
+                                    "retry PORT" (tries to connect anew, three times a second)
+"""
+import select
+import socket
+import struct
+import sys
+
+RESET_ON_CLOSE = struct.pack('ii', 1, 0)
+PAUSE = 0.33
+
+
+def feed(address, port):
+    with socket.create_server((address, int(port))) as listener:
+        for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 127)):
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        print('listening', flush=True)
+        taken = []
+        while True:
+            taken.append(listener.accept()[0])
+
+
+class Opener:
+    """Holds what it opened."""
+
+    def __init__(self, address):
+        self.address = address
+        self.held = {}
+        self.retried = []
+
+    def open(self, port):
+        self.held.setdefault(port, []).append(socket.create_connection((self.address, port), timeout=5))
+
+    def vanish(self, port):
+        for connection in self.held.pop(port):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            connection.close()
+
+    def retry(self, port):
+        self.retried.append(port)
+
+    def obey(self, line):
+        command, port = line.split()
+        {'open': self.open, 'vanish': self.vanish, 'retry': self.retry}[command](int(port))
+        print('done', flush=True)
+
+    def try_again(self):
+        """As an event loop does it: begin, then see what became of it."""
+        for port in self.retried:
+            with socket.socket() as client:
+                client.setblocking(False)
+                client.connect_ex((self.address, port))
+                select.select([], [client], [], 1)
+
+    def run(self):
+        while True:
+            ready, _, _ = select.select([sys.stdin], [], [], PAUSE)
+            line = sys.stdin.readline() if ready else None
+            if line == '':
+                return
+            if line:
+                self.obey(line)
+            else:
+                self.try_again()
+
+
+def main():
+    role, *rest = sys.argv[1:]
+    if role == 'feed':
+        feed(*rest)
+    else:
+        Opener(*rest).run()
+
+
+main()
