@@ -11,7 +11,8 @@ set -eu
 BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev libfyaml-dev
 	libgnutls28-dev libcrypt-dev libseccomp-dev'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
-	python3-prometheus-client procps curl strace openssl jsonnet mandoc'
+	python3-prometheus-client procps curl strace openssl jsonnet mandoc
+	chromium nodejs npm podman runc busybox-static'
 # What the exporter is compared with.
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 	golang-github-prometheus-client-golang-dev'
@@ -47,11 +48,20 @@ packages_of() {
 	esac
 }
 
+# Node.js often comes from elsewhere, as one package that brings npm along.
+is_there() {
+	case $1 in
+	nodejs) command -v node >/dev/null ;;
+	npm) command -v npm >/dev/null ;;
+	*) return 1 ;;
+	esac
+}
+
 # Prints those of its arguments that are not installed.
 missing_of() {
 	installed=$(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null | sed -n 's/ .*ok installed$//p' || true)
 	for package in "$@"; do
-		echo "$installed" | grep -qxF "$package" || echo "$package"
+		is_there "$package" || echo "$installed" | grep -qxF "$package" || echo "$package"
 	done | sort -u | tr '\n' ' '
 }
 

@@ -232,8 +232,7 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* "31 22 0:27 ROOT MOUNTPOINT rw,relatime shared:9 - cgroup2 cgroup2 rw": the type follows the first lone dash. */
-static bool parse_mount(char *line, char **ret_root, char **ret_point)
+bool cgroups_parse_mount(char *line, char **ret_root, char **ret_point)
 {
 	static const char type[] = " - cgroup2 ";
 	char *end = strstr(line, " - "), *rest = line;
@@ -260,7 +259,7 @@ static int open_mounted(struct cgroups *cgroups, FILE *mounts)
 	bool whole = false;
 
 	while (!whole && getline(&line, &size, mounts) > 0) {
-		if (!parse_mount(line, &root, &point) || (fd >= 0 && strcmp(root, "/") != 0))
+		if (!cgroups_parse_mount(line, &root, &point) || (fd >= 0 && strcmp(root, "/") != 0))
 			continue;
 		int found = open_below(cgroups, point, "");
 		if (found < 0)

@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 
-from tcph import certs, exporter, https, web
+from tcph import certs, exporter, https, prom, web
 from tcph.case import NetTest
 from tcph.poll import eventually
 
@@ -56,6 +56,16 @@ class TlsTest(NetTest):
         self.assertIn(b'\ntcphealth_sample_success 1\n', response.body)
         self.assertEqual(self.session.cipher[1], 'TLSv1.3')
         self.assertEqual(program.log_entries()[1].get('tls'), 'on')
+
+    def test_prometheus_scrapes_it(self):
+        client = self.site.authority.issue('prometheus')
+        self.start('client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.crt',
+                   f'basic_auth_users:\n  prometheus: {https.bcrypt("secret")}\n', client=client)
+        scrape = {'scheme': 'https', 'basic_auth': {'username': 'prometheus', 'password': 'secret'},
+                  'tls_config': {'ca_file': self.site.authority.path('ca.crt'), 'cert_file': client + '.crt',
+                                 'key_file': client + '.key'}}
+        prometheus = self.enterContext(prom.Prometheus(self.b, ['127.0.0.1:10793'], **scrape))
+        prometheus.wait_for('tcphealth_sample_success', lambda found: [value for _, value in found] == [1])
 
     def test_plain_http_is_not_served_there(self):
         program = self.start()

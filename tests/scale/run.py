@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+"""One real Prometheus scrapes hundreds of real pages and evaluates all rules: the figures of docs/fleet.md.
+
+    tests/scale/run.py [--instances 200] [--interval 4] [--seconds 80]
+
+The configurations are those of docs/fleet.md, with other addresses and intervals. As root, in network namespaces of its
+own; it takes two to three minutes. Ends with status 1 if a scrape or a rule failed, or series are missing.
+"""
+import argparse
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), 'it'), HERE]
+sys.dont_write_bytecode = True
+
+import fleet  # pylint: disable=wrong-import-position
+from tcph import exporter, netns, prom, web  # pylint: disable=wrong-import-position
+from tcph.poll import eventually  # pylint: disable=wrong-import-position
+
+LEAF, FEDERATION, RECEIVER = 9090, 9091, 9092
+#: Two kinds of hosts, as Host() takes them: ports, and those of them with stuck connections.
+KINDS = ((10, 1), (14, 3))
+GENERATED = os.path.join(exporter.ROOT, 'deploy/mixin/generated')
+
+
+def document():
+    """{name: text} of the YAML blocks of docs/fleet.md, which begin with a comment that names them."""
+    with open(os.path.join(exporter.ROOT, 'docs/fleet.md'), encoding='utf-8') as file:
+        return dict(re.findall(r'```yaml\n# (\S+)\n(.*?)```', file.read(), re.DOTALL))
+
+
+def substitute(text, pattern, replacement):
+    changed, count = re.subn(pattern, lambda _: replacement, text)
+    if not count:
+        raise AssertionError(f'{pattern} is not in docs/fleet.md any more')
+    return changed
+
+
+class WithFlags:
+    """A namespace in which programs get further flags."""
+
+    def __init__(self, home, *flags):
+        self._home, self._flags = home, flags
+
+    def __getattr__(self, name):
+        return getattr(self._home, name)
+
+    def popen(self, *argv, **options):
+        return self._home.popen(*argv, *self._flags, **options)
+
+
+class Prometheus(prom.Prometheus):
+    """With a configuration as text; `rules` is a list of rule files."""
+
+    def _configure(self, targets, rules, scrape):
+        config = substitute(scrape['text'], r'targets: \[[^]]*\]', f'targets: {json.dumps(targets)}')
+        config = substitute(config, r'scrape_interval: 30s', f'scrape_interval: {scrape["interval"]}s')
+        os.mkdir(self._path('rules'))
+        for name, text in (rules or {}).items():
+            with open(self._path('rules/' + name), 'w', encoding='utf-8') as file:
+                file.write(text)
+        with open(self._path('config.json'), 'w', encoding='utf-8') as file:
+            file.write(config)
+        done = subprocess.run(['promtool', 'check', 'config', self._path('config.json')], capture_output=True, text=True,
+                              timeout=60, check=False)
+        if done.returncode:
+            raise AssertionError(done.stdout + done.stderr)
+
+    def scalar(self, expression):
+        found = self.query(expression)
+        return found[0][1] if found else 0.0
+
+    def own(self, name):
+        """The sum of one of its own metrics."""
+        page = web.request(self.host, self.port, '/metrics', timeout=20).body.decode()
+        return sum(map(float, re.findall(rf'^{name}(?:\{{.*\}})? (\S+)$', page, re.MULTILINE)))
+
+    def rules(self):
+        """[(group, rule)]"""
+        return [(group, rule) for group in self.api('rules')['groups'] for rule in group['rules']]
+
+
+def rule_files():
+    found = {os.path.basename(path): path for path in glob.glob(os.path.join(GENERATED, '*.yaml'))}
+    texts = {}
+    for name, path in found.items():
+        with open(path, encoding='utf-8') as file:
+            texts[name] = file.read()
+    texts['fleet.yaml'] = document()['rules/fleet.yaml']
+    return texts
+
+
+def dropped_but_needed(text, rules):
+    """Metrics that the relabelling drops and a rule names."""
+    block = text.split('metric_relabel_configs:')[1].split('remote_write:')[0]
+    names = set(re.findall(r'\btcphealth_\w+', ''.join(rules.values()))) - {'tcphealth_exporter'}
+    return [name for name in sorted(names) for regex in re.findall(r'regex: (\S+)', block)
+            if re.fullmatch(regex.split(';')[0], name)]
+
+
+def shape(page):
+    """How many series of a page belong to a port on a side, to a listening port, and to neither."""
+    samples = [dict(labels) for _, labels in page.samples]
+    plain = [labels for labels in samples if 'unit' not in labels or 'reason' not in labels]
+    side = [labels for labels in plain if labels.get('role') == 'server' and labels.get('port') == '8005']
+    port = [labels for labels in plain if 'role' not in labels and labels.get('port') == '8005']
+    fixed = [labels for labels in plain if 'port' not in labels]
+    return {'series of a port on one side': len(side), 'series of a listening port': len(port),
+            'series that each host has': len(fixed)}
+
+
+class Run:
+    """The programs, and what is measured."""
+
+    def __init__(self, options, stack):
+        self.options = options
+        self.figures = {}
+        self.complaints = []
+        self._keep = stack.enter_context
+        self._blocks = document()
+
+    def start(self):
+        self.home = self._keep(netns.Netns('fleet'))
+        hosts = [self._keep(fleet.Host(*kind)) for kind in KINDS]
+        for host in hosts:
+            host.exporter.wait_for(lambda page: page.sum('tcphealth_stale_connections', reason='close_wait') > 0)
+        page = hosts[0].exporter.page()
+        self.figures.update(shape(page))
+        self.figures['bytes of a page'] = len(hosts[0].exporter.request('/metrics').body)
+        self._keep(fleet.Fleet(self.home, hosts))
+        self._prometheuses()
+
+    def _prometheuses(self):
+        text = substitute(self._blocks['prometheus.yml'], r'http://mimir.example\S*', f'http://127.0.0.1:{RECEIVER}/api/v1/write')
+        text = substitute(text, r'evaluation_interval: 30s', f'evaluation_interval: {self.options.interval}s')
+        rules = rule_files()
+        self.complaints += [f'relabelling drops {name}, which a rule needs' for name in dropped_but_needed(text, rules)]
+        itself = 'scrape_configs: [{job_name: itself, scrape_interval: 30s, static_configs: [{targets: []}]}]'
+        self.receiver = self._keep(Prometheus(WithFlags(self.home, '--web.enable-remote-write-receiver'),
+                                              [f'127.0.0.1:{RECEIVER}'], port=RECEIVER, text=itself, interval=2))
+        targets = [f'{fleet.address(number)}:{fleet.PORT}' for number in range(self.options.instances)]
+        self.leaf = self._keep(Prometheus(self.home, targets, rules, LEAF, text=text, interval=self.options.interval))
+        self.begun = time.monotonic()
+        self.federation = self._keep(Prometheus(self.home, [f'127.0.0.1:{LEAF}'], port=FEDERATION, interval=2,
+                                                text=self._blocks['federation.yml']))
+
+    def measure(self):
+        eventually(lambda: time.monotonic() - self.begun >= self.options.seconds, timeout=self.options.seconds + 5, interval=1)
+        appended, now = self.leaf.own('prometheus_tsdb_head_samples_appended_total'), time.monotonic()
+        eventually(lambda: time.monotonic() - now >= 10, timeout=15, interval=0.5)
+        appended = (self.leaf.own('prometheus_tsdb_head_samples_appended_total') - appended) / (time.monotonic() - now)
+        groups = {group['name']: group['evaluationTime'] for group in self.leaf.api('rules')['groups']}
+        series = self.leaf.own('prometheus_tsdb_head_series')
+        memory = self.leaf.own('process_resident_memory_bytes')
+        self.figures.update({
+            'instances': self.leaf.scalar('sum(up{job="tcphealth"})'),
+            'samples scraped of one': self.leaf.scalar('avg(scrape_samples_scraped)'),
+            'of those stored': self.leaf.scalar('avg(scrape_samples_post_metric_relabeling)'),
+            'longest scrape, seconds': self.leaf.scalar('max(scrape_duration_seconds)'),
+            'series in the head': series,
+            'samples appended a second': appended,
+            'resident memory, MiB': memory / 2 ** 20,
+            'KiB a series': memory / series / 1024,
+            'processors used': self._processor(),
+            'rules': len(self.leaf.rules()),
+            'evaluation of all rules, seconds': sum(groups.values()),
+            'of that the fleet rules': groups['tcphealth-fleet'],
+            'samples in a window of 10m': self.leaf.scalar(f'count_over_time(up{{instance="{fleet.address(0)}:{fleet.PORT}"}}[10m])'),
+            'series of the fleet rules': self.leaf.scalar('count({__name__=~"fleet:.*"})'),
+            'series that federation took': self.federation.scalar('count({__name__=~"fleet:.*|ALERTS"})'),
+            'series written remotely': self.receiver.scalar('count({cluster="leaf-1"})'),
+        })
+
+    def _processor(self):
+        return self.leaf.own('process_cpu_seconds_total') / (time.monotonic() - self.begun)
+
+    def check(self):
+        """What has to hold at any scale."""
+        figures = self.figures
+        if figures['instances'] != self.options.instances:
+            self.complaints.append(f'{figures["instances"]} instances are up')
+        for group, rule in self.leaf.rules():
+            if rule['health'] != 'ok' or rule.get('lastError'):
+                self.complaints.append(f'{rule["name"]}: {rule["health"]} {rule.get("lastError", "")}')
+            if group['evaluationTime'] > self.options.interval:
+                self.complaints.append(f'{group["name"]} takes {group["evaluationTime"]} s')
+        if self.leaf.own('prometheus_rule_group_iterations_missed_total'):
+            self.complaints.append('evaluations were left out')
+        self._check_fleet()
+
+    def _check_fleet(self):
+        """What the fleet rules say is what the hosts say, there and wherever it was sent."""
+        names = re.findall(r'record: (\S+)', document()['rules/fleet.yaml'])
+        silent = {'fleet:tcphealth_failed_connects:rate5m'}  # nobody fails to connect
+        for name in set(names) - silent:
+            for where, server in (('leaf', self.leaf), ('federation', self.federation), ('receiver', self.receiver)):
+                if not server.query(name):
+                    self.complaints.append(f'{name} is not at the {where}')
+        stuck = self.options.instances / len(KINDS) * sum(6 * stuck for _, stuck in KINDS)
+        for server in (self.leaf, self.federation, self.receiver):
+            found = server.scalar('sum(fleet:tcphealth_stale_connections:sum{reason="close_wait",role="server"})')
+            if found != stuck:
+                self.complaints.append(f'{found} connections in CLOSE_WAIT instead of {stuck}')
+
+    def tell(self):
+        for name, value in self.figures.items():
+            print(f'{name:40} {value:,.3f}'.rstrip('0').rstrip('.') if value % 1 else f'{name:40} {value:,.0f}')
+        print('\n'.join(self.complaints) or 'All hosts were scraped, all rules evaluated, and all figures add up.')
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--instances', type=int, default=200, help='hosts, an even number (200)')
+    parser.add_argument('--interval', type=int, default=4, help='seconds between scrapes, and between evaluations (4)')
+    parser.add_argument('--seconds', type=int, default=80, help='how long it runs before it is measured (80)')
+    return parser.parse_args()
+
+
+def stop(*_):
+    raise SystemExit('the simulation was ended, or took too long')
+
+
+def main():
+    options = parse()
+    if not netns.is_usable() or not shutil.which('prometheus'):
+        print('the simulation needs root and a Prometheus')
+        return 1
+    signal.signal(signal.SIGALRM, stop)
+    signal.signal(signal.SIGTERM, stop)
+    signal.alarm(options.seconds + 180)
+    netns.sweep()
+    with contextlib.ExitStack() as stack:
+        run = Run(options, stack)
+        run.start()
+        run.measure()
+        run.check()
+        run.tell()
+    return 1 if run.complaints else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
