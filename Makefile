@@ -138,17 +138,17 @@ unit: $(UNIT) ## the unit tests
 it: all $(HELPERS) ## the integration tests (IT='-k PATTERN', IT=--list)
 	@TCPHEALTH_BUILD=$(BUILD) tests/it/run.py $(IT)
 
-bench: ## what a sample costs beside a raw drain of the same sockets, as a Markdown table (as root)
-	@deploy/setup.sh build check
+bench: ## what a sample, a page and an event cost, beside a raw drain and other programs, as Markdown tables (as root)
+	@deploy/setup.sh build check bench
 	+@$(AGAIN) bench-run
 
-bench-quick: ## the same, up to 10,000 sockets
+bench-quick: ## the same in short, up to 10,000 sockets
 	@deploy/setup.sh build check
-	+@$(AGAIN) bench-run SIZES='1000 10000'
+	+@$(AGAIN) bench-run SIZES='1000 10000' QUICK=1
 
 SIZES ?= 1000 10000 100000 1000000
-bench-run: $(BENCH)
-	@tests/bench/run $(BUILD) $(SIZES)
+bench-run: $(BENCH) $(PROGRAM)
+	@QUICK='$(QUICK)' tests/bench/run $(BUILD) $(SIZES)
 
 mixin: ## check alerts, rules, dashboards and runbooks with promtool and amtool
 	@deploy/setup.sh check
@@ -237,3 +237,15 @@ help: ## show this list
 
 .PHONY: always mixin all run check bench bench-quick bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
 .PHONY: robust robust-run $(ROBUST_PARTS) hardening coverage coverage-run
+
+demo: ## play the night that the exporter was made for, and show the alerts (as root, a minute, leaves nothing)
+	@deploy/setup.sh build check
+	+@$(AGAIN) all
+	@TCPHEALTH_BUILD=$(BUILD) tests/demo/run.py
+
+scale: ## one Prometheus scrapes 200 instances and evaluates all rules: the figures of docs/fleet.md (as root)
+	@deploy/setup.sh build check
+	+@$(AGAIN) all
+	@TCPHEALTH_BUILD=$(BUILD) tests/scale/run.py $(SCALE)
+
+.PHONY: demo scale

@@ -24,6 +24,9 @@ static const bool plain[256] = {
 
 #define U64_DIGITS 20
 
+/* What a labelled line may write behind its name, the whole pieces included. */
+#define LABELLED_ROOM (EXPO_HEAD_SIZE + 2 * EXPO_PIECE_SIZE + U64_DIGITS + 4)
+
 static const char pairs[] = "00010203040506070809101112131415161718192021222324"
 			    "25262728293031323334353637383940414243444546474849"
 			    "50515253545556575859606162636465666768697071727374"
@@ -50,23 +53,29 @@ static inline void written(struct buf *buf, const char *end)
 	buf->len = (size_t)(end - buf->data);
 }
 
-/* Decimal digits, two at a time. */
-static char *put_u64(char *to, uint64_t value)
+static inline size_t digits_of(uint64_t value)
 {
-	char text[U64_DIGITS];
-	size_t at = sizeof(text);
+	size_t digits = 1;
+
+	for (; value >= 100; value /= 100)
+		digits += 2;
+	return digits + (value >= 10);
+}
+
+/* Decimal digits, two at a time from the last, in place. */
+static inline char *put_u64(char *to, uint64_t value)
+{
+	char *end = to + (value < 10 ? 1 : digits_of(value)), *at = end;
 
 	for (; value >= 100; value /= 100) {
 		at -= 2;
-		memcpy(text + at, &pairs[value % 100 * 2], 2);
+		memcpy(at, &pairs[value % 100 * 2], 2);
 	}
-	if (value >= 10) {
-		at -= 2;
-		memcpy(text + at, &pairs[value * 2], 2);
-	} else {
-		text[--at] = (char)('0' + value);
-	}
-	return copy(to, text + at, sizeof(text) - at);
+	if (value >= 10)
+		memcpy(at - 2, &pairs[value * 2], 2);
+	else
+		at[-1] = (char)('0' + value);
+	return end;
 }
 
 /*
@@ -230,6 +239,10 @@ void expo_family(struct expo *expo, const struct expo_family *family)
 {
 	expo->family = family;
 	expo->name_len = strlen(family->name);
+	if (expo->name_len < sizeof(expo->head)) {
+		memcpy(expo->head, family->name, expo->name_len);
+		expo->head[expo->name_len] = '{';
+	}
 	expo->announced = false;
 	expo->in_labels = false;
 }
@@ -270,6 +283,29 @@ void expo_label_raw(struct expo *expo, const char *text, size_t len)
 	char *to = begin_label(expo, len);
 	if (to)
 		written(expo->buf, copy(to, text, len));
+}
+
+void expo_labelled_u64(struct expo *expo, const struct expo_piece *labels,
+		       const struct expo_piece *more, uint64_t value)
+{
+	if (!expo->announced)
+		announce(expo);
+	char *to = room(expo->buf, expo->name_len + LABELLED_ROOM);
+	expo->samples++;
+	if (!to)
+		return;
+	if (expo->name_len < EXPO_HEAD_SIZE)
+		memcpy(to, expo->head, EXPO_HEAD_SIZE);
+	else
+		*copy(to, expo->family->name, expo->name_len) = '{';
+	to += expo->name_len + 1;
+	memcpy(to, labels->text, EXPO_PIECE_SIZE);
+	to += labels->len;
+	memcpy(to, more->text, EXPO_PIECE_SIZE);
+	to = copy(to + more->len, "} ", 2);
+	to = put_u64(to, value);
+	*to++ = '\n';
+	written(expo->buf, to);
 }
 
 void expo_u64(struct expo *expo, uint64_t value)

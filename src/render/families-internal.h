@@ -34,8 +34,7 @@ struct families_walk {
 	const struct snapshot_ns *ns; /* NULL in `page` functions */
 	uint32_t needs_met;           /* enum snapshot_needs, in this namespace */
 	struct families_role roles[ROLE_COUNT];
-	char labels[96]; /* in `pair` functions: role="client",port="443" */
-	size_t labels_len;
+	struct expo_piece labels; /* in `pair` functions: role="client",port="443" */
 	size_t port_at; /* where port= begins in it */
 };
 
@@ -75,12 +74,13 @@ extern const struct families_group families_process;     /* process_* */
 /* Labels of the pair: role and port, or port alone. */
 static inline void families_label_pair(const struct families_walk *walk)
 {
-	expo_label_raw(walk->expo, walk->labels, walk->labels_len);
+	expo_label_raw(walk->expo, walk->labels.text, walk->labels.len);
 }
 
 static inline void families_label_pair_port(const struct families_walk *walk)
 {
-	expo_label_raw(walk->expo, walk->labels + walk->port_at, walk->labels_len - walk->port_at);
+	expo_label_raw(walk->expo, walk->labels.text + walk->port_at,
+		       walk->labels.len - walk->port_at);
 }
 
 /* port="22", "unknown" or "other". */

@@ -68,13 +68,13 @@ static void make_pair_labels(struct families_walk *walk, const struct snapshot_p
 {
 	const struct families_role *role = &walk->roles[pair->role];
 	const char *special = special_port(pair->port);
-	char *to = walk->labels;
+	char *to = walk->labels.text;
 
 	memcpy(to, role->text, sizeof(role->text));
 	to += role->len;
 	to = special ? stpcpy(to, special) : put_digits(to, pair->port);
 	*to++ = '"';
-	walk->labels_len = (size_t)(to - walk->labels);
+	walk->labels.len = (size_t)(to - walk->labels.text);
 	walk->port_at = role->port_at;
 }
 
@@ -100,17 +100,16 @@ static void walk_pairs(struct families_walk *walk)
 
 /* What follows a pair's labels: ,state="established" or nothing. */
 struct tail {
-	char text[32];
-	size_t len;
+	struct expo_piece piece;
 	unsigned int which;
 };
 
 static void make_tail(const struct families_values *values, size_t i, struct tail *ret_tail)
 {
 	ret_tail->which = values->which[i];
-	int len = snprintf(ret_tail->text, sizeof(ret_tail->text), ",%s=\"%s\"", values->label,
-			   values->name(ret_tail->which));
-	ret_tail->len = (size_t)len;
+	int len = snprintf(ret_tail->piece.text, sizeof(ret_tail->piece.text), ",%s=\"%s\"",
+			   values->label, values->name(ret_tail->which));
+	ret_tail->piece.len = (size_t)len;
 }
 
 static size_t make_tails(const struct families_walk *walk, struct tail *tails)
@@ -128,7 +127,20 @@ static size_t make_tails(const struct families_walk *walk, struct tail *tails)
 	return count;
 }
 
-/* Most lines of a page come from here: their labels are copied in one piece. */
+static void put_value(const struct families_walk *walk, const struct expo_piece *tail,
+		      uint64_t value)
+{
+	if (!walk->ns->name) {
+		expo_labelled_u64(walk->expo, &walk->labels, tail, value);
+		return;
+	}
+	expo_label_raw(walk->expo, walk->labels.text, walk->labels.len);
+	if (tail->len != 0)
+		expo_label_raw(walk->expo, tail->text + 1, tail->len - 1); /* it writes the comma */
+	families_u64(walk, value);
+}
+
+/* Most lines of a page come from here: their labels are copied in two pieces. */
 static void walk_values(struct families_walk *walk)
 {
 	struct tail tails[FAMILIES_VALUES_MAX];
@@ -138,12 +150,9 @@ static void walk_values(struct families_walk *walk)
 		const struct snapshot_pair *pair = &walk->ns->pairs[i];
 
 		make_pair_labels(walk, pair);
-		char *end = walk->labels + walk->labels_len;
-		for (size_t j = 0; j < count; j++) {
-			memcpy(end, tails[j].text, sizeof(tails[j].text));
-			expo_label_raw(walk->expo, walk->labels, walk->labels_len + tails[j].len);
-			families_u64(walk, walk->row->value(pair, tails[j].which));
-		}
+		for (size_t j = 0; j < count; j++)
+			put_value(walk, &tails[j].piece,
+				  walk->row->value(pair, tails[j].which));
 	}
 }
 

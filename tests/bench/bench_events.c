@@ -66,10 +66,9 @@ static void generate(uint64_t rate, uint64_t seconds, int out)
 		const struct timespec step = { .tv_nsec = 500000 };
 		uint64_t due = (now - start) / 1000 * rate / 1000000;
 
-		for (; made < due; made++) {
+		while (made < due && (made % 64 != 0 || clock_mono_ns() < end)) {
 			connect_once(listener, &addr);
-			if (made % 64 == 0 && clock_mono_ns() >= end)
-				break;
+			made++;
 		}
 		(void)nanosleep(&step, NULL);
 	}

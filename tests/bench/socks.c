@@ -5,12 +5,13 @@
  *
  * Pairs over loopback, both ends counted, a quarter of the ports on IPv6 (every second connection of those as IPv4 on a
  * dual-stack listener), 30 % with keepalive, half of them with data exchanged, 5 % half-closed, 2 % in TIME_WAIT at
- * first. Prints "pid PID sockets N" when all stand and holds them until standard input ends. Needs root. Worker processes hold
+ * first; of each 250 one whose peer is deaf: data unanswered, FIN_WAIT1, LAST_ACK, CLOSING, or a handshake that hangs. Prints "pid PID sockets N" when all stand and holds them until standard input ends. Needs root. Worker processes hold
  * the descriptors, as many as RLIMIT_NOFILE asks for; they end with this one.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -67,6 +68,9 @@ static void bring_up_loopback(void)
 	close(fd);
 	write_file("/proc/sys/net/ipv4/ip_local_port_range", "32768 65535");
 	write_file("/proc/sys/net/core/somaxconn", "4096");
+	/* A handshake that hangs shall do so for the whole benchmark. */
+	write_file("/proc/sys/net/ipv4/tcp_syn_retries", "100");
+	write_file("/proc/sys/net/ipv4/tcp_synack_retries", "100");
 }
 
 static bool port_is_v6(int i)
@@ -111,10 +115,20 @@ static int listen_on(int i)
 	return fd;
 }
 
-/* A client of 127.1.x.y: addresses enough that ports do not run out. */
-static int connect_to(long n, int i, bool v6)
+/* From now on nothing that is sent to this socket arrives. */
+static void deafen(int fd)
 {
-	struct sockaddr_storage from = { 0 }, to = { 0 };
+	struct sock_filter drop = { .code = BPF_RET | BPF_K, .k = 0 };
+	struct sock_fprog program = { .len = 1, .filter = &drop };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		die("SO_ATTACH_FILTER");
+}
+
+/* A client of 127.1.x.y: addresses enough that ports do not run out. */
+static int client_of(long n, bool v6)
+{
+	struct sockaddr_storage from;
 	int one = 1, fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len;
 
@@ -126,12 +140,59 @@ static int connect_to(long n, int i, bool v6)
 		if (bind(fd, (struct sockaddr *)&from, len) < 0)
 			die("bind");
 	}
-	len = address(&to, v6, 0x7f000001u + (uint32_t)(n % SERVER_ADDRS), BASE_PORT + i);
 	if (n % 10 < 3)
 		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	return fd;
+}
+
+static int connect_to(long n, int i, bool v6)
+{
+	struct sockaddr_storage to;
+	socklen_t len = address(&to, v6, 0x7f000001u + (uint32_t)(n % SERVER_ADDRS), BASE_PORT + i);
+	int fd = client_of(n, v6);
+
 	if (connect(fd, (struct sockaddr *)&to, len) < 0)
 		die("connect");
 	return fd;
+}
+
+/* SYN_SENT here, SYN_RECV there: the client never hears the answer. */
+static void hang_handshake(long n, int i)
+{
+	struct sockaddr_storage to;
+	socklen_t len = address(&to, false, 0x7f000001u, BASE_PORT + i);
+	int fd = client_of(n, false);
+
+	deafen(fd);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || connect(fd, (struct sockaddr *)&to, len) == 0 ||
+	    errno != EINPROGRESS)
+		die("connect that shall hang");
+}
+
+/* What a connection looks like while the other end is deaf. */
+static void trouble(long n, int client, int server)
+{
+	switch (n / 250 % 4) {
+	case 0: /* data unanswered */
+		deafen(server);
+		if (write(client, "lost", 4) != 4)
+			die("write");
+		break;
+	case 1: /* FIN_WAIT1 */
+		deafen(server);
+		(void)shutdown(client, SHUT_WR);
+		break;
+	case 2: /* LAST_ACK */
+		(void)shutdown(client, SHUT_WR);
+		deafen(client);
+		(void)shutdown(server, SHUT_WR);
+		break;
+	default: /* CLOSING: its own FIN was not heard, the other's was */
+		deafen(server);
+		(void)shutdown(client, SHUT_WR);
+		(void)shutdown(server, SHUT_WR);
+		break;
+	}
 }
 
 static void make_pair(const struct plan *plan, long n)
@@ -147,6 +208,10 @@ static void make_pair(const struct plan *plan, long n)
 		die("accept");
 	if (n % 2 == 0 && (write(client, "ping", 4) != 4 || read(server, byte, 4) != 4))
 		die("data");
+	if (n % 250 == 7)
+		trouble(n, client, server);
+	if (n % 1000 == 13)
+		hang_handshake(n, i);
 	if (n % 20 == 19)
 		(void)shutdown(server, SHUT_WR);
 	if (n % 50 == 49) {
@@ -176,7 +241,7 @@ static long pairs_per_worker(void)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		die("RLIMIT_NOFILE");
-	return limit.rlim_max > 400000 ? 200000 : ((long)limit.rlim_max - PORTS_MAX - 64) / 2;
+	return limit.rlim_max > 400000 ? 200000 : ((long)limit.rlim_max - PORTS_MAX - 64) / 2 * 999 / 1000;
 }
 
 int main(int argc, char *argv[])

@@ -2,15 +2,16 @@
 #include "tcphealth/app/options.h"
 #include "text.h"
 
+#include <errno.h>
+
 #define WORDS_MAX 32
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct options *options)
 {
-	static const char *const unbounded = "own";
-
-	require(options->mode <= OPTIONS_CHECK);
+	if (options->mode == OPTIONS_HELP || options->mode == OPTIONS_VERSION)
+		return; /* the rest was not looked at */
 	require(options->listen_count >= 1 && options->listen_count <= OPTIONS_LISTEN_MAX);
 	for (size_t i = 0; i < options->listen_count; i++)
 		require(strchr(options->listen[i], ':') != NULL);
@@ -20,7 +21,7 @@ static void check(const struct options *options)
 	require(options->ports_max >= 1 && options->ports_max <= 65536);
 	require(options->stale_keepalive_probes >= 1 && options->stale_keepalive_probes <= 255);
 	require(options->cpu_budget >= 0 && options->cpu_budget <= 1);
-	require(options->netns != NULL && strlen(options->netns) >= strlen(unbounded) - 2);
+	require(options->netns[0] != '\0');
 	require(options->path_procfs[0] != '\0');
 }
 
@@ -30,7 +31,7 @@ static void check_duration(const char *text)
 	int r = options_duration_ms(text, &ms);
 
 	require(r == 0 || ms == UINT64_MAX);
-	require(r == 0 || r == -22 || r == -34);
+	require(r == 0 || r == -EINVAL || r == -ERANGE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

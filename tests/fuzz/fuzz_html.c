@@ -22,116 +22,122 @@ static bool is_void(const char *name, size_t len)
 	return false;
 }
 
-/* Past the tag at `at`, quoted values included; checks what it opens or closes. */
-static const char *read_tag(const char *at, const char **open, size_t *depth)
+struct elements {
+	const char *open[DEPTH_MAX]; /* their names in the document */
+	size_t depth;
+	size_t scripts;
+};
+
+/* Each returns the position behind the tag at `at`. */
+
+static const char *read_begin(struct elements *elements, const char *at)
 {
-	bool ends = at[1] == '/';
-	const char *name = at + 1 + ends;
+	const char *name = at + 1;
 	size_t len = name_length(name);
 
-	require(len > 0 && !(len == 6 && memcmp(name, "evil00", 6) == 0));
+	require(len > 0);
 	for (at = name + len; *at != '>'; at++) {
 		require(*at != '\0' && *at != '<');
-		if (*at == '"') {
+		require(strncmp(at, " on", 3) != 0); /* handlers of events are scripts, too */
+		if (*at == '"')
 			at = strchr(at + 1, '"');
-			require(at != NULL);
-		}
+		require(at != NULL);
 	}
-	if (ends) {
-		require(*depth > 0 && memcmp(open[--*depth], name, len + 1) == 0);
-	} else if (!is_void(name, len)) {
-		require(*depth < DEPTH_MAX);
-		/* Where its name stands again with a `>`, or an attribute, behind it: only the name is compared. */
-		open[(*depth)++] = name;
+	elements->scripts += len == 6 && memcmp(name, "script", len) == 0;
+	if (!is_void(name, len)) {
+		require(elements->depth < DEPTH_MAX);
+		elements->open[elements->depth++] = name;
 	}
 	return at + 1;
 }
 
-static size_t check_elements(const char *text)
+static const char *read_end(struct elements *elements, const char *at)
 {
-	const char *open[DEPTH_MAX];
-	size_t depth = 0, elements = 0;
+	const char *name = at + 2;
+	size_t len = name_length(name);
 
-	while ((text = strchr(text, '<'))) {
-		if (text[1] == '!') {
-			text++;
-			continue;
-		}
-		elements++;
-		/* The closing tag must name the same element. */
-		if (text[1] == '/') {
-			size_t len = name_length(text + 2);
-
-			require(depth > 0 && name_length(open[depth - 1]) == len &&
-				memcmp(open[depth - 1], text + 2, len) == 0 &&
-				text[2 + len] == '>');
-			depth--;
-			text += 2 + len;
-		} else {
-			text = read_tag(text, open, &depth);
-		}
-	}
-	require(depth == 0);
-	return elements;
+	require(elements->depth > 0 && name[len] == '>');
+	const char *opened = elements->open[--elements->depth];
+	require(name_length(opened) == len && memcmp(opened, name, len) == 0);
+	return name + len + 1;
 }
 
+static size_t count_scripts(const char *text)
+{
+	struct elements elements = { .depth = 0 };
+
+	while ((text = strchr(text, '<'))) {
+		if (text[1] == '!')
+			text++;
+		else
+			text = text[1] == '/' ? read_end(&elements, text)
+					      : read_begin(&elements, text);
+	}
+	require(elements.depth == 0);
+	return elements.scripts;
+}
+
+static void fill(struct snapshot *snapshot, struct snapshot_ns *ns, const char *name)
+{
+	ns->pairs = snapshot_alloc(snapshot, 1, sizeof(*ns->pairs));
+	ns->units = snapshot_alloc(snapshot, 1, sizeof(*ns->units));
+	ns->listeners = snapshot_alloc(snapshot, 1, sizeof(*ns->listeners));
+	ns->listener_units = snapshot_alloc(snapshot, 1, sizeof(*ns->listener_units));
+	require(ns->pairs && ns->units && ns->listeners && ns->listener_units);
+	ns->pair_count = ns->unit_count = ns->listener_count = ns->listener_unit_count = 1;
+	ns->pairs[0] = (struct snapshot_pair){ .port = 80, .role = ROLE_SERVER };
+	ns->pairs[0].view.state[TCP_STATE_CLOSE_WAIT] = 3;
+	ns->pairs[0].view.stale[STALE_CLOSE_WAIT] = 3;
+	ns->units[0] = (struct snapshot_unit){ .port = 80,
+					       .role = ROLE_SERVER,
+					       .sockets = 3,
+					       .reason = STALE_CLOSE_WAIT,
+					       .unit = name,
+					       .oldest_ms = 1 };
+	ns->listeners[0].port = 80;
+	ns->listeners[0].row.sockets = 1;
+	ns->listener_units[0] = (struct snapshot_listener_unit){ .port = 80, .unit = name };
+}
+
+/* How many scripts a document with that name everywhere has. */
 static size_t render(const char *name)
 {
 	struct health health = { .success = true };
-	struct html_input input = { .health = &health,
-				    .telemetry_path = "/metrics",
-				    .version = "1" };
 	struct snapshot *snapshot = snapshot_new(2);
+	struct html_input input = {
+		.snapshot = snapshot,
+		.health = &health,
+		.telemetry_path = "/metrics",
+		.version = "1",
+	};
 	struct buf buf;
-	size_t elements = 0;
+	size_t count;
 
 	require(snapshot != NULL);
-	for (size_t i = 0; i < 2; i++) {
-		struct snapshot_ns *ns = &snapshot->ns[i];
-
-		ns->name = i ? name : NULL;
-		ns->pairs = snapshot_alloc(snapshot, 1, sizeof(*ns->pairs));
-		ns->units = snapshot_alloc(snapshot, 1, sizeof(*ns->units));
-		ns->listeners = snapshot_alloc(snapshot, 1, sizeof(*ns->listeners));
-		ns->listener_units = snapshot_alloc(snapshot, 1, sizeof(*ns->listener_units));
-		require(ns->pairs && ns->units && ns->listeners && ns->listener_units);
-		ns->pair_count = ns->unit_count = ns->listener_count = ns->listener_unit_count = 1;
-		ns->pairs[0] = (struct snapshot_pair){ .port = 80, .role = ROLE_SERVER };
-		ns->pairs[0].view.state[TCP_STATE_CLOSE_WAIT] = 3;
-		ns->pairs[0].view.stale[STALE_CLOSE_WAIT] = 3;
-		ns->units[0] = (struct snapshot_unit){ .port = 80,
-						       .role = ROLE_SERVER,
-						       .sockets = 3,
-						       .reason = STALE_CLOSE_WAIT,
-						       .unit = name,
-						       .oldest_ms = 1 };
-		ns->listeners[0].port = 80;
-		ns->listeners[0].row.sockets = 1;
-		ns->listener_units[0] = (struct snapshot_listener_unit){ .port = 80, .unit = name };
-	}
-	input.snapshot = snapshot;
+	fill(snapshot, &snapshot->ns[0], name);
+	fill(snapshot, &snapshot->ns[1], name);
+	snapshot->ns[1].name = name;
 	buf_init(&buf, 0);
 	html_render(&input, &buf);
 	buf_putc(&buf, '\0');
-	if (buf.err == 0) {
-		require(strlen(buf.data) == buf.len - 1);
-		require_utf8(buf.data, buf.len);
-		elements = check_elements(buf.data);
-	}
+	require(buf.err == 0 && strlen(buf.data) == buf.len - 1);
+	require_utf8(buf.data, buf.len);
+	count = count_scripts(buf.data);
 	buf_done(&buf);
 	snapshot_unref(snapshot);
-	return elements;
+	return count;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static size_t plain;
+	/* How many scripts a page has whose names are harmless. */
+	static size_t scripts = SIZE_MAX;
 	char *name = text_copy(data, size);
 
-	if (plain == 0)
-		plain = render("plain");
-	if (size > 0 && name[0] != '\0')
-		require(render(name) == plain);
+	if (scripts == SIZE_MAX)
+		scripts = render("plain");
+	if (name[0] != '\0')
+		require(render(name) == scripts);
 	free(name);
 	return 0;
 }

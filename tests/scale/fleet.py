@@ -15,6 +15,11 @@ def address(number):
     return f'127.1.{number // 250}.{number % 250 + 1}'
 
 
+def kind_of(number):
+    """One host of ten is of the second kind."""
+    return int(number % 10 == 0)
+
+
 class Host:
     """A namespace with an exporter and connections over loopback: `ports` ports, each on both sides, `stuck` of them
     with connections in CLOSE_WAIT."""
@@ -50,7 +55,7 @@ class Host:
 
 
 class Fleet(http.server.ThreadingHTTPServer):
-    """Answers at address(n) with the page of hosts[n % len(hosts)], never older than REFRESH seconds."""
+    """Answers at address(n) with the page of hosts[kind_of(n)], never older than REFRESH seconds."""
     daemon_threads = True
     request_queue_size = 512
 
@@ -84,7 +89,7 @@ class Fleet(http.server.ThreadingHTTPServer):
 
     def page_of(self, local_address):
         _, _, high, low = map(int, local_address.split('.'))
-        return self.pages[(high * 250 + low - 1) % len(self.pages)]
+        return self.pages[kind_of(high * 250 + low - 1)]
 
     def _handler(self):
         server = self

@@ -42,11 +42,14 @@ struct expo_family {
 
 #define EXPO_LABEL_MAX 256 /* bytes of one label's value, after cleaning; more is cut */
 
+#define EXPO_HEAD_SIZE 64
+
 struct expo {
 	struct buf *buf;
 	enum expo_format format;
 	const struct expo_family *family;
 	size_t name_len;      /* of the family's name */
+	char head[EXPO_HEAD_SIZE]; /* how its labelled lines begin: the name and a brace; unless it is too long for that */
 	bool announced;       /* HELP and TYPE of the family are written */
 	bool in_labels;       /* between the first label and the value */
 	uint64_t samples;     /* lines with a value so far */
@@ -62,6 +65,17 @@ void expo_label(struct expo *expo, const char *name, const char *value);
 void expo_label_u64(struct expo *expo, const char *name, uint64_t value);
 /* `text` is well-formed already: `role="server",port="22"`. For prefixes made once and used every sample. */
 void expo_label_raw(struct expo *expo, const char *text, size_t len);
+
+/*
+ * A whole sample, for the many. Its labels are well-formed already and come in two pieces: `role="server",port="22"` and
+ * `,state="close"`. Each is copied as a whole, which costs less than to look where it ends.
+ */
+#define EXPO_PIECE_SIZE 32
+struct expo_piece {
+	char text[EXPO_PIECE_SIZE];
+	size_t len;
+};
+void expo_labelled_u64(struct expo *expo, const struct expo_piece *labels, const struct expo_piece *more, uint64_t value);
 
 /* Ends the sample with its value. A double as the shortest text that reads back; +Inf, NaN as the formats have them. */
 void expo_u64(struct expo *expo, uint64_t value);
