@@ -12,7 +12,7 @@ BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev
 	libgnutls28-dev libcrypt-dev libseccomp-dev'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
 	python3-prometheus-client procps curl strace openssl jsonnet mandoc
-	chromium nodejs npm podman runc busybox-static'
+	chromium nodejs npm podman runc busybox-static systemd'
 # What the exporter is compared with.
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 	golang-github-prometheus-client-golang-dev'

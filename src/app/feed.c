@@ -74,7 +74,9 @@ static int dump_netlink(struct feed *feed, struct census *census, enum census_ti
 {
 	const struct sockdiag_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						  .skmeminfo = true };
-	struct sockdiag_query connections = { .states = CONNECTIONS, .info = true };
+	struct sockdiag_query connections = { .states = CONNECTIONS,
+					      .info = true,
+					      .arrived = census_arrived };
 	int r = 0;
 
 	if (tier == CENSUS_PASSING)
@@ -123,6 +125,7 @@ static int sample_from(struct feed *feed, enum health_source source, struct cens
 
 	sample.ids = netlink ? CENSUS_COOKIES : CENSUS_TUPLES;
 	sample.events = sample.events && netlink;
+	sample.arrivals = netlink;
 	r = census_begin(census, &sample);
 	if (r == 0)
 		r = netlink ? dump_netlink(feed, census, sample.tier) : dump_procfs(feed, census);

@@ -13,7 +13,8 @@ uint16_t account_tuple(uint16_t local_port, uint16_t remote_port)
 {
 	uint32_t both = (uint32_t)local_port << 16 | remote_port;
 
-	return (uint16_t)((both * UINT32_C(0x9E3779B1)) >> 20); /* 12 bits: what an entry has room for */
+	return (uint16_t)((both * UINT32_C(0x9E3779B1)) >>
+			  20); /* 12 bits: what an entry has room for */
 }
 
 struct account_numbers account_numbers_of(const struct tcpsock *sock)

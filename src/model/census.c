@@ -180,7 +180,7 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 
 		account_add(pair, entry, &numbers);
 	}
-	if (is_established(sock))
+	if (!entry->opened && is_established(sock))
 		account_open(pair, entry);
 }
 
@@ -236,6 +236,13 @@ static int note_stale(struct census *c, struct track_entry *entry, const struct 
 static uint64_t max_u64(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
+}
+
+/* Wanted when the record is judged; with many ports the kernel's work on the next records has driven it out of the cache. */
+static void fetch_view(const struct portview *view)
+{
+	for (size_t at = 0; at < sizeof(*view); at += 64)
+		__builtin_prefetch((const char *)view + at, 1);
 }
 
 static void add_to_view(struct portview *view, const struct tcpsock *sock, const struct verdict *v)
@@ -315,11 +322,12 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
 	if (pair == NULL)
 		return -ENOMEM;
-	verdict_look(entry, sock, created, &c->context, &verdict);
-	count_record(c, pair, entry, sock, created);
-	view = ledger_view_of(c->ledger, pair, is_lasting(entry));
+	view = ledger_view_of(c->ledger, pair, sock->state == TCP_STATE_ESTABLISHED);
 	if (view == NULL)
 		return -ENOMEM;
+	fetch_view(view);
+	verdict_look(entry, sock, created, &c->context, &verdict);
+	count_record(c, pair, entry, sock, created);
 	add_to_view(view, sock, &verdict);
 	note_evidence(c, entry);
 	entry->counted = verdict.reason & 15u;
@@ -527,6 +535,15 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	return pin_included(c);
 }
 
+/* Ages are of the moment when the kernel filled the record, which may be long after the dump began: they are lower bounds. */
+void census_arrived(void *census)
+{
+	struct census *c = census;
+
+	if (c->sample.clock != NULL)
+		c->context.now_ms = c->sample.clock();
+}
+
 int census_listener(void *census, const struct tcpsock *sock)
 {
 	struct census *c = census;
@@ -546,9 +563,8 @@ int census_socket(void *census, const struct tcpsock *sock)
 	if (sock->state == TCP_STATE_LISTEN || sock->state == TCP_STATE_CLOSE ||
 	    sock->state == TCP_STATE_NONE || sock->state >= TCP_STATE_COUNT)
 		return 0;
-	/* Its ages are of the moment when the kernel filled it, which may be long after the dump began: ages are lower bounds. */
-	if (c->sample.clock != NULL)
-		c->context.now_ms = c->sample.clock();
+	if (!c->sample.arrivals)
+		census_arrived(c);
 	entry = track_see(c->track, sock->id, &created, &again);
 	if (entry == NULL)
 		return -ENOMEM;
@@ -620,7 +636,8 @@ static int count_deferred(struct census *c, census_other_fn other_fn, void *arg)
 		if (entry == NULL)
 			continue;
 		created = entry->state == TCP_STATE_NONE;
-		if (!may_be_on_this_host(c, sock) || !ask_other_end(c, sock, other_fn, arg, &verdict))
+		if (!may_be_on_this_host(c, sock) ||
+		    !ask_other_end(c, sock, other_fn, arg, &verdict))
 			verdict = weak_evidence(c, sock);
 		weigh(entry, &verdict, created);
 		r = count_socket(c, entry, sock, created);
@@ -745,10 +762,12 @@ static int fill_ephemeral(struct census *c)
 	for (size_t i = 0; i < c->busy.size; i++) {
 		const struct busyport *b = &c->busy.slots[i];
 		struct portview *view;
-		double ratio = (double)b->sockets / range;
+		double ratio;
 
 		if (b->sockets == 0 || range < 1)
 			continue;
+		/* Millionths are more than a share of some ten thousand ports can tell, and a short text. */
+		ratio = (double)(uint64_t)(b->sockets / range * 1e6 + 0.5) / 1e6;
 		view = ledger_lasting_view(c->ledger, ROLE_CLIENT, b->port);
 		if (view == NULL)
 			return -ENOMEM;
@@ -971,7 +990,8 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 	if (!created)
 		entry = *known;
 	context.now_ms = now_ms;
-	context.interval_ms = now_ms - looked_ms(c, is_lasting(&entry) ? CENSUS_FULL : CENSUS_PASSING);
+	context.interval_ms =
+		now_ms - looked_ms(c, is_lasting(&entry) ? CENSUS_FULL : CENSUS_PASSING);
 	context.thresholds = &c->config.thresholds;
 	context.sysctl = &c->sample.sysctl;
 	if (!entry.sure) {

@@ -156,8 +156,8 @@ static struct viewparts *make_view(struct ledger *ledger, struct ledger_pair *pa
 
 struct portview *ledger_view_of(struct ledger *ledger, struct ledger_pair *pair, bool lasting)
 {
-	struct viewparts *view = pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] :
-								make_view(ledger, pair);
+	struct viewparts *view =
+		pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] : make_view(ledger, pair);
 
 	if (view == NULL)
 		return NULL;

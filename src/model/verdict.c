@@ -26,12 +26,10 @@ uint32_t verdict_tick(uint64_t mono_ms)
 
 uint64_t verdict_since(uint64_t now_ms, uint32_t tick)
 {
-	int32_t ticks = (int32_t)(verdict_tick(now_ms) - tick);
+	uint32_t ticks = verdict_tick(now_ms) - tick;
 
 	/* A moment is never ahead of now but by rounding. */
-	if (ticks < 0 && ticks > -2)
-		return 0;
-	return (uint64_t)(uint32_t)ticks * TRACK_TICK_MS;
+	return ticks == UINT32_MAX ? 0 : (uint64_t)ticks * TRACK_TICK_MS;
 }
 
 /* The tick `age_ms` ago, rounded up so that no age read back is longer. Before the boot the difference wraps, as ticks do. */
@@ -304,7 +302,7 @@ static void remember_blocked(struct track_entry *entry, const struct tcpsock *so
  */
 static void remember_keepalive(struct track_entry *entry, const struct tcpsock *sock)
 {
-	uint64_t idle_s = (sock->expires_ms + 500) / 1000;
+	uint64_t idle_ms = sock->expires_ms;
 
 	if (sock->timer == TCP_TIMER_RETRANSMIT || sock->timer == TCP_TIMER_PROBE)
 		return;
@@ -318,9 +316,9 @@ static void remember_keepalive(struct track_entry *entry, const struct tcpsock *
 	entry->keepalive_gone = false;
 	/* With nothing heard since it was armed, what is left and what has passed make the idle time. */
 	if (tcpsock_knows(sock, TCPSOCK_INFO))
-		idle_s = (sock->expires_ms + kernel_silence_ms(sock) + 500) / 1000;
-	if (sock->probes == 0 && idle_s > entry->keepidle_s)
-		entry->keepidle_s = (uint16_t)min_u64(idle_s, KEEPIDLE_MAX_S);
+		idle_ms += kernel_silence_ms(sock);
+	if (sock->probes == 0 && idle_ms + 500 >= (entry->keepidle_s + UINT64_C(1)) * 1000)
+		entry->keepidle_s = (uint16_t)min_u64((idle_ms + 500) / 1000, KEEPIDLE_MAX_S);
 }
 
 enum keepalive_class verdict_keepalive(const struct track_entry *entry)
@@ -407,7 +405,6 @@ static void judge_established(const struct track_entry *entry, const struct tcps
 	const struct stale_thresholds *t = context->thresholds;
 	uint64_t blocked_ms =
 		entry->is_blocked ? verdict_since(context->now_ms, entry->blocked) : 0;
-	uint64_t unread_ms = verdict_since(context->now_ms, entry->read_since);
 
 	if (sock->timer == TCP_TIMER_KEEPALIVE && sock->probes >= t->keepalive_probes) {
 		v->reason = STALE_KEEPALIVE;
@@ -421,7 +418,8 @@ static void judge_established(const struct track_entry *entry, const struct tcps
 		return;
 	if (window_is_shut(sock) && stuck(v, STALE_ZERO_WINDOW, blocked_ms, t))
 		return;
-	if (sock->rqueue != 0 && entry->has_read && stuck(v, STALE_UNREAD, unread_ms, t))
+	if (sock->rqueue != 0 && entry->has_read &&
+	    stuck(v, STALE_UNREAD, verdict_since(context->now_ms, entry->read_since), t))
 		return;
 	if (nothing_would_notice(entry, sock))
 		(void)stuck(v, STALE_IDLE, v->silence_ms, t);

@@ -35,7 +35,7 @@ struct families_walk {
 	uint32_t needs_met;           /* enum snapshot_needs, in this namespace */
 	struct families_role roles[ROLE_COUNT];
 	struct expo_piece labels; /* in `pair` functions: role="client",port="443" */
-	size_t port_at; /* where port= begins in it */
+	size_t port_at;           /* where port= begins in it */
 };
 
 /* A metric: exactly one of the functions is set, which says what it is called for. */

@@ -151,8 +151,7 @@ static void walk_values(struct families_walk *walk)
 
 		make_pair_labels(walk, pair);
 		for (size_t j = 0; j < count; j++)
-			put_value(walk, &tails[j].piece,
-				  walk->row->value(pair, tails[j].which));
+			put_value(walk, &tails[j].piece, walk->row->value(pair, tails[j].which));
 	}
 }
 

@@ -13,6 +13,7 @@ struct sockdiag_walk {
 	uint64_t records; /* handed to fn */
 	struct sockdiag_stats *stats;
 	tcpsock_fn fn;
+	void (*arrived)(void *arg); /* or NULL */
 	void *arg;
 };
 

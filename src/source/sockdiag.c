@@ -181,6 +181,8 @@ static int read_answer(struct sockdiag *diag, struct sockdiag_walk *walk, int fl
 
 		if (len < 0)
 			return (int)len;
+		if (walk->arrived)
+			walk->arrived(walk->arg);
 		end = sockdiag_walk_datagram(walk, diag->buffer, (size_t)len);
 		if (end)
 			return end > 0 ? 0 : end;
@@ -425,7 +427,12 @@ void sockdiag_close(struct sockdiag *diag)
 int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcpsock_fn fn,
 		  void *arg)
 {
-	struct sockdiag_walk walk = { .stats = &diag->stats, .fn = fn, .arg = arg };
+	struct sockdiag_walk walk = {
+		.stats = &diag->stats,
+		.fn = fn,
+		.arrived = query->arrived,
+		.arg = arg,
+	};
 	int err;
 
 	if (diag->habits & SOCKDIAG_NO_LEGACY)

@@ -4,8 +4,8 @@
  *   bench_command PID ROUNDS NAME once COMMAND...
  *   bench_command PID ROUNDS NAME serve PORT PATH COMMAND...
  *
- * Enters the namespace of PID and takes turns with the raw drain. `once` runs COMMAND and takes its CPU time, less what it takes in
- * an empty namespace: its start. `serve` starts COMMAND, asks it for PATH each round, and takes what its processor clock moved.
+ * Enters the namespace of PID and takes turns with the raw drain. `once` runs COMMAND and takes its CPU time, less its start: what
+ * it takes more than a raw drain in an empty namespace, where both walk the kernel's empty table. `serve` starts COMMAND, asks it for PATH each round, and takes what its processor clock moved.
  * Prints a row of a Markdown table.
  */
 #include "bench.h"
@@ -41,7 +41,8 @@ static struct usage run_once(char *const *command)
 		execvp(command[0], command);
 		_exit(127);
 	}
-	if (wait4(pid, &status, 0, &usage) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+	if (wait4(pid, &status, 0, &usage) != pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) != 0) {
 		(void)fprintf(stderr, "%s failed\n", command[0]);
 		exit(1);
 	}
@@ -60,40 +61,52 @@ static double drain_ms(int fd)
 	return (double)(clock_thread_cpu_ns() - t0) / 1e6;
 }
 
-/* CPU time of the start: the command in a namespace without sockets, from a child that is there. */
-static double start_ms(char *const *command, size_t rounds)
+/* In a child that enters a namespace without sockets, and writes the median. */
+static void measure_start(char *const *command, size_t rounds, int out)
 {
 	static double v[BENCH_ROUNDS_MAX];
-	int pipe_fds[2];
+	double median;
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		bench_die("unshare");
+	fd = bench_diag_open();
+	for (size_t i = 0; i < rounds; i++) {
+		double raw = drain_ms(fd);
+
+		v[i] = run_once(command).ms - raw;
+	}
+	median = bench_spread_of(v, rounds).median;
+	_exit(write(out, &median, sizeof(median)) == sizeof(median) ? 0 : 1);
+}
+
+static double start_ms(char *const *command, size_t rounds)
+{
 	double median = 0;
+	int fds[2];
 	pid_t pid;
 
-	if (pipe(pipe_fds) < 0)
+	if (pipe(fds) < 0)
 		bench_die("pipe");
 	pid = fork();
 	if (pid < 0)
 		bench_die("fork");
-	if (pid == 0) {
-		if (unshare(CLONE_NEWNET) < 0)
-			_exit(1);
-		for (size_t i = 0; i < rounds; i++)
-			v[i] = run_once(command).ms;
-		median = bench_spread_of(v, rounds).median;
-		_exit(write(pipe_fds[1], &median, sizeof(median)) == sizeof(median) ? 0 : 1);
-	}
-	close(pipe_fds[1]);
-	if (read(pipe_fds[0], &median, sizeof(median)) != sizeof(median))
+	if (pid == 0)
+		measure_start(command, rounds, fds[1]);
+	close(fds[1]);
+	if (read(fds[0], &median, sizeof(median)) != sizeof(median))
 		bench_die("start");
-	close(pipe_fds[0]);
+	close(fds[0]);
 	(void)waitpid(pid, NULL, 0);
-	return median;
+	return median > 0 ? median : 0;
 }
 
 static void print(const char *name, double *ms, double *ratio, size_t rounds, double mb)
 {
 	struct bench_spread m = bench_spread_of(ms, rounds), r = bench_spread_of(ratio, rounds);
 
-	printf("| %s | %.2f | %.2f (%.2f–%.2f) | %.1f |\n", name, m.median, r.median, r.min, r.max, mb);
+	printf("| %s | %.2f | %.2f (%.2f–%.2f) | %.1f |\n", name, m.median, r.median, r.min, r.max,
+	       mb);
 }
 
 static void measure_once(const char *name, size_t rounds, char *const *command)
@@ -139,8 +152,9 @@ int main(int argc, char *argv[])
 	bool serve = argc > 4 && strcmp(argv[4], "serve") == 0;
 
 	if (argc < (serve ? 8 : 6)) {
-		(void)fprintf(stderr, "usage: bench_command PID ROUNDS NAME once COMMAND...\n"
-				      "       bench_command PID ROUNDS NAME serve PORT PATH COMMAND...\n");
+		(void)fprintf(stderr,
+			      "usage: bench_command PID ROUNDS NAME once COMMAND...\n"
+			      "       bench_command PID ROUNDS NAME serve PORT PATH COMMAND...\n");
 		return 2;
 	}
 	bench_enter(argv[1]);

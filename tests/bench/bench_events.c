@@ -22,8 +22,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define PORT 20000
-#define BATCH 256u
+#define PORT        20000
+#define BATCH       256u
 #define QUIET_STEPS 5 /* of 100 ms without an event: the last has come */
 
 struct meter {
@@ -193,10 +193,10 @@ int main(int argc, char *argv[])
 		bench_die("generator");
 	stats = sockevents_stats(m.events);
 	printf("| %llu | %llu | %u | %llu | %llu | %lld | %llu in %llu | %.2f |\n",
-	       (unsigned long long)(made / seconds), (unsigned long long)made, stats.rcvbuf_bytes / 1024,
-	       (unsigned long long)stats.received, (unsigned long long)closed(&m),
-	       (long long)(2 * made - closed(&m)), (unsigned long long)stats.lost,
-	       (unsigned long long)stats.overruns,
+	       (unsigned long long)(made / seconds), (unsigned long long)made,
+	       stats.rcvbuf_bytes / 1024, (unsigned long long)stats.received,
+	       (unsigned long long)closed(&m), (long long)(2 * made - closed(&m)),
+	       (unsigned long long)stats.lost, (unsigned long long)stats.overruns,
 	       stats.received != 0 ? (double)cpu / 1e3 / (double)stats.received : 0.0);
 	sockevents_stop(m.events);
 	census_free(m.census);

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define LATENCIES_MAX (1u << 21)
-#define MESSAGE 64
+#define MESSAGE       64
 
 enum disturber { NOTHING, SPIN, SAMPLES };
 #define DISTURBERS 3
@@ -52,7 +52,8 @@ static void sample_for_ever(void)
 	if (feed == NULL || census == NULL)
 		_exit(1);
 	for (;;) {
-		struct census_sample s = { .now_ms = clock_mono_ms(), .clock = clock_mono_coarse_ms };
+		struct census_sample s = { .now_ms = clock_mono_ms(),
+					   .clock = clock_mono_coarse_ms };
 		struct feed_result result;
 
 		netsysctl_defaults(&s.sysctl);
@@ -142,27 +143,32 @@ static struct result slice(const struct sockaddr_in *to, int fd, uint64_t slice_
 		then = now;
 	} while (now - start < slice_ns && n < LATENCIES_MAX);
 	qsort(latency, n, sizeof(double), bench_compare);
-	return (struct result){ (double)n * 1e9 / (double)(now - start), latency[n / 2], latency[n * 99 / 100] };
+	return (struct result){ (double)n * 1e9 / (double)(now - start), latency[n / 2],
+				latency[n * 99 / 100] };
 }
 
-static void print(enum disturber what, double (*of)[BENCH_ROUNDS_MAX], double (*ratio)[BENCH_ROUNDS_MAX],
-		  size_t rounds)
+static void print(enum disturber what, double (*of)[BENCH_ROUNDS_MAX],
+		  double (*ratio)[BENCH_ROUNDS_MAX], size_t rounds)
 {
 	static const char *const names[DISTURBERS] = { "nothing", "a spin", "full samples" };
 
 	printf("| %s |", names[what]);
 	for (int i = 0; i < 3; i++) {
-		struct bench_spread v = bench_spread_of(of[i], rounds), q = bench_spread_of(ratio[i], rounds);
+		struct bench_spread v = bench_spread_of(of[i], rounds),
+				    q = bench_spread_of(ratio[i], rounds);
 
-		printf(" %.*f | %.3f (%.3f–%.3f) |", i == 0 ? 0 : 1, v.median, q.median, q.min, q.max);
+		printf(" %.*f | %.3f (%.3f–%.3f) |", i == 0 ? 0 : 1, v.median, q.median, q.min,
+		       q.max);
 	}
 	printf("\n");
 }
 
 int main(int argc, char *argv[])
 {
-	static double value[DISTURBERS][3][BENCH_ROUNDS_MAX], ratio[DISTURBERS][3][BENCH_ROUNDS_MAX];
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static double value[DISTURBERS][3][BENCH_ROUNDS_MAX],
+		ratio[DISTURBERS][3][BENCH_ROUNDS_MAX];
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	const struct timespec settle = { .tv_nsec = 50000000 };
 	socklen_t addr_len = sizeof(addr);
 	bool connects = argc == 5 && strcmp(argv[4], "connects") == 0;
@@ -178,7 +184,8 @@ int main(int argc, char *argv[])
 	rounds = bench_rounds(argv[2], 0);
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (listener < 0 || bind(listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(listener, 128) < 0 || getsockname(listener, (struct sockaddr *)&addr, &addr_len) < 0)
+	    listen(listener, 128) < 0 ||
+	    getsockname(listener, (struct sockaddr *)&addr, &addr_len) < 0)
 		bench_die("listen");
 	pin(0);
 	server = fork();

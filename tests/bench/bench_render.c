@@ -27,7 +27,7 @@ static void fill_pair(struct snapshot_pair *pair, enum role role, uint32_t port)
 	pair->view.loss_ms = port % 2 != 0 ? PORTVIEW_NEVER : 7875000;
 	pair->view.receive_queue = noise % 4096;
 	pair->view.send_queue = noise % 70000;
-	pair->view.ephemeral_ratio = noise / 65536.0;
+	pair->view.ephemeral_ratio = noise % 28232 * 35 / 1e6;
 }
 
 static struct snapshot *make_snapshot(size_t ports)
@@ -55,10 +55,9 @@ int main(int argc, char *argv[])
 	size_t ports = argc > 1 ? strtoul(argv[1], NULL, 10) : 512;
 	size_t rounds = bench_rounds(argc > 2 ? argv[2] : NULL, 101);
 	const struct health health = { .success = true };
-	struct families_input input = { .health = &health,
-					.version = "0",
-					.revision = "0",
-					.microhttpd = "0" };
+	struct families_input input = {
+		.health = &health, .version = "0", .revision = "0", .microhttpd = "0"
+	};
 	struct snapshot *snapshot;
 	size_t bytes = 0, packed = 0;
 	uint64_t series = 0;
@@ -90,7 +89,8 @@ int main(int argc, char *argv[])
 		t3 = clock_thread_cpu_ns();
 		page_unref(page);
 		buf_init(&buf, 0);
-		if (buf_reserve(&buf, bytes) < 0) /* as the collector does: no growing while it renders */
+		if (buf_reserve(&buf, bytes) <
+		    0) /* as the collector does: no growing while it renders */
 			bench_die("buffer");
 		memset(buf.data, 0, bytes);
 		render[round] = (double)(t1 - t0) / (double)series;
@@ -99,8 +99,8 @@ int main(int argc, char *argv[])
 	struct bench_spread r = bench_spread_of(render, rounds), g = bench_spread_of(gzip, rounds);
 
 	printf("| %llu | %.1f | %.1f (%.1f–%.1f) | %.3f (%.3f–%.3f) | %.1f |\n",
-	       (unsigned long long)series, (double)bytes / 1000, r.median, r.min, r.max, g.median, g.min,
-	       g.max, (double)bytes / (double)packed);
+	       (unsigned long long)series, (double)bytes / 1000, r.median, r.min, r.max, g.median,
+	       g.min, g.max, (double)bytes / (double)packed);
 	buf_done(&buf);
 	snapshot_unref(snapshot);
 	return 0;

@@ -20,7 +20,7 @@ struct recording {
 	size_t len, cap;
 	struct {
 		size_t at, len;
-	} *datagrams;
+	} * datagrams;
 	size_t count, room;
 	uint64_t sockets;
 };
@@ -41,7 +41,7 @@ static void record(struct recording *r)
 	int fd = bench_diag_open();
 	int done = 0;
 
-	bench_request_dump(fd);
+	bench_request_dump(fd, BENCH_ALL_STATES);
 	while (!done) {
 		ssize_t len;
 
@@ -65,14 +65,17 @@ static int ignore(void *arg, const struct tcpsock *sock)
 	return 0;
 }
 
-static void parse(const struct recording *r, tcpsock_fn fn, void *arg)
+static void parse(const struct recording *r, tcpsock_fn fn, void (*arrived)(void *), void *arg)
 {
 	struct sockdiag_stats stats = { 0 };
 
 	for (size_t i = 0; i < r->count; i++) {
-		int end = sockdiag_parse_datagram(r->bytes + r->datagrams[i].at,
-						  r->datagrams[i].len, 1, &stats, fn, arg);
+		int end;
 
+		if (arrived != NULL)
+			arrived(arg);
+		end = sockdiag_parse_datagram(r->bytes + r->datagrams[i].at, r->datagrams[i].len, 1,
+					      &stats, fn, arg);
 		if (end < 0) {
 			(void)fprintf(stderr, "parse: %s\n", strerror(-end));
 			exit(1);
@@ -82,17 +85,21 @@ static void parse(const struct recording *r, tcpsock_fn fn, void *arg)
 
 static int count(void *arg, const struct tcpsock *sock)
 {
-	return sock->state == TCP_STATE_LISTEN ? census_listener(arg, sock) : census_socket(arg, sock);
+	return sock->state == TCP_STATE_LISTEN ? census_listener(arg, sock)
+					       : census_socket(arg, sock);
 }
 
 static void sample(const struct recording *r, struct census *census)
 {
-	struct census_sample s = { .now_ms = clock_mono_ms(), .clock = clock_mono_coarse_ms, .events = true };
+	struct census_sample s = { .now_ms = clock_mono_ms(),
+				   .clock = clock_mono_coarse_ms,
+				   .arrivals = true,
+				   .events = true };
 
 	netsysctl_defaults(&s.sysctl);
 	if (census_begin(census, &s) < 0)
 		bench_die("census_begin");
-	parse(r, count, census);
+	parse(r, count, census_arrived, census);
 	if (census_end(census, NULL, NULL) < 0)
 		bench_die("census_end");
 }
@@ -132,9 +139,10 @@ int main(int argc, char *argv[])
 		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3;
 
 		for (size_t d = 0; d < r.count; d++)
-			(void)bench_walk_headers(r.bytes + r.datagrams[d].at, r.datagrams[d].len, &sink);
+			(void)bench_walk_headers(r.bytes + r.datagrams[d].at, r.datagrams[d].len,
+						 &sink);
 		t1 = clock_thread_cpu_ns();
-		parse(&r, ignore, &sink);
+		parse(&r, ignore, NULL, &sink);
 		t2 = clock_thread_cpu_ns();
 		sample(&r, census);
 		t3 = clock_thread_cpu_ns();

@@ -5,14 +5,13 @@
  *
  * Enters the network namespace of PID (a socks fixture) and takes turns: one inet_diag dump with tcp_info whose headers are
  * walked and thrown away; a full sample of the real program's modules (both dumps, roles, ages, reasons, counters); a sample of the
- * passing states alone. CPU time of this thread, kernel included. Then the same memory is shown an empty namespace. Prints a row of a
+ * passing states alone, and a raw drain of these. CPU time of this thread, kernel included. Then the same memory is shown an empty namespace. Prints a row of a
  * Markdown table: medians, with the quartiles of the ratios.
  */
 #include "bench.h"
 
 #include "tcphealth/app/feed.h"
 #include "tcphealth/base/clock.h"
-
 
 static enum census_tier sample(struct feed *feed, struct census *census, enum census_tier tier)
 {
@@ -52,7 +51,7 @@ static double shrink(struct census *census)
 int main(int argc, char *argv[])
 {
 	static double raw[BENCH_ROUNDS_MAX], full[BENCH_ROUNDS_MAX], ratio[BENCH_ROUNDS_MAX],
-		tick[BENCH_ROUNDS_MAX];
+		tick[BENCH_ROUNDS_MAX], floor[BENCH_ROUNDS_MAX];
 	struct census_config config = { .keep_ms = 3600000 };
 	size_t rounds = bench_rounds(argc > 2 ? argv[2] : NULL, 21);
 	uint64_t sockets = 0;
@@ -74,7 +73,7 @@ int main(int argc, char *argv[])
 	if (feed == NULL || census == NULL)
 		bench_die("setup");
 	for (size_t i = 0; i < rounds + 2; i++) { /* two rounds to warm up */
-		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3;
+		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3, t4;
 
 		sockets = bench_raw_drain(fd);
 		t1 = clock_thread_cpu_ns();
@@ -83,20 +82,25 @@ int main(int argc, char *argv[])
 		if (sample(feed, census, CENSUS_PASSING) != CENSUS_PASSING)
 			bench_die("tier");
 		t3 = clock_thread_cpu_ns();
+		(void)bench_raw_drain_of(fd, BENCH_PASSING);
+		t4 = clock_thread_cpu_ns();
 		if (i < 2)
 			continue;
 		raw[i - 2] = (double)(t1 - t0) / 1e6;
 		full[i - 2] = (double)(t2 - t1) / 1e6;
 		ratio[i - 2] = (double)(t2 - t1) / (double)(t1 - t0);
 		tick[i - 2] = (double)(t3 - t2) / (double)(t1 - t0);
+		floor[i - 2] = (double)(t4 - t3) / (double)(t1 - t0);
 	}
 	struct bench_spread r = bench_spread_of(raw, rounds), f = bench_spread_of(full, rounds),
-			    q = bench_spread_of(ratio, rounds), t = bench_spread_of(tick, rounds);
+			    q = bench_spread_of(ratio, rounds), t = bench_spread_of(tick, rounds),
+			    o = bench_spread_of(floor, rounds);
 
 	resident = bench_status_mb("VmRSS:");
-	printf("| %llu | %.2f | %.2f | %.3f (%.3f–%.3f) | %.3f (%.3f–%.3f) | %.1f | %.1f |\n",
+	printf("| %llu | %.2f | %.2f | %.3f (%.3f–%.3f) | %.3f (%.3f–%.3f) | %.3f | %.1f | %.1f "
+	       "|\n",
 	       (unsigned long long)sockets, r.median, f.median, q.median, q.min, q.max, t.median,
-	       t.min, t.max, resident, shrink(census));
+	       t.min, t.max, o.median, resident, shrink(census));
 	census_free(census);
 	feed_free(feed);
 	return 0;

@@ -11,7 +11,7 @@
 #include "http.h"
 #include "tcphealth/base/clock.h"
 
-#define TURN 200
+#define TURN  200
 #define SIDES 2
 
 struct side {
@@ -42,7 +42,8 @@ static void take_turn(struct side *side, size_t round)
 
 static void print(struct side *side, size_t rounds)
 {
-	struct bench_spread cpu = bench_spread_of(side->cpu_us, rounds), rate = bench_spread_of(side->rate, rounds);
+	struct bench_spread cpu = bench_spread_of(side->cpu_us, rounds),
+			    rate = bench_spread_of(side->rate, rounds);
 
 	qsort(side->latency_us, side->count, sizeof(double), bench_compare);
 	printf("| %s | %.1f | %.0f | %.0f | %.0f | %.1f (%.1f–%.1f) | %.1f |\n", side->name,
@@ -62,7 +63,8 @@ int main(int argc, char *argv[])
 	while (second < argc && strcmp(argv[second], "--") != 0)
 		second++;
 	if (argc < 8 || second + 4 >= argc) {
-		(void)fprintf(stderr, "usage: bench_scrape PID ROUNDS NAME PORT PATH COMMAND... -- NAME PORT PATH COMMAND...\n");
+		(void)fprintf(stderr, "usage: bench_scrape PID ROUNDS NAME PORT PATH COMMAND... -- "
+				      "NAME PORT PATH COMMAND...\n");
 		return 2;
 	}
 	bench_enter(argv[1]);
@@ -75,13 +77,15 @@ int main(int argc, char *argv[])
 	for (size_t i = 0; i < rounds; i++) {
 		for (int s = 0; s < SIDES; s++)
 			take_turn(&sides[s], i);
-		ratio[i] = sides[1].cpu_us[i] * (double)sides[0].bytes / (sides[0].cpu_us[i] * (double)sides[1].bytes);
+		ratio[i] = sides[1].cpu_us[i] * (double)sides[0].bytes /
+			   (sides[0].cpu_us[i] * (double)sides[1].bytes);
 	}
 	for (int s = 0; s < SIDES; s++) {
 		print(&sides[s], rounds);
 		http_stop(&sides[s].server);
 	}
 	r = bench_spread_of(ratio, rounds);
-	printf("\nCPU time a byte, %s / %s: %.0f (%.0f–%.0f)\n", sides[1].name, sides[0].name, r.median, r.min, r.max);
+	printf("\nCPU time a byte, %s / %s: %.0f (%.0f–%.0f)\n", sides[1].name, sides[0].name,
+	       r.median, r.min, r.max);
 	return 0;
 }

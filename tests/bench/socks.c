@@ -30,8 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BASE_PORT 20000
-#define PORTS_MAX 1024
+#define BASE_PORT    20000
+#define PORTS_MAX    1024
 #define SERVER_ADDRS 4
 
 struct plan {
@@ -241,7 +241,8 @@ static long pairs_per_worker(void)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		die("RLIMIT_NOFILE");
-	return limit.rlim_max > 400000 ? 200000 : ((long)limit.rlim_max - PORTS_MAX - 64) / 2 * 999 / 1000;
+	return limit.rlim_max > 400000 ? 200000
+				       : ((long)limit.rlim_max - PORTS_MAX - 64) / 2 * 999 / 1000;
 }
 
 int main(int argc, char *argv[])

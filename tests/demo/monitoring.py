@@ -1,4 +1,4 @@
-"""What watches the two hosts: a Prometheus, an Alertmanager, a webhook and the remedy hook, as they are shipped but faster."""
+"""What watches the two hosts: Prometheus, Alertmanager, a webhook and the remedy hook, as they are shipped but faster."""
 import collections
 import http.server
 import json

@@ -95,7 +95,8 @@ class Asker:
                 yield f'no data: {selector}'
 
     def _has_data(self, expr, is_range=False):
-        return any(self._ask(with_values(expr, port), is_range) for port in (self.ports if '$port' in expr else self.ports[:1]))
+        ports = self.ports if '$port' in expr else self.ports[:1]
+        return any(self._ask(with_values(expr, port), is_range) for port in ports)
 
     def _ask(self, expr, is_range):
         if not is_range:

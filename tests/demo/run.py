@@ -31,7 +31,8 @@ def tell_alert(clock, receiver, alert):
     where = ' '.join(f'{name}={value}' for name, value in sorted(labels.items()) if name not in ('alertname', 'job'))
     lines = [f'[{clock():5.1f} s] -> {receiver}: {labels["alertname"]}', '    ' + where, '    ' + notes['summary']]
     for line in notes['description'].splitlines():
-        lines.append(textwrap.fill(line, 110, initial_indent='    | ', subsequent_indent='    |   ', break_long_words=False))
+        lines.append(textwrap.fill(line, 110, initial_indent='    | ', subsequent_indent='    |   ',
+                                   break_long_words=False))
     print('\n'.join(lines), flush=True)
 
 

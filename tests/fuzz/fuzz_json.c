@@ -90,6 +90,8 @@ static void check(const struct buf *buf, const char *value)
 	expect(&r, ",");
 	expect(&r, "null");
 	expect(&r, ",");
+	expect(&r, "null");
+	expect(&r, ",");
 	expect(&r, "7");
 	expect(&r, "]");
 	expect(&r, "}");
@@ -102,6 +104,7 @@ static void write_document(struct json *json, const char *value)
 	json_text(json, value, value);
 	json_open(json, "list", '[');
 	json_text(json, NULL, value);
+	json_text(json, NULL, NULL);
 	json_double(json, NULL, (double)INFINITY);
 	json_u64(json, NULL, 7);
 	json_close(json, ']');

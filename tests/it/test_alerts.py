@@ -42,7 +42,8 @@ class AlertsTest(unittest.TestCase):
     def test_every_panel_has_data(self):
         """All queries of all dashboards. One more fault is made for them: a listener that drops."""
         with scenes.accept_overflow(self.night.pair) as overflow:
-            self.night.prometheus.wait_for(f'rate(tcphealth_listen_drops_total{{port="{overflow.port}"}}[10s]) > 0', bool, 30)
+            drops = f'rate(tcphealth_listen_drops_total{{port="{overflow.port}"}}[10s]) > 0'
+            self.night.prometheus.wait_for(drops, bool, 30)
             asker = panels.Asker(self.night.prometheus, (night.LOAD, night.FEED, overflow.port))
             self.assertEqual(list(asker.complaints()), [])
             self.assertGreater(asker.asked, 100)

@@ -113,7 +113,11 @@ class AuthTest(NetTest):
 
     def insist(self, program, headers):
         """The status, once it is this request's turn to be checked."""
-        return eventually(lambda: self.status(program, headers, timeout=60) % 503, timeout=60)
+        def ask():
+            status = self.status(program, headers, timeout=60)
+            return None if status == 503 else status
+
+        return eventually(ask, timeout=60)
 
     def wait_status(self, program, headers, want):
         eventually(lambda: self.status_soon(program, headers) == want, timeout=exporter.patience(5), what=program.log_tail)

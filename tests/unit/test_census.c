@@ -1258,6 +1258,44 @@ static void test_gauges(void **state)
 	close_scene(&s);
 }
 
+static uint64_t scripted_ms;
+
+static uint64_t scripted_clock(void)
+{
+	return scripted_ms;
+}
+
+/* Silent for 8 s when it was read; 600 s later the same record comes again. */
+static uint64_t silence_after(bool arrivals)
+{
+	struct scene s;
+	struct tcpsock sock = client(1, 100);
+	uint64_t silence_ms;
+
+	open_scene(&s);
+	sock.last_data_recv_ms = sock.last_ack_recv_ms = 8000;
+	s.sample.clock = scripted_clock;
+	s.sample.arrivals = arrivals;
+	for (int i = 0; i < 2; i++) {
+		begin(&s);
+		scripted_ms = s.sample.now_ms + (uint64_t)i * 600000;
+		census_arrived(s.census);
+		scripted_ms = s.sample.now_ms + 600000; /* the first record is worked on late */
+		see(&s, &sock);
+		end(&s);
+	}
+	silence_ms = view(&s, ROLE_CLIENT, 80).silence_ms;
+	close_scene(&s);
+	return silence_ms;
+}
+
+static void test_clock_is_read_at_arrivals(void **state)
+{
+	(void)state;
+	assert_in_range(silence_after(true), 608000 - 16, 608000 + INTERVAL_MS);
+	assert_in_range(silence_after(false), 8000 - 16, 8000 + INTERVAL_MS);
+}
+
 static void test_owners(void **state)
 {
 	(void)state;
@@ -1926,6 +1964,7 @@ int main(void)
 		cmocka_unit_test(test_mirror),
 		cmocka_unit_test(test_evidence_sums_up),
 		cmocka_unit_test(test_gauges),
+		cmocka_unit_test(test_clock_is_read_at_arrivals),
 		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_ephemeral_ports),
 		cmocka_unit_test(test_included_and_listening_ports),

@@ -318,6 +318,46 @@ static void pipe_page_to(const char *command, enum expo_format format)
 	buf_done(&buf);
 }
 
+static void expect_as_buf_puts(double value)
+{
+	struct buf line, text;
+	struct expo expo;
+
+	buf_init(&line, 0);
+	buf_init(&text, 0);
+	expo_init(&expo, &line, EXPO_OPENMETRICS);
+	expo_family(&expo, &age);
+	expo_double(&expo, 0);
+	line.len = 0;
+	expo_double(&expo, value);
+	buf_puts(&text, "t_age_seconds ");
+	buf_put_double(&text, value);
+	buf_putc(&text, '\n');
+	assert_int_equal(line.len, text.len);
+	assert_memory_equal(line.data, text.data, text.len);
+	buf_done(&line);
+	buf_done(&text);
+}
+
+/* The short way gives what the general one does: decimals of every length, both ends of its range, and what is none. */
+static void test_doubles(void **state)
+{
+	static const double others[] = { 0,          -0.5,      1e-4,
+					 99e-6,      1e9,       999999999.999999,
+					 1.0 / 3,    2.0 / 3e5, 1e-300,
+					 123456.789, 0.1 + 0.2, 4294967295.5 };
+
+	(void)state;
+	for (uint64_t i = 1; i < UINT64_C(1) << 50; i = i * 5 / 3 + 1) {
+		expect_as_buf_puts((double)i / 1e6);
+		expect_as_buf_puts((double)i / 1000);
+		expect_as_buf_puts((double)i / 28232);
+		expect_as_buf_puts((double)(i / 1000) + 0.1);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		expect_as_buf_puts(others[i]);
+}
+
 static void test_promtool_takes_it(void **state)
 {
 	(void)state;
@@ -358,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_all_pairs_of_bytes),
 		cmocka_unit_test(test_errors_stay_with_the_buffer),
 		cmocka_unit_test(test_content_types),
+		cmocka_unit_test(test_doubles),
 		cmocka_unit_test(test_promtool_takes_it),
 		cmocka_unit_test(test_python_takes_it),
 	};

@@ -39,9 +39,19 @@ struct taken {
 	size_t count;
 	size_t stop_at;
 	int err;
+	size_t arrivals;
+	size_t before_arrival; /* records before the first */
 };
 
 static struct taken taken;
+
+static void arrive(void *arg)
+{
+	struct taken *to = arg;
+
+	if (to->arrivals++ == 0)
+		to->before_arrival = to->count;
+}
 
 static int take(void *arg, const struct tcpsock *sock)
 {
@@ -1068,6 +1078,24 @@ static void stays_in_its_namespace(void **state)
 	sockdiag_close(diag);
 }
 
+static void tells_of_arrivals(void **state)
+{
+	struct sockdiag *diag = open_diag();
+	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7063);
+	struct sockdiag_query query = everything;
+	struct taken *to = take_anew();
+
+	(void)state;
+	query.arrived = arrive;
+	assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+	assert_in_range(to->arrivals, 1,
+			3); /* the records fit one datagram; the end may come in its own */
+	assert_int_equal(to->before_arrival, 0);
+	assert_true(to->count >= 2);
+	close_pair(&pair);
+	sockdiag_close(diag);
+}
+
 static int enter_namespace(void **state)
 {
 	(void)state;
@@ -1099,6 +1127,7 @@ int main(void)
 		cmocka_unit_test_setup(finds_one_connection, enter_namespace),
 		cmocka_unit_test_setup(recovers_from_a_dump_given_up, enter_namespace),
 		cmocka_unit_test_setup(skips_forged_messages, enter_namespace),
+		cmocka_unit_test_setup(tells_of_arrivals, enter_namespace),
 		cmocka_unit_test_setup(stays_in_its_namespace, enter_namespace),
 	};
 

@@ -22,6 +22,7 @@ struct sockdiag_query {
 	bool skmeminfo;       /* drops */
 	uint16_t local_port;  /* 0, or only sockets with this local port (filtered in the kernel) */
 	uint16_t remote_port; /* 0, or only this remote port */
+	void (*arrived)(void *arg); /* NULL, or called with fn's `arg` before the records of each datagram: some hundred */
 };
 
 struct sockdiag_stats {
