@@ -315,7 +315,8 @@ void track_trim(struct track *track)
 		/* What lies behind `end` must read as never used. */
 		track->entries = p;
 		track->cap = cap;
-		memset(&track->entries[track->end], 0, (cap - track->end) * sizeof(*track->entries));
+		memset(&track->entries[track->end], 0,
+		       (cap - track->end) * sizeof(*track->entries));
 	}
 	if (!rehash(track, 2 * cap)) {
 		/* The old table has stale indices: build it again in place. */
