@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define EXIT_FAILED 1
-#define EXIT_USAGE 2
+#define EXIT_USAGE  2
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -76,8 +76,8 @@ static int run_once(const struct options *options)
 	if (r < 0)
 		log_error("sample failed", "err", strerror(-r), NULL);
 	if (r == 0) {
-		r = options->output != NULL ? replace_file(options->output, &page) :
-					      write_all(STDOUT_FILENO, page.data, page.len);
+		r = options->output != NULL ? replace_file(options->output, &page)
+					    : write_all(STDOUT_FILENO, page.data, page.len);
 		if (r < 0)
 			log_error("writing failed", "to", where, "err", strerror(-r), NULL);
 	}
@@ -108,7 +108,8 @@ static void print_stale(const struct options *options, const struct drilldown *r
 		return;
 	drilldown_render_table(result, holders, terminal_width(), text);
 	if (result->matched > result->count)
-		buf_printf(text, "%llu more\n", (unsigned long long)(result->matched - result->count));
+		buf_printf(text, "%llu more\n",
+			   (unsigned long long)(result->matched - result->count));
 	if (note[0] != '\0')
 		(void)fprintf(stderr, "tcphealth_exporter: %s\n", note);
 }

@@ -32,10 +32,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NICE 19
+#define NICE            19
 #define READY_INTERVALS 3u
-#define ROOT_CGROUP_ID 1u
-#define POLL_PAUSE_US 20000u
+#define ROOT_CGROUP_ID  1u
+#define POLL_PAUSE_US   20000u
 
 /* A question from another thread, answered between samples. Under `lock`. */
 enum mail_state {
@@ -131,7 +131,8 @@ static uint64_t kernel_cgroup_id(void)
 /* The unit that owns a cgroup; `dst` has UNIT_NAME_MAX bytes. */
 static const char *unit_of(struct collector *c, uint64_t cgroup_id, char *dst)
 {
-	const char *path = cgroup_id != 0 ? cgroups_path(c->cgroups, cgroup_id, clock_mono_ms()) : NULL;
+	const char *path =
+		cgroup_id != 0 ? cgroups_path(c->cgroups, cgroup_id, clock_mono_ms()) : NULL;
 
 	return unit_name(dst, path != NULL ? path : "");
 }
@@ -259,7 +260,8 @@ static void log_source(struct collector *c, const struct feed_result *result)
 {
 	if (result->source == HEALTH_SOURCE_PROCFS && result->refusal != 0 &&
 	    (result->changed || c->published.good_ms == 0))
-		log_warn("netlink is refused, reading /proc/net/tcp: no counters, no accept queue limits",
+		log_warn("netlink is refused, reading /proc/net/tcp: no counters, no accept queue "
+			 "limits",
 			 "err", strerror(-result->refusal), NULL);
 	if (result->source == HEALTH_SOURCE_NETLINK && result->changed)
 		log_info("netlink works again", NULL);
@@ -294,7 +296,8 @@ static int take_snapshot(struct collector *c, const struct feed_result *result, 
 	};
 	struct survey survey = {
 		.ns = ns,
-		.ns_count = 1 + (c->spaces != NULL ? spaces_fill(c->spaces, &ns[1], SPACES_MAX) : 0),
+		.ns_count =
+			1 + (c->spaces != NULL ? spaces_fill(c->spaces, &ns[1], SPACES_MAX) : 0),
 		.thresholds = &thresholds,
 		.needs_met = result->needs_met | (events ? SNAPSHOT_EVENTS : 0u),
 		.ports_max = o->ports_max,
@@ -329,7 +332,9 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 
 	read_settings(c);
 	sample.sysctl = c->sysctl;
-	eventfeed_drain(&c->events, c->census); /* the TIME_WAIT of a connection that no dump has shown gets its role from them */
+	eventfeed_drain(
+		&c->events,
+		c->census); /* the TIME_WAIT of a connection that no dump has shown gets its role from them */
 	r = feed_sample(c->feed, c->census, &sample, ret_result);
 	if (r < 0)
 		return r;
@@ -338,8 +343,10 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 	if (ret_result->tier == CENSUS_FULL)
 		c->full_timestamp = clock_wall();
 	if (c->spaces != NULL)
-		(void)spaces_step(c->spaces, now_ms); /* counted there: others' trouble is not ours */
-	return take_snapshot(c, ret_result, sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
+		(void)spaces_step(c->spaces,
+				  now_ms); /* counted there: others' trouble is not ours */
+	return take_snapshot(c, ret_result,
+			     sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
 			     ret_snapshot);
 }
 
@@ -390,8 +397,8 @@ static void run_sample(struct collector *c)
 
 	begin_sample(c, begin_ns / 1000000);
 	eventfeed_tend(&c->events, c->census, begin_ns / 1000000);
-	r = sample_once(c, pace == PACE_FULL ? CENSUS_FULL : CENSUS_PASSING, begin_ns / 1000000, &result,
-			&snapshot);
+	r = sample_once(c, pace == PACE_FULL ? CENSUS_FULL : CENSUS_PASSING, begin_ns / 1000000,
+			&result, &snapshot);
 	if (r == 0)
 		log_source(c, &result);
 	else
@@ -471,8 +478,11 @@ static void *run(void *arg)
 	uint64_t tick_ms = clock_mono_ms();
 
 	pthread_setname_np(pthread_self(), "tcphealth-dump");
-	eventfeed_tend(&c->events, c->census, tick_ms); /* first: its thread inherits the priority, and must keep up with the kernel */
-	(void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread; without it sampling still works */
+	eventfeed_tend(
+		&c->events, c->census,
+		tick_ms); /* first: its thread inherits the priority, and must keep up with the kernel */
+	(void)setpriority(PRIO_PROCESS, 0,
+			  NICE); /* of this thread; without it sampling still works */
 	do {
 		run_sample(c);
 		tick_ms = next_tick(tick_ms, c->config.options->interval_ms, clock_mono_ms());
@@ -507,7 +517,9 @@ static void free_all(struct collector *c)
 /* Other namespaces tell of nobody's staleness in the log, and have no kernel sockets of their own to know. */
 static struct spaces *create_spaces(const struct options *o, const struct census_config *census)
 {
-	struct spaces_config config = { .filter = o->netns, .procfs = o->path_procfs, .census = *census };
+	struct spaces_config config = { .filter = o->netns,
+					.procfs = o->path_procfs,
+					.census = *census };
 
 	config.census.stale_fn = NULL;
 	return spaces_new(&config);
@@ -698,10 +710,13 @@ struct snapshot *collector_snapshot(struct collector *c, struct health *ret_heal
 	return snapshot;
 }
 
-int collector_list_stale(const struct collector_config *config, size_t limit, struct drilldown *ret_result)
+int collector_list_stale(const struct collector_config *config, size_t limit,
+			 struct drilldown *ret_result)
 {
-	struct drilldown_query query = { .stale_only = true, .limit = limit,
-					 .states = TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
+	struct drilldown_query query = { .stale_only = true,
+					 .limit = limit,
+					 .states = TCP_STATES_ALL &
+						   ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
 	struct feed_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct collector *c;
@@ -714,7 +729,8 @@ int collector_list_stale(const struct collector_config *config, size_t limit, st
 	r = sample_once(c, CENSUS_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)
-		r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), ret_result);
+		r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(),
+				   ret_result);
 	free_all(c);
 	return r;
 }

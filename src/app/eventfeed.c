@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#define RCVBUF_BYTES (64u << 20) /* doubled by the kernel: some 100,000 events where the privilege is given */
-#define BATCH 256u
+#define RCVBUF_BYTES                                                                               \
+	(64u << 20) /* doubled by the kernel: some 100,000 events where the privilege is given */
+#define BATCH    256u
 #define RETRY_MS 60000u
 
 static void add_stats(struct sockevents_stats *to, const struct sockevents_stats *from)
@@ -57,10 +58,12 @@ void eventfeed_tend(struct eventfeed *feed, struct census *census, uint64_t now_
 	feed->retry_ms = now_ms + RETRY_MS;
 	r = sockevents_start(RCVBUF_BYTES, &feed->events);
 	if (r < 0 && !feed->told)
-		log_warn("no destroy events: connections that live and die between samples are not counted",
+		log_warn("no destroy events: connections that live and die between samples are not "
+			 "counted",
 			 "err", strerror(-r), NULL);
 	if (r == 0 && !first)
-		census_overrun(census); /* who died while nobody listened sent its event to nobody */
+		census_overrun(
+			census); /* who died while nobody listened sent its event to nobody */
 	feed->told = r < 0;
 }
 

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 #define RETRY_FIRST_MS 1000u
-#define RETRY_MAX_MS 60000u /* each refusal may leave a line in an audit log */
-#define FAILURES_MAX 3u     /* in a row: netlink does answer, but never whole */
+#define RETRY_MAX_MS   60000u /* each refusal may leave a line in an audit log */
+#define FAILURES_MAX   3u     /* in a row: netlink does answer, but never whole */
 
 #define CONNECTIONS (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
 
@@ -158,7 +158,8 @@ static bool falls_back(struct feed *feed, int err, uint64_t now_ms)
 	if (feed->wanted != OPTIONS_SOURCE_AUTO || err == -ENOMEM)
 		return false;
 	feed->failures++;
-	if (feed->used == HEALTH_SOURCE_NETLINK && !is_refusal(err) && feed->failures < FAILURES_MAX)
+	if (feed->used == HEALTH_SOURCE_NETLINK && !is_refusal(err) &&
+	    feed->failures < FAILURES_MAX)
 		return false;
 	schedule_retry(feed, now_ms);
 	close_diag(feed);
@@ -169,9 +170,9 @@ static void note_use(struct feed *feed, enum health_source source, struct feed_r
 {
 	result->changed = feed->sampled && feed->used != source;
 	result->source = source;
-	result->needs_met = source == HEALTH_SOURCE_NETLINK ?
-				    SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS :
-				    0;
+	result->needs_met = source == HEALTH_SOURCE_NETLINK
+				    ? SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS
+				    : 0;
 	feed->used = source;
 	feed->sampled = true;
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #define MIRROR_MAX 262144u
-#define BUSY_MAX 65536u
-#define SMALLEST 256u
+#define BUSY_MAX   65536u
+#define SMALLEST   256u
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {

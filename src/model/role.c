@@ -42,7 +42,8 @@ bool role_from_state(const struct tcpsock *sock, struct role_verdict *ret_verdic
 		return true;
 	/* info_state is read last: a socket that is closing may look ESTABLISHED without an inode. */
 	if (sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI) &&
-	    (sock->info_state == TCP_STATE_ESTABLISHED || sock->info_state == TCP_STATE_CLOSE_WAIT)) {
+	    (sock->info_state == TCP_STATE_ESTABLISHED ||
+	     sock->info_state == TCP_STATE_CLOSE_WAIT)) {
 		ret_verdict->evidence = ROLE_BY_ACCEPT_QUEUE;
 		return true;
 	}
@@ -74,11 +75,10 @@ static bool bytes_in_flight(const struct tcpsock *sock, int64_t *ret_inflight)
 
 static bool past_handshake(unsigned int state)
 {
-	const uint32_t states = TCP_STATE_BIT(TCP_STATE_ESTABLISHED) |
-				TCP_STATE_BIT(TCP_STATE_CLOSE_WAIT) |
-				TCP_STATE_BIT(TCP_STATE_FIN_WAIT1) |
-				TCP_STATE_BIT(TCP_STATE_FIN_WAIT2) |
-				TCP_STATE_BIT(TCP_STATE_CLOSING) | TCP_STATE_BIT(TCP_STATE_LAST_ACK);
+	const uint32_t states =
+		TCP_STATE_BIT(TCP_STATE_ESTABLISHED) | TCP_STATE_BIT(TCP_STATE_CLOSE_WAIT) |
+		TCP_STATE_BIT(TCP_STATE_FIN_WAIT1) | TCP_STATE_BIT(TCP_STATE_FIN_WAIT2) |
+		TCP_STATE_BIT(TCP_STATE_CLOSING) | TCP_STATE_BIT(TCP_STATE_LAST_ACK);
 
 	return state < TCP_STATE_COUNT && (states & TCP_STATE_BIT(state)) != 0;
 }
@@ -93,7 +93,8 @@ static bool fin_was_sent(const struct tcpsock *sock)
 	return closed && sock->notsent_bytes == 0; /* a FIN behind unsent data waits with it */
 }
 
-enum role_handshake role_from_handshake(const struct tcpsock *sock, struct role_verdict *ret_verdict)
+enum role_handshake role_from_handshake(const struct tcpsock *sock,
+					struct role_verdict *ret_verdict)
 {
 	int64_t sent, inflight, surplus;
 
@@ -148,7 +149,8 @@ bool role_from_death(const struct tcpdeath *death, enum role *ret_role)
 	return false;
 }
 
-struct role_verdict role_from_ports(uint16_t local_port, uint16_t remote_port, struct role_ports range)
+struct role_verdict role_from_ports(uint16_t local_port, uint16_t remote_port,
+				    struct role_ports range)
 {
 	bool local_in = local_port >= range.low && local_port <= range.high;
 	bool remote_in = remote_port >= range.low && remote_port <= range.high;

@@ -259,7 +259,8 @@ static int open_mounted(struct cgroups *cgroups, FILE *mounts)
 	bool whole = false;
 
 	while (!whole && getline(&line, &size, mounts) > 0) {
-		if (!cgroups_parse_mount(line, &root, &point) || (fd >= 0 && strcmp(root, "/") != 0))
+		if (!cgroups_parse_mount(line, &root, &point) ||
+		    (fd >= 0 && strcmp(root, "/") != 0))
 			continue;
 		int found = open_below(cgroups, point, "");
 		if (found < 0)

@@ -4,8 +4,8 @@
  *   bench_command PID ROUNDS NAME once COMMAND...
  *   bench_command PID ROUNDS NAME serve PORT PATH COMMAND...
  *
- * Enters the namespace of PID and takes turns with the raw drain. `once` runs COMMAND and takes its CPU time, less its start: what
- * it takes more than a raw drain in an empty namespace, where both walk the kernel's empty table. `serve` starts COMMAND, asks it for PATH each round, and takes what its processor clock moved.
+ * Enters the namespace of PID and takes turns with the raw drain. `once` runs COMMAND and takes its CPU time, its start
+ * included. `serve` starts COMMAND, asks it for PATH each round, and takes what its processor clock moved.
  * Prints a row of a Markdown table.
  */
 #include "bench.h"
@@ -61,46 +61,6 @@ static double drain_ms(int fd)
 	return (double)(clock_thread_cpu_ns() - t0) / 1e6;
 }
 
-/* In a child that enters a namespace without sockets, and writes the median. */
-static void measure_start(char *const *command, size_t rounds, int out)
-{
-	static double v[BENCH_ROUNDS_MAX];
-	double median;
-	int fd;
-
-	if (unshare(CLONE_NEWNET) < 0)
-		bench_die("unshare");
-	fd = bench_diag_open();
-	for (size_t i = 0; i < rounds; i++) {
-		double raw = drain_ms(fd);
-
-		v[i] = run_once(command).ms - raw;
-	}
-	median = bench_spread_of(v, rounds).median;
-	_exit(write(out, &median, sizeof(median)) == sizeof(median) ? 0 : 1);
-}
-
-static double start_ms(char *const *command, size_t rounds)
-{
-	double median = 0;
-	int fds[2];
-	pid_t pid;
-
-	if (pipe(fds) < 0)
-		bench_die("pipe");
-	pid = fork();
-	if (pid < 0)
-		bench_die("fork");
-	if (pid == 0)
-		measure_start(command, rounds, fds[1]);
-	close(fds[1]);
-	if (read(fds[0], &median, sizeof(median)) != sizeof(median))
-		bench_die("start");
-	close(fds[0]);
-	(void)waitpid(pid, NULL, 0);
-	return median > 0 ? median : 0;
-}
-
 static void print(const char *name, double *ms, double *ratio, size_t rounds, double mb)
 {
 	struct bench_spread m = bench_spread_of(ms, rounds), r = bench_spread_of(ratio, rounds);
@@ -112,15 +72,15 @@ static void print(const char *name, double *ms, double *ratio, size_t rounds, do
 static void measure_once(const char *name, size_t rounds, char *const *command)
 {
 	static double ms[BENCH_ROUNDS_MAX], ratio[BENCH_ROUNDS_MAX];
-	double start = start_ms(command, rounds < 9 ? 9 : rounds), mb = 0;
 	int fd = bench_diag_open();
+	double mb = 0;
 
 	(void)drain_ms(fd);
 	for (size_t i = 0; i < rounds; i++) {
 		double raw = drain_ms(fd);
 		struct usage usage = run_once(command);
 
-		ms[i] = usage.ms - start;
+		ms[i] = usage.ms;
 		ratio[i] = ms[i] / raw;
 		mb = usage.mb > mb ? usage.mb : mb;
 	}

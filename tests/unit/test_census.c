@@ -332,7 +332,7 @@ static void test_a_death_between_full_samples_leaves_the_show(void **state)
 	passing(&s, NULL, NULL);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
 	expect(&s, ROLE_CLIENT, 80, 0, 1, 51); /* its FIN, too */
-	die(&s, record_death(&a, true)); /* told twice: takes nothing away */
+	die(&s, record_death(&a, true));       /* told twice: takes nothing away */
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
 	/* Reset, its descriptor held: in no dump, `close` from the second full one on, until its event. */
 	dumps(&s, 2, NULL);

@@ -48,8 +48,8 @@ bool collector_ready(void *collector, struct buf *why);
  * drilldown_done()), -EBUSY while another question is being answered, -ETIMEDOUT after wait_ms, or what the dump gave. Any
  * thread.
  */
-int collector_ask(struct collector *collector, const struct drilldown_query *query, uint64_t wait_ms,
-		  struct drilldown *ret_result);
+int collector_ask(struct collector *collector, const struct drilldown_query *query,
+		  uint64_t wait_ms, struct drilldown *ret_result);
 
 /* Lets nobody wait any longer, so that threads that ask can be joined: collector_ask() gives -ETIMEDOUT from now on. */
 void collector_interrupt(struct collector *collector);
@@ -61,6 +61,7 @@ struct snapshot *collector_snapshot(struct collector *collector, struct health *
 int collector_once(const struct collector_config *config, struct buf *page);
 
 /* One sample, and what is stuck in it, without threads and events (--list-stale). 0 or -errno; as drilldown_take(). */
-int collector_list_stale(const struct collector_config *config, size_t limit, struct drilldown *ret_result);
+int collector_list_stale(const struct collector_config *config, size_t limit,
+			 struct drilldown *ret_result);
 
 #endif

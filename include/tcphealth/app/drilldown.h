@@ -18,17 +18,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DRILLDOWN_LIMIT 100     /* rows, unless asked for more */
+#define DRILLDOWN_LIMIT     100 /* rows, unless asked for more */
 #define DRILLDOWN_LIMIT_MAX 1000
 
 struct drilldown_query {
 	bool has_port, has_role, has_state, has_reason;
-	bool stale_only;          /* reason=any */
+	bool stale_only; /* reason=any */
 	bool holders;
-	uint16_t port;            /* 0: unknown */
+	uint16_t port; /* 0: unknown */
 	enum role role;
 	enum stale_reason reason;
-	uint32_t states;          /* TCP_STATE_BIT() mask, never LISTEN */
+	uint32_t states; /* TCP_STATE_BIT() mask, never LISTEN */
 	size_t limit;
 };
 
@@ -36,7 +36,8 @@ struct drilldown_query {
 typedef const char *(*drilldown_arg_fn)(void *arg, const char *key);
 
 /* 0, or -EINVAL and one line of what is allowed in `why`. */
-int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query, struct buf *why);
+int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query,
+		    struct buf *why);
 
 struct drilldown_row {
 	struct tcpsock sock;
@@ -49,18 +50,19 @@ struct drilldown {
 	struct drilldown_row *rows;
 	size_t count, cap;
 	size_t limit;
-	uint64_t matched;            /* sockets that matched, shown or not */
+	uint64_t matched; /* sockets that matched, shown or not */
 	enum health_source source;
 	/* while it is taken */
 	const struct drilldown_query *query;
 	struct census *census;
 	uint64_t now_ms;
-	bool second;                 /* the dump by remote port that follows the one by local port */
+	bool second; /* the dump by remote port that follows the one by local port */
 };
 
 /* Dumps and selects. 0 or -errno; *ret_result is to be freed by drilldown_done() in any case. The collector's thread. */
 int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
-		   const struct drilldown_query *query, uint64_t now_ms, struct drilldown *ret_result);
+		   const struct drilldown_query *query, uint64_t now_ms,
+		   struct drilldown *ret_result);
 void drilldown_done(struct drilldown *result);
 
 /* Who holds the sockets of a result. */
@@ -83,6 +85,7 @@ void drilldown_render_table(const struct drilldown *result, const struct drilldo
 			    unsigned int width, struct buf *buf);
 
 /* A sentence on why some socket's holder is not seen, "" if every one is. */
-const char *drilldown_holders_note(const struct drilldown *result, const struct drilldown_holders *holders);
+const char *drilldown_holders_note(const struct drilldown *result,
+				   const struct drilldown_holders *holders);
 
 #endif

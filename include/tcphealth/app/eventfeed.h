@@ -15,12 +15,12 @@
 
 struct eventfeed {
 	bool wanted;
-	bool told;                     /* that there are none */
-	struct sockevents *events;     /* NULL while there is no reader */
-	uint64_t retry_ms;             /* monotonic: not before */
-	uint64_t overruns;             /* answered already */
-	uint64_t dropped;              /* for want of memory */
-	struct sockevents_stats past;  /* of readers that ended */
+	bool told;                    /* that there are none */
+	struct sockevents *events;    /* NULL while there is no reader */
+	uint64_t retry_ms;            /* monotonic: not before */
+	uint64_t overruns;            /* answered already */
+	uint64_t dropped;             /* for want of memory */
+	struct sockevents_stats past; /* of readers that ended */
 };
 
 void eventfeed_init(struct eventfeed *feed, bool wanted);

@@ -38,9 +38,9 @@ enum options_list_format {
 /* What the program shall do. */
 enum options_mode {
 	OPTIONS_SERVE,
-	OPTIONS_ONCE,         /* --once: one sample on standard output */
-	OPTIONS_LIST_STALE,   /* --list-stale: what is stuck now, for a person */
-	OPTIONS_CHECK,        /* --config.check: whether flags and the web configuration are good */
+	OPTIONS_ONCE,       /* --once: one sample on standard output */
+	OPTIONS_LIST_STALE, /* --list-stale: what is stuck now, for a person */
+	OPTIONS_CHECK,      /* --config.check: whether flags and the web configuration are good */
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
@@ -95,12 +95,14 @@ struct options_error {
  * Sets defaults, then reads `--flag=value`, `--flag value`, `--flag` and `--no-flag` for booleans (one dash is taken too, as Go programs do).
  * 0, or -EINVAL and *ret_error. Positional arguments, unknown flags and a value for --no-flag are errors.
  */
-int options_parse(int argc, char *const argv[], struct options *ret_options, struct options_error *ret_error);
+int options_parse(int argc, char *const argv[], struct options *ret_options,
+		  struct options_error *ret_error);
 
 void options_help(FILE *out);
 
 /* Calls `fn` for each flag in the order of --help; `values` is the text of what is allowed, `def` the default. */
-typedef void (*options_fn)(void *arg, const char *name, const char *values, const char *def, const char *help);
+typedef void (*options_fn)(void *arg, const char *name, const char *values, const char *def,
+			   const char *help);
 void options_each(options_fn fn, void *arg);
 
 /* "1h30m", "90s", "250ms", "2d", as Go's and Prometheus's durations; a bare number is refused except 0. -EINVAL, -ERANGE. */

@@ -20,14 +20,14 @@ enum pace_tier {
 const char *pace_tier_name(enum pace_tier tier);
 
 struct pace {
-	double budget;          /* share of one processor; 0: no limit */
+	double budget; /* share of one processor; 0: no limit */
 	double interval_ns;
-	double purse_ns;        /* may be negative: a debt */
+	double purse_ns;            /* may be negative: a debt */
 	double cost_ns[PACE_TIERS]; /* of one sample, smoothed; 0: not known yet */
-	uint32_t since_full;    /* ticks since the last full dump began */
-	uint32_t period;        /* ticks from one full dump to the next, as seen last */
-	uint32_t full_samples;  /* so far: the first ones are always full */
-	bool insists;           /* the next one must be full */
+	uint32_t since_full;        /* ticks since the last full dump began */
+	uint32_t period;            /* ticks from one full dump to the next, as seen last */
+	uint32_t full_samples;      /* so far: the first ones are always full */
+	bool insists;               /* the next one must be full */
 };
 
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms);

@@ -19,8 +19,8 @@
 struct spaces;
 
 struct spaces_config {
-	const char *filter;  /* "all", or a shell pattern of names; borrowed */
-	const char *procfs;  /* borrowed */
+	const char *filter; /* "all", or a shell pattern of names; borrowed */
+	const char *procfs; /* borrowed */
 	struct census_config census;
 };
 

@@ -20,7 +20,8 @@ struct stalelog {
 void stalelog_init(struct stalelog *log, bool enabled);
 
 /* Logs `stale`, or counts it as left out. `unit` may be empty. */
-void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit, uint64_t now_ms);
+void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit,
+		   uint64_t now_ms);
 
 /* Called once a sample (`final`: at the end): tells how many were left out when their minute is over. */
 void stalelog_tick(struct stalelog *log, uint64_t now_ms, bool final);

@@ -38,8 +38,8 @@ bool log_enabled(enum log_level level);
 void log_event(enum log_level level, const char *msg, ...) __attribute__((sentinel));
 
 #define log_debug(...) log_event(LOG_LEVEL_DEBUG, __VA_ARGS__)
-#define log_info(...) log_event(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_warn(...) log_event(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...)  log_event(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...)  log_event(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_error(...) log_event(LOG_LEVEL_ERROR, __VA_ARGS__)
 
 /* A number as text for log_event(): LOG_U64(n) lives until the end of the enclosing block. */

@@ -37,7 +37,8 @@ struct account_numbers account_numbers_of_death(const struct tcpdeath *death);
 void account_base(struct track_entry *entry, const struct account_numbers *numbers);
 
 /* Adds what moved since the last time. A counter that fell, or other ports, are a new life of the same socket. */
-void account_add(struct ledger_pair *pair, struct track_entry *entry, const struct account_numbers *numbers);
+void account_add(struct ledger_pair *pair, struct track_entry *entry,
+		 const struct account_numbers *numbers);
 
 /* Counts the connection as opened, and as closed, where that is still due. */
 void account_open(struct ledger_pair *pair, struct track_entry *entry);
@@ -48,7 +49,7 @@ enum account_failure {
 	ACCOUNT_REFUSED,    /* answered by RST, or failed at once */
 	ACCOUNT_TIMEOUT,    /* the SYN was retransmitted in vain */
 	ACCOUNT_ABANDONED,  /* given up before that */
-	ACCOUNT_NOISE,      /* never connected: a listener, an unused socket, an acceptor's child that never was */
+	ACCOUNT_NOISE, /* never connected: a listener, an unused socket, an acceptor's child that never was */
 };
 
 /* Whether a destroyed socket was an attempt that failed, and how. `syn_sent`: the last dump saw it in SYN_SENT. */

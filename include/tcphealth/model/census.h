@@ -31,22 +31,22 @@ struct census_stale {
 	enum role role;
 	uint16_t port;
 	enum stale_reason reason;
-	uint64_t age_ms;           /* how long it has been stuck, at least */
+	uint64_t age_ms;            /* how long it has been stuck, at least */
 	const struct tcpsock *sock; /* NULL for one that left the dumps (reason dead) */
 };
 typedef void (*census_stale_fn)(void *arg, const struct census_stale *stale);
 
 struct census_config {
 	struct stale_thresholds thresholds;
-	uint64_t keep_ms;                    /* --ports.keep */
-	const struct portset *include;       /* borrowed; NULL: none */
-	const struct portset *exclude;       /* borrowed; NULL: none */
+	uint64_t keep_ms;              /* --ports.keep */
+	const struct portset *include; /* borrowed; NULL: none */
+	const struct portset *exclude; /* borrowed; NULL: none */
 	/*
 	 * cgroup of the kernel's own sockets, which die without an event, or 0 where it cannot be told from programs' (nothing
 	 * runs in a cgroup of its own).
 	 */
 	uint64_t kernel_cgroup_id;
-	census_stale_fn stale_fn;            /* NULL: not told */
+	census_stale_fn stale_fn; /* NULL: not told */
 	void *stale_arg;
 };
 
@@ -69,11 +69,12 @@ enum census_tier {
 
 struct census_sample {
 	enum census_tier tier;
-	uint64_t now_ms;            /* monotonic */
-	uint64_t (*clock)(void);    /* the same clock, for when a record was read at the latest; NULL: now_ms for all */
-	bool arrivals;              /* census_arrived() says when to look at it; else at each record */
+	uint64_t now_ms; /* monotonic */
+	uint64_t (*clock)(
+		void); /* the same clock, for when a record was read at the latest; NULL: now_ms for all */
+	bool arrivals; /* census_arrived() says when to look at it; else at each record */
 	enum census_ids ids;
-	bool events;                /* destroy events of this namespace are coming in */
+	bool events; /* destroy events of this namespace are coming in */
 	/*
 	 * NULL, or called when the dump is whole, before what only events can tell is judged: gives census_event() those that
 	 * are there.

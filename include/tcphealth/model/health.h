@@ -20,22 +20,23 @@ struct health {
 	bool success;              /* the last sample, or false while one hangs */
 	enum health_source source; /* in use */
 	bool events_active;
-	double duration_seconds;   /* of the last sample */
-	uint64_t cpu_ns;           /* of sampling since the start */
-	uint64_t errors;           /* failed samples */
+	double duration_seconds; /* of the last sample */
+	uint64_t cpu_ns;         /* of sampling since the start */
+	uint64_t errors;         /* failed samples */
 	uint64_t events;
 	uint64_t events_lost;
 	uint64_t event_overruns;
-	uint64_t forged;           /* netlink messages that did not come from the kernel */
-	uint64_t malformed;        /* records and lines that were skipped */
+	uint64_t forged;    /* netlink messages that did not come from the kernel */
+	uint64_t malformed; /* records and lines that were skipped */
 	uint64_t wiped_closes;
 	double full_interval_seconds;    /* between full samples, as the budget allows now */
 	double passing_interval_seconds; /* between samples of the passing states */
-	bool spaces_used;          /* other network namespaces are looked for */
-	uint64_t spaces_sampled;   /* namespaces beside the own that have been sampled */
-	uint64_t spaces_denied;    /* ... that cannot be entered for want of a privilege */
-	uint64_t spaces_over_limit; /* ... that are left out because there are too many */
-	uint64_t spaces_unreadable; /* processes whose namespace cannot be told for want of a privilege */
+	bool spaces_used;                /* other network namespaces are looked for */
+	uint64_t spaces_sampled;         /* namespaces beside the own that have been sampled */
+	uint64_t spaces_denied;          /* ... that cannot be entered for want of a privilege */
+	uint64_t spaces_over_limit;      /* ... that are left out because there are too many */
+	uint64_t
+		spaces_unreadable; /* processes whose namespace cannot be told for want of a privilege */
 };
 
 #endif

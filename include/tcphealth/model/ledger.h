@@ -20,7 +20,7 @@
 enum ledger_counter {
 	LEDGER_RETRANSMITTED_SEGMENTS,
 	LEDGER_SENT_SEGMENTS,
-	LEDGER_SENT_BYTES,     /* acknowledged */
+	LEDGER_SENT_BYTES, /* acknowledged */
 	LEDGER_RECEIVED_BYTES,
 	LEDGER_OPENED,
 	LEDGER_CLOSED,
@@ -47,28 +47,30 @@ struct portview {
 	uint64_t oldest_ms[TCP_STATE_COUNT]; /* longest time in the state */
 	uint64_t silence_ms;                 /* longest silence of an ESTABLISHED peer */
 	uint64_t unanswered_probes;
-	uint64_t loss_ms;                    /* worst time to notice a vanished peer; PORTVIEW_NEVER */
+	uint64_t loss_ms; /* worst time to notice a vanished peer; PORTVIEW_NEVER */
 	uint64_t receive_queue;
 	uint64_t send_queue;
-	double ephemeral_ratio;              /* clients: of the busiest pair of addresses */
+	double ephemeral_ratio; /* clients: of the busiest pair of addresses */
 };
 
 void portview_merge(struct portview *into, const struct portview *from);
 
 /* Port 0 stands for "unknown", which always has series; this for "other" (in the snapshot only). */
 #define LEDGER_PORT_UNKNOWN 0
-#define LEDGER_PORT_OTHER UINT32_MAX
+#define LEDGER_PORT_OTHER   UINT32_MAX
 
 struct ledger_pair {
 	uint64_t counter[LEDGER_COUNTERS];
-	uint64_t fresh[LEDGER_COUNTERS]; /* counted while it has no series: ledger_arbitrate() says whose they are */
-	uint64_t last_used_ms; /* monotonic: last sample in which it was in use, listening or included */
-	uint32_t view;         /* index of this sample's view, or LEDGER_NO_VIEW */
+	uint64_t fresh
+		[LEDGER_COUNTERS]; /* counted while it has no series: ledger_arbitrate() says whose they are */
+	uint64_t
+		last_used_ms; /* monotonic: last sample in which it was in use, listening or included */
+	uint32_t view;        /* index of this sample's view, or LEDGER_NO_VIEW */
 	uint16_t port;
-	uint8_t role;          /* enum role */
-	bool published;        /* has series of its own */
-	bool pinned;           /* listening or included in this sample: displaces others */
-	bool touched;          /* counted something since the last sample ended */
+	uint8_t role;   /* enum role */
+	bool published; /* has series of its own */
+	bool pinned;    /* listening or included in this sample: displaces others */
+	bool touched;   /* counted something since the last sample ended */
 };
 #define LEDGER_NO_VIEW UINT32_MAX
 
@@ -110,13 +112,15 @@ void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t 
  * a view, is pinned, or has counted. What a pair without series counted goes to `other`. Rank: stale or pinned, then in use, then the most recently used; among
  * equals who has series keeps them. What was not in use for keep_ms loses its series. 0, or -ENOMEM (nothing changes).
  */
-int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms, uint64_t keep_ms);
+int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms,
+		     uint64_t keep_ms);
 
 /* All pairs ever used, in no order. */
 const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count);
 
 /* Both views of a pair in one; NULL if there is no socket in them. Valid until asked again. */
-const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair);
+const struct portview *ledger_pair_view(const struct ledger *ledger,
+					const struct ledger_pair *pair);
 
 /* Counters of `other`. */
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role);

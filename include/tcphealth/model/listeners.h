@@ -24,15 +24,15 @@ enum listeners_match {
 /* One listening port, all its sockets together. */
 struct listener_port {
 	uint16_t port;
-	bool backlog_known;      /* queue_limit and saturation mean something */
+	bool backlog_known; /* queue_limit and saturation mean something */
 	bool drops_known;
-	bool kept;               /* alive within the time to keep: has series */
-	uint32_t sockets;        /* alive; 0 once the last has closed */
-	uint64_t queue_length;   /* connections nobody accepted yet, summed */
-	uint64_t queue_limit;    /* backlogs, summed */
-	double saturation;       /* of the fullest listener: length / (limit + 1) */
-	uint64_t drops_total;    /* since first sight; any cause; never falls */
-	uint64_t last_alive_ms;  /* monotonic */
+	bool kept;              /* alive within the time to keep: has series */
+	uint32_t sockets;       /* alive; 0 once the last has closed */
+	uint64_t queue_length;  /* connections nobody accepted yet, summed */
+	uint64_t queue_limit;   /* backlogs, summed */
+	double saturation;      /* of the fullest listener: length / (limit + 1) */
+	uint64_t drops_total;   /* since first sight; any cause; never falls */
+	uint64_t last_alive_ms; /* monotonic */
 };
 
 /* One listening socket. */
@@ -42,7 +42,7 @@ struct listener {
 	uint64_t cgroup_id;
 	uint64_t last_seen_ms;
 	uint32_t drops; /* as last read; wraps */
-	uint32_t next; /* listeners' own: the next of the same port */
+	uint32_t next;  /* listeners' own: the next of the same port */
 	uint16_t port;
 	bool v6only;
 	bool alive;
@@ -63,7 +63,8 @@ int listeners_add(struct listeners *listeners, const struct tcpsock *sock, uint6
 void listeners_end(struct listeners *listeners, uint64_t now_ms);
 
 /* Is, or was, there a listener that takes connections to this local address and port? */
-enum listeners_match listeners_match(const struct listeners *listeners, const struct in6_addr *addr, uint16_t port);
+enum listeners_match listeners_match(const struct listeners *listeners, const struct in6_addr *addr,
+				     uint16_t port);
 
 /* The same without an address. */
 enum listeners_match listeners_match_port(const struct listeners *listeners, uint16_t port);

@@ -29,8 +29,8 @@ enum role_evidence {
 	ROLE_BY_EVENT,           /* its destroy event told, before its TIME_WAIT was seen */
 	ROLE_BY_FORMER_LISTENER, /* a listener was seen there earlier */
 	ROLE_BY_PORT_RANGE,      /* only one end is inside ip_local_port_range: the client */
-	ROLE_BY_PORT_PARITY,     /* both are inside, one has the parity that connect() prefers: the client */
-	ROLE_BY_PORT_ORDER,      /* the lower port is the service */
+	ROLE_BY_PORT_PARITY, /* both are inside, one has the parity that connect() prefers: the client */
+	ROLE_BY_PORT_ORDER, /* the lower port is the service */
 };
 #define ROLE_EVIDENCE_COUNT 10
 
@@ -54,7 +54,7 @@ bool role_from_state(const struct tcpsock *sock, struct role_verdict *ret_verdic
 
 enum role_handshake {
 	ROLE_HANDSHAKE_TELLS,
-	ROLE_HANDSHAKE_REFUSES,  /* not with this look */
+	ROLE_HANDSHAKE_REFUSES, /* not with this look */
 	ROLE_HANDSHAKE_HOPELESS, /* this host dropped segments of its own: never again for this socket */
 };
 
@@ -64,7 +64,8 @@ enum role_handshake {
  * (net/ipv4/tcp_input.c: tcp_snd_una_update counts from snd_una, which starts at the initial sequence number for an opener and one
  * behind it for an acceptor). Sets *ret_verdict only where it tells.
  */
-enum role_handshake role_from_handshake(const struct tcpsock *sock, struct role_verdict *ret_verdict);
+enum role_handshake role_from_handshake(const struct tcpsock *sock,
+					struct role_verdict *ret_verdict);
 
 /*
  * What a destroy event's numbers leave over: its SYN if this end opened, its FIN if it sent one. False if it does not say.
@@ -75,6 +76,7 @@ bool role_death_surplus(const struct tcpdeath *death, int64_t *ret_surplus);
 bool role_from_death(const struct tcpdeath *death, enum role *ret_role);
 
 /* By port numbers alone: always an answer. */
-struct role_verdict role_from_ports(uint16_t local_port, uint16_t remote_port, struct role_ports range);
+struct role_verdict role_from_ports(uint16_t local_port, uint16_t remote_port,
+				    struct role_ports range);
 
 #endif

@@ -19,10 +19,11 @@
 
 /* What the source of this snapshot can know; a family that needs more is left out. */
 enum snapshot_needs {
-	SNAPSHOT_INFO = 1 << 0,     /* tcp_info: counters, silence, keepalive of masked sockets */
-	SNAPSHOT_BACKLOG = 1 << 1,  /* limits of accept queues */
-	SNAPSHOT_DROPS = 1 << 2,    /* drops of listeners */
-	SNAPSHOT_EVENTS = 1 << 3,   /* destroy events: the state `close` and what died between samples */
+	SNAPSHOT_INFO = 1 << 0,    /* tcp_info: counters, silence, keepalive of masked sockets */
+	SNAPSHOT_BACKLOG = 1 << 1, /* limits of accept queues */
+	SNAPSHOT_DROPS = 1 << 2,   /* drops of listeners */
+	SNAPSHOT_EVENTS =
+		1 << 3, /* destroy events: the state `close` and what died between samples */
 };
 
 /* One pair with series. Port LEDGER_PORT_UNKNOWN is `unknown`, LEDGER_PORT_OTHER `other`. */
@@ -50,7 +51,7 @@ struct snapshot_unit {
 
 /* A unit that listens on a port. */
 struct snapshot_listener_unit {
-	uint32_t port; /* or LEDGER_PORT_OTHER */
+	uint32_t port;    /* or LEDGER_PORT_OTHER */
 	const char *unit; /* "" if unknown */
 };
 
@@ -60,7 +61,8 @@ struct snapshot_listener_unit {
  */
 struct snapshot_ns {
 	const char *name; /* NULL: the exporter's own */
-	uint32_t missing; /* enum snapshot_needs: what the snapshot's source knows but this namespace's does not */
+	uint32_t
+		missing; /* enum snapshot_needs: what the snapshot's source knows but this namespace's does not */
 	double timestamp; /* of others than the own: when it was last sampled, seconds since the epoch */
 	struct snapshot_pair *pairs; /* ordered by role and port, unknown and other last */
 	size_t pair_count;
@@ -70,19 +72,19 @@ struct snapshot_ns {
 	size_t unit_count;
 	struct snapshot_listener_unit *listener_units; /* each (port, unit) once */
 	size_t listener_unit_count;
-	uint64_t folded[ROLE_COUNT]; /* ports that share `other` */
+	uint64_t folded[ROLE_COUNT];            /* ports that share `other` */
 	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* sockets by what decided their role */
 	struct netstat netstat;
 	struct netsysctl sysctl;
 };
 
 struct snapshot {
-	uint32_t needs_met;        /* enum snapshot_needs */
-	double timestamp;          /* seconds since the epoch: when the last full sample ended */
-	double passing_timestamp;  /* ... when the last sample of the passing states ended, full or not */
-	uint64_t sockets;          /* sockets in the dump, listeners included */
+	uint32_t needs_met;       /* enum snapshot_needs */
+	double timestamp;         /* seconds since the epoch: when the last full sample ended */
+	double passing_timestamp; /* ... when the last sample of the passing states ended, full or not */
+	uint64_t sockets;         /* sockets in the dump, listeners included */
 	struct stale_thresholds thresholds;
-	struct snapshot_ns *ns;    /* the own first */
+	struct snapshot_ns *ns; /* the own first */
 	size_t ns_count;
 };
 

@@ -19,24 +19,24 @@ typedef const char *(*survey_unit_fn)(void *arg, uint64_t cgroup_id);
 
 struct survey_ns {
 	struct census *census;
-	const char *name;           /* NULL: the exporter's own; copied */
+	const char *name; /* NULL: the exporter's own; copied */
 	const struct netstat *netstat;
 	const struct netsysctl *sysctl;
-	uint32_t missing;           /* enum snapshot_needs that the source of this namespace cannot know */
-	double timestamp;           /* wall clock: when it was last sampled; not used for the own */
+	uint32_t missing; /* enum snapshot_needs that the source of this namespace cannot know */
+	double timestamp; /* wall clock: when it was last sampled; not used for the own */
 };
 
 struct survey {
 	const struct survey_ns *ns;
 	size_t ns_count;
 	const struct stale_thresholds *thresholds;
-	uint32_t needs_met;         /* enum snapshot_needs */
+	uint32_t needs_met; /* enum snapshot_needs */
 	uint32_t ports_max;
 	uint64_t keep_ms;
-	uint64_t now_ms;            /* monotonic */
-	double timestamp;           /* wall clock: of the last full sample */
-	double passing_timestamp;   /* ... of the last sample of any tier */
-	survey_unit_fn unit_fn;     /* NULL: no names */
+	uint64_t now_ms;          /* monotonic */
+	double timestamp;         /* wall clock: of the last full sample */
+	double passing_timestamp; /* ... of the last sample of any tier */
+	survey_unit_fn unit_fn;   /* NULL: no names */
 	void *unit_arg;
 };
 

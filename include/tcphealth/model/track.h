@@ -27,45 +27,48 @@ enum track_keepalive {
 };
 
 struct track_entry {
-	uint64_t id;              /* 0: free */
-	uint32_t acked_low;       /* counters as last seen; see track_acked() */
+	uint64_t id;        /* 0: free */
+	uint32_t acked_low; /* counters as last seen; see track_acked() */
 	uint32_t received_low;
 	uint16_t acked_high;
 	uint16_t received_high;
 	uint32_t retrans;
 	uint32_t segs_out;
-	uint32_t since;           /* tick: in `state` at least since then */
-	uint32_t moved;           /* tick: bytes last moved (half-closed), or segs_in last moved (established) */
-	uint32_t blocked;         /* tick: since when it waits for the peer; valid if is_blocked */
-	uint32_t read_position;   /* low 32 bits of received - rqueue */
-	uint32_t read_since;      /* tick: read_position last moved */
-	uint32_t next;            /* index of the entry that followed in the last dump */
-	uint16_t segs_in;         /* low 16 bits */
-	uint16_t keepidle_s;      /* longest keepalive idle time seen; 0: never seen unmasked */
-	uint16_t port;            /* of the pair it is counted under; 0: unknown */
+	uint32_t since; /* tick: in `state` at least since then */
+	uint32_t
+		moved; /* tick: bytes last moved (half-closed), or segs_in last moved (established) */
+	uint32_t blocked;          /* tick: since when it waits for the peer; valid if is_blocked */
+	uint32_t read_position;    /* low 32 bits of received - rqueue */
+	uint32_t read_since;       /* tick: read_position last moved */
+	uint32_t next;             /* index of the entry that followed in the last dump */
+	uint16_t segs_in;          /* low 16 bits */
+	uint16_t keepidle_s;       /* longest keepalive idle time seen; 0: never seen unmasked */
+	uint16_t port;             /* of the pair it is counted under; 0: unknown */
 	unsigned short tuple : 12; /* hash of both ports: a socket that connects anew changes it */
 	unsigned short counted : 4; /* enum stale_reason it stands under in the views */
 	/*
 	 * No flag lies across two bytes, and those that are written one after the other share one: a wider load behind a narrow
 	 * store would wait for it.
 	 */
-	unsigned int state : 4;   /* enum tcp_state last counted; CLOSE: gone from the dumps, event to come */
+	unsigned int
+		state : 4; /* enum tcp_state last counted; CLOSE: gone from the dumps, event to come */
 	unsigned int evidence : 4;
-	unsigned int role : 1;    /* enum role */
-	unsigned int sure : 1;    /* role is settled */
+	unsigned int role : 1;     /* enum role */
+	unsigned int sure : 1;     /* role is settled */
 	unsigned int hopeless : 1; /* the handshake's arithmetic will never tell */
 	unsigned int mini : 1;
-	unsigned int opened : 1;  /* counted as opened, or older than the first sample */
-	unsigned int closed : 1;  /* counted as closed */
-	unsigned int final : 1;   /* its event has been applied */
-	unsigned int eventless : 1; /* the kernel's own socket: no event will come */
-	unsigned int seen : 1;    /* track's own: parity of the dump that saw it last */
-	unsigned int miss : 2;    /* full dumps without it, in a row; saturates */
-	unsigned int maybe_lost : 1; /* its event may have been among those lost */
-	unsigned int keepalive : 2; /* enum track_keepalive */
+	unsigned int opened : 1;         /* counted as opened, or older than the first sample */
+	unsigned int closed : 1;         /* counted as closed */
+	unsigned int final : 1;          /* its event has been applied */
+	unsigned int eventless : 1;      /* the kernel's own socket: no event will come */
+	unsigned int seen : 1;           /* track's own: parity of the dump that saw it last */
+	unsigned int miss : 2;           /* full dumps without it, in a row; saturates */
+	unsigned int maybe_lost : 1;     /* its event may have been among those lost */
+	unsigned int keepalive : 2;      /* enum track_keepalive */
 	unsigned int keepalive_gone : 1; /* unarmed once: not believed until seen twice */
-	unsigned int doubted : 1;  /* the last look made it a client, though somebody listens on its port */
-	unsigned int reason : 4;  /* enum stale_reason last found */
+	unsigned int
+		doubted : 1; /* the last look made it a client, though somebody listens on its port */
+	unsigned int reason : 4;    /* enum stale_reason last found */
 	unsigned int pair_role : 1; /* enum role of the pair it is counted under */
 	unsigned int is_blocked : 1;
 	unsigned int has_read : 1; /* read_position is valid */

@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 struct verdict_context {
-	uint64_t now_ms;           /* monotonic, when this dump began */
-	uint64_t interval_ms;      /* since the dump before it began; 0 if there was none */
+	uint64_t now_ms;      /* monotonic, when this dump began */
+	uint64_t interval_ms; /* since the dump before it began; 0 if there was none */
 	const struct stale_thresholds *thresholds;
 	const struct netsysctl *sysctl;
 };
@@ -28,11 +28,12 @@ struct verdict {
 	enum stale_reason reason;
 	enum keepalive_class keepalive; /* ESTABLISHED only */
 	bool has_age;                   /* age_ms means something in this state */
-	bool has_loss;                  /* loss_ms counts: ESTABLISHED, held CLOSE_WAIT and FIN_WAIT2, keepalive seen unmasked */
-	uint64_t stale_ms;              /* how long it has been stuck, at least */
-	uint64_t age_ms;                /* in its state, at least */
-	uint64_t silence_ms;            /* ESTABLISHED: since the peer was heard */
-	uint64_t loss_ms;               /* PORTVIEW_NEVER, or the time until the kernel would notice a vanished peer */
+	bool has_loss; /* loss_ms counts: ESTABLISHED, held CLOSE_WAIT and FIN_WAIT2, keepalive seen unmasked */
+	uint64_t stale_ms;   /* how long it has been stuck, at least */
+	uint64_t age_ms;     /* in its state, at least */
+	uint64_t silence_ms; /* ESTABLISHED: since the peer was heard */
+	uint64_t
+		loss_ms; /* PORTVIEW_NEVER, or the time until the kernel would notice a vanished peer */
 };
 
 /* The tick of a moment, for the fields of struct track_entry; and the time since one. */
@@ -47,6 +48,7 @@ void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool cr
 enum keepalive_class verdict_keepalive(const struct track_entry *entry);
 
 /* A socket that left the dumps while its program still holds it (entry->state is CLOSE). */
-void verdict_dead(const struct track_entry *entry, const struct verdict_context *context, struct verdict *ret_verdict);
+void verdict_dead(const struct track_entry *entry, const struct verdict_context *context,
+		  struct verdict *ret_verdict);
 
 #endif

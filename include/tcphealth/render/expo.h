@@ -29,14 +29,15 @@ enum expo_format {
 enum expo_type {
 	EXPO_GAUGE,
 	EXPO_COUNTER, /* the name ends in _total */
-	EXPO_INFO,    /* a gauge of value 1 whose name ends in _info; written as gauge in both formats */
+	EXPO_INFO, /* a gauge of value 1 whose name ends in _info; written as gauge in both formats */
 };
 
 /* Static text: the writer keeps the pointer until the next family. */
 struct expo_family {
 	const char *name; /* in full, with _total where it is a counter */
 	const char *help;
-	const char *unit; /* "seconds", "bytes", "ratio", or NULL; the name (less _total) ends in it */
+	const char
+		*unit; /* "seconds", "bytes", "ratio", or NULL; the name (less _total) ends in it */
 	enum expo_type type;
 };
 
@@ -48,11 +49,12 @@ struct expo {
 	struct buf *buf;
 	enum expo_format format;
 	const struct expo_family *family;
-	size_t name_len;      /* of the family's name */
-	char head[EXPO_HEAD_SIZE]; /* how its labelled lines begin: the name and a brace; unless it is too long for that */
-	bool announced;       /* HELP and TYPE of the family are written */
-	bool in_labels;       /* between the first label and the value */
-	uint64_t samples;     /* lines with a value so far */
+	size_t name_len; /* of the family's name */
+	char head
+		[EXPO_HEAD_SIZE]; /* how its labelled lines begin: the name and a brace; unless it is too long for that */
+	bool announced;   /* HELP and TYPE of the family are written */
+	bool in_labels;   /* between the first label and the value */
+	uint64_t samples; /* lines with a value so far */
 };
 
 void expo_init(struct expo *expo, struct buf *buf, enum expo_format format);
@@ -75,7 +77,8 @@ struct expo_piece {
 	char text[EXPO_PIECE_SIZE];
 	size_t len;
 };
-void expo_labelled_u64(struct expo *expo, const struct expo_piece *labels, const struct expo_piece *more, uint64_t value);
+void expo_labelled_u64(struct expo *expo, const struct expo_piece *labels,
+		       const struct expo_piece *more, uint64_t value);
 
 /* Ends the sample with its value. A double as the shortest text that reads back; +Inf, NaN as the formats have them. */
 void expo_u64(struct expo *expo, uint64_t value);

@@ -23,7 +23,8 @@ struct procnet_stats {
  * 0 or -errno (tcp missing: -ENOENT), or what `fn` returned; on error what `fn` got is a part.
  * `stats` is added to.
  */
-int procnet_dump(const char *netdir, uint32_t states, tcpsock_fn fn, void *arg, struct procnet_stats *stats);
+int procnet_dump(const char *netdir, uint32_t states, tcpsock_fn fn, void *arg,
+		 struct procnet_stats *stats);
 
 /* One line without its newline; false if it is not a socket's (the header line, garbage). Pure. */
 bool procnet_parse_line(const char *line, size_t len, bool v6, struct tcpsock *ret_sock);

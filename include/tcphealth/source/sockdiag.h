@@ -22,7 +22,8 @@ struct sockdiag_query {
 	bool skmeminfo;       /* drops */
 	uint16_t local_port;  /* 0, or only sockets with this local port (filtered in the kernel) */
 	uint16_t remote_port; /* 0, or only this remote port */
-	void (*arrived)(void *arg); /* NULL, or called with fn's `arg` before the records of each datagram: some hundred */
+	void (*arrived)(
+		void *arg); /* NULL, or called with fn's `arg` before the records of each datagram: some hundred */
 };
 
 struct sockdiag_stats {
@@ -42,7 +43,8 @@ void sockdiag_close(struct sockdiag *diag);
  * -ENOBUFS, whatever NLMSG_ERROR or NLMSG_DONE carried, or what `fn` returned.
  * A socket that moved in the kernel's table meanwhile may come twice or not at all.
  */
-int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcpsock_fn fn, void *arg);
+int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcpsock_fn fn,
+		  void *arg);
 
 /*
  * The one socket with exactly this 4-tuple, as this end sees it. 0, -ENOENT, or another error.
@@ -63,6 +65,7 @@ bool sockdiag_parse(const void *payload, size_t len, struct tcpsock *ret_sock);
  * One received datagram of a dump: calls `fn` for each record of it. Pure but for `fn`; never reads outside `len`.
  * Returns 1 at the end of the dump, 0 if more is to come, or a negative error as sockdiag_dump() gives.
  */
-int sockdiag_parse_datagram(const void *data, size_t len, uint32_t seq, struct sockdiag_stats *stats, tcpsock_fn fn, void *arg);
+int sockdiag_parse_datagram(const void *data, size_t len, uint32_t seq,
+			    struct sockdiag_stats *stats, tcpsock_fn fn, void *arg);
 
 #endif

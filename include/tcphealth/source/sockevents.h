@@ -49,7 +49,8 @@ struct tcpdeath {
 	uint8_t retransmits;
 	uint8_t flags; /* enum tcpdeath_flags */
 	uint16_t reserved;
-	uint32_t tuple_hash; /* tcptuple_hash() of the connection: its TIME_WAIT mini may bear another cookie */
+	uint32_t
+		tuple_hash; /* tcptuple_hash() of the connection: its TIME_WAIT mini may bear another cookie */
 };
 
 struct sockevents_stats {
@@ -59,7 +60,7 @@ struct sockevents_stats {
 	uint64_t forged;   /* messages whose sender was not the kernel: skipped */
 	uint64_t malformed;
 	uint32_t rcvbuf_bytes; /* what the kernel granted */
-	bool active;       /* subscribed, and the reader runs */
+	bool active;           /* subscribed, and the reader runs */
 };
 
 struct sockevents;
@@ -84,6 +85,7 @@ struct sockevents_stats sockevents_stats(const struct sockevents *events);
 bool sockevents_parse(const void *msg, size_t len, struct tcpdeath *ret_death);
 
 /* The same for both records of one connection's end; addresses and ports as in struct tcpsock. */
-uint32_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port, const struct in6_addr *remote, uint16_t remote_port);
+uint32_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
+		       const struct in6_addr *remote, uint16_t remote_port);
 
 #endif

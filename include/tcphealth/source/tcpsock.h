@@ -31,7 +31,7 @@ enum tcp_state {
 #define TCP_STATE_COUNT 12
 
 #define TCP_STATE_BIT(state) (UINT32_C(1) << (state))
-#define TCP_STATES_ALL UINT32_C(0xfff)
+#define TCP_STATES_ALL       UINT32_C(0xfff)
 
 /* Label value of a state ("close_wait"), as in the metric; "unknown" for a number that is none. */
 const char *tcp_state_name(unsigned int state);
@@ -39,32 +39,39 @@ const char *tcp_state_name(unsigned int state);
 /* idiag_timer. An open enumeration: newer kernels add values, which say nothing about keepalive. */
 enum tcp_timer {
 	TCP_TIMER_NONE = 0,
-	TCP_TIMER_RETRANSMIT = 1, /* retransmission, RACK or tail-loss probe; SYN-ACK timer of a request */
-	TCP_TIMER_KEEPALIVE = 2,  /* keepalive, or the fin timeout of a full orphan FIN_WAIT2 (inode 0) */
+	TCP_TIMER_RETRANSMIT =
+		1, /* retransmission, RACK or tail-loss probe; SYN-ACK timer of a request */
+	TCP_TIMER_KEEPALIVE =
+		2, /* keepalive, or the fin timeout of a full orphan FIN_WAIT2 (inode 0) */
 	TCP_TIMER_TIME_WAIT = 3,
-	TCP_TIMER_PROBE = 4,      /* zero-window probe, or data this host could not send */
+	TCP_TIMER_PROBE = 4, /* zero-window probe, or data this host could not send */
 	TCP_TIMER_DELACK = 5,
 };
 
 /* What a record knows. A field of tcp_info is known iff the attribute was long enough to hold it. */
 enum tcpsock_known {
-	TCPSOCK_COOKIE = 1 << 0,     /* id is the kernel's cookie, else a hash of 4-tuple and inode */
-	TCPSOCK_MINI = 1 << 1,       /* TIME_WAIT, orphan FIN_WAIT2 or SYN_RECV without a full socket: no inode, no info */
-	TCPSOCK_INFO = 1 << 2,       /* tcp_info of at least 104 bytes: info_state .. total_retrans */
-	TCPSOCK_BYTES = 1 << 3,      /* bytes_acked, bytes_received (136 bytes, Linux 4.1) */
-	TCPSOCK_SEGS = 1 << 4,       /* segs_out, segs_in (144 bytes, 4.2) */
-	TCPSOCK_NOTSENT = 1 << 5,    /* notsent_bytes (148 bytes, 4.6) */
-	TCPSOCK_MIN_RTT = 1 << 6,    /* min_rtt_us (152 bytes, 4.6) */
-	TCPSOCK_DATA_SEGS = 1 << 7,  /* data_segs_in, data_segs_out (160 bytes, 4.6) */
-	TCPSOCK_DELIVERED = 1 << 8,  /* delivered (196 bytes, 4.18) */
-	TCPSOCK_SENT = 1 << 9,       /* bytes_sent, bytes_retrans (216 bytes, 4.19) */
-	TCPSOCK_SND_WND = 1 << 10,   /* snd_wnd (232 bytes, 5.4) */
-	TCPSOCK_RTO_TIME = 1 << 11,  /* total_rto_time_ms (248 bytes, 6.7) */
-	TCPSOCK_CGROUP = 1 << 12,    /* cgroup_id (Linux 5.9) */
-	TCPSOCK_DROPS = 1 << 13,     /* drops (SKMEMINFO) */
-	TCPSOCK_BACKLOG = 1 << 14,   /* LISTEN: wqueue is the backlog, rqueue the accept queue's length */
-	TCPSOCK_PROBES = 1 << 15,    /* probes (tcp_info, and /proc's timeout column for full sockets) */
-	TCPSOCK_FASTOPEN = 1 << 16,  /* a Fast Open child that is still in SYN_RECV: TCPI_OPT_TFO_CHILD */
+	TCPSOCK_COOKIE = 1 << 0, /* id is the kernel's cookie, else a hash of 4-tuple and inode */
+	TCPSOCK_MINI =
+		1
+		<< 1, /* TIME_WAIT, orphan FIN_WAIT2 or SYN_RECV without a full socket: no inode, no info */
+	TCPSOCK_INFO = 1 << 2,    /* tcp_info of at least 104 bytes: info_state .. total_retrans */
+	TCPSOCK_BYTES = 1 << 3,   /* bytes_acked, bytes_received (136 bytes, Linux 4.1) */
+	TCPSOCK_SEGS = 1 << 4,    /* segs_out, segs_in (144 bytes, 4.2) */
+	TCPSOCK_NOTSENT = 1 << 5, /* notsent_bytes (148 bytes, 4.6) */
+	TCPSOCK_MIN_RTT = 1 << 6, /* min_rtt_us (152 bytes, 4.6) */
+	TCPSOCK_DATA_SEGS = 1 << 7, /* data_segs_in, data_segs_out (160 bytes, 4.6) */
+	TCPSOCK_DELIVERED = 1 << 8, /* delivered (196 bytes, 4.18) */
+	TCPSOCK_SENT = 1 << 9,      /* bytes_sent, bytes_retrans (216 bytes, 4.19) */
+	TCPSOCK_SND_WND = 1 << 10,  /* snd_wnd (232 bytes, 5.4) */
+	TCPSOCK_RTO_TIME = 1 << 11, /* total_rto_time_ms (248 bytes, 6.7) */
+	TCPSOCK_CGROUP = 1 << 12,   /* cgroup_id (Linux 5.9) */
+	TCPSOCK_DROPS = 1 << 13,    /* drops (SKMEMINFO) */
+	TCPSOCK_BACKLOG =
+		1 << 14, /* LISTEN: wqueue is the backlog, rqueue the accept queue's length */
+	TCPSOCK_PROBES =
+		1 << 15, /* probes (tcp_info, and /proc's timeout column for full sockets) */
+	TCPSOCK_FASTOPEN =
+		1 << 16, /* a Fast Open child that is still in SYN_RECV: TCPI_OPT_TFO_CHILD */
 };
 
 /*
@@ -78,26 +85,27 @@ struct tcpsock {
 	struct in6_addr remote;
 	uint16_t local_port;
 	uint16_t remote_port;
-	uint8_t state;       /* enum tcp_state: idiag_state */
-	uint8_t info_state;  /* enum tcp_state from tcp_info, read under the socket's lock; else equal to state */
-	uint8_t timer;       /* enum tcp_timer, open */
+	uint8_t state; /* enum tcp_state: idiag_state */
+	uint8_t info_state; /* enum tcp_state from tcp_info, read under the socket's lock; else equal to state */
+	uint8_t timer;             /* enum tcp_timer, open */
 	uint8_t timer_retransmits; /* idiag_retrans: retransmissions or probes of the timer shown */
-	uint8_t v6only;      /* LISTEN on ::, does not take IPv4; 0 if unknown */
-	uint8_t retransmits; /* consecutive RTOs without an answer */
-	uint8_t probes;      /* unanswered keepalive or window probes */
+	uint8_t v6only;            /* LISTEN on ::, does not take IPv4; 0 if unknown */
+	uint8_t retransmits;       /* consecutive RTOs without an answer */
+	uint8_t probes;            /* unanswered keepalive or window probes */
 	uint8_t backoff;
-	uint32_t known;      /* enum tcpsock_known */
-	uint32_t expires_ms; /* of `timer`; values above 2^31 (overdue on older kernels) arrive as 0 */
+	uint32_t known; /* enum tcpsock_known */
+	uint32_t
+		expires_ms; /* of `timer`; values above 2^31 (overdue on older kernels) arrive as 0 */
 	uint32_t rqueue;
 	uint32_t wqueue;
 	uint32_t uid;
-	uint32_t inode;      /* 0: orphan, mini, or not accepted yet */
-	uint32_t drops;      /* wraps */
-	uint64_t cgroup_id;  /* 0 if unknown */
+	uint32_t inode;     /* 0: orphan, mini, or not accepted yet */
+	uint32_t drops;     /* wraps */
+	uint64_t cgroup_id; /* 0 if unknown */
 	/* tcp_info */
 	uint32_t rto_us;
 	uint32_t snd_mss;
-	uint32_t unacked;    /* segments in flight; LISTEN: accept queue */
+	uint32_t unacked;           /* segments in flight; LISTEN: accept queue */
 	uint32_t last_data_sent_ms; /* garbage in SYN_SENT, as the two below */
 	uint32_t last_data_recv_ms;
 	uint32_t last_ack_recv_ms;

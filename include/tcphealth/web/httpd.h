@@ -35,7 +35,8 @@ struct httpd_reply {
 };
 
 /* Called on a serving thread, and may take a second or two: the others go on serving. */
-typedef void (*httpd_handler_fn)(void *arg, const struct httpd_query *query, struct httpd_reply *reply);
+typedef void (*httpd_handler_fn)(void *arg, const struct httpd_query *query,
+				 struct httpd_reply *reply);
 
 struct httpd_handler {
 	const char *path;
@@ -54,17 +55,21 @@ struct httpd_asset {
 struct httpd_config {
 	const struct httpd_handler *handlers; /* borrowed */
 	size_t handler_count;
-	const struct httpd_asset *assets;     /* borrowed */
+	const struct httpd_asset *assets; /* borrowed */
 	size_t asset_count;
-	const char *const *listen;  /* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1"; borrowed */
-	size_t listen_count;        /* >= 1 */
-	const int *sockets;         /* listening TCP sockets to take over in place of `listen`, also on failure; NULL: none */
+	const char *const *
+		listen; /* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1"; borrowed */
+	size_t listen_count; /* >= 1 */
+	const int *
+		sockets; /* listening TCP sockets to take over in place of `listen`, also on failure; NULL: none */
 	size_t socket_count;
-	const char *web_config;     /* file of exporter-toolkit's format: TLS, users, headers; NULL or "": none; borrowed */
+	const char *
+		web_config; /* file of exporter-toolkit's format: TLS, users, headers; NULL or "": none; borrowed */
 	const char *telemetry_path; /* "/metrics"; borrowed */
-	unsigned int max_requests;  /* requests served at the same time; more get 503; 0: no limit */
-	unsigned int timeout_s;     /* inactivity of a connection, and the wall-clock bound of a whole request */
-	struct pageslot *pages;     /* borrowed */
+	unsigned int max_requests; /* requests served at the same time; more get 503; 0: no limit */
+	unsigned int
+		timeout_s; /* inactivity of a connection, and the wall-clock bound of a whole request */
+	struct pageslot *pages; /* borrowed */
 	httpd_ready_fn ready;
 	void *ready_arg;
 };
@@ -78,7 +83,8 @@ struct httpd_error {
  * Binds every address (with SO_REUSEADDR, never SO_REUSEPORT), then serves. 0 and *ret_httpd, or -errno and *ret_error.
  * ":PORT" and "[::]:PORT" take IPv6 and IPv4 where the host has IPv6, else IPv4.
  */
-int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct httpd_error *ret_error);
+int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
+		struct httpd_error *ret_error);
 
 /*
  * Reads the web configuration and the files it names anew, which happens by itself, too, within a second of a change and
