@@ -10,7 +10,7 @@ import struct
 from tcph import exporter, ss
 from tcph.case import NetTest
 
-SOCKETS = 8000
+SOCKETS = 4000
 
 
 def ended(page):

@@ -55,10 +55,11 @@ PAIRS = (
     (DUMP, 'poll', 'error=EINTR', GOOD),
     (DUMP, 'poll', 'error=ENOMEM', GOOD),
     (DUMP, 'poll', 'error=EINVAL', GOOD),
-    (EVENTS, 'recvmmsg', 'error=ENOBUFS', GOOD),
-    (EVENTS, 'recvmmsg', 'error=EINTR', GOOD),
-    (EVENTS, 'recvmmsg', 'retval=0', GOOD),
-    (EVENTS, 'poll', 'error=ENOMEM', GOOD),
+    # They end by themselves: a call that strace leaves half-way fails with ENOSYS, which ends the reader.
+    (EVENTS, 'recvmmsg', 'error=ENOBUFS:when=1..9', GOOD),
+    (EVENTS, 'recvmmsg', 'error=EINTR:when=1..9', GOOD),
+    (EVENTS, 'recvmmsg', 'retval=0:when=1..9', GOOD),
+    (EVENTS, 'poll', 'error=ENOMEM:when=1..999', GOOD),
     (EVENTS, 'recvmmsg', 'error=EBADF', GOOD),
     (MAIN, 'poll', 'error=ENOMEM', GOOD),
     (MAIN, 'poll', 'error=EINTR', GOOD),
@@ -147,6 +148,9 @@ class RunningTest(RobustTest):
     def start(self):
         self.b.sysctl(ip_local_port_range='40000 40999')
         self.program = self.start_exporter(self.b)
+        # On a busy machine a sample under strace would take seconds at the priority that the exporter gives itself.
+        for task in thread_ids(self.program.process.pid, DUMP):
+            os.setpriority(os.PRIO_PROCESS, task, 0)
 
     def test_samples(self):
         self.start()
@@ -175,8 +179,8 @@ class RunningTest(RobustTest):
 
     def refuse_and_reopen(self, calls, how):
         (task,) = thread_ids(self.program.process.pid, DUMP)
-        with Fault(task, calls, 'error=' + how, 'sendto:error=EPERM:when=1') as fault:
-            eventually(lambda: self.look()[0] == PROCFS and fault.struck(2), timeout=patience(20),
+        with Fault(task, calls, 'error=' + how, 'sendto:error=EPERM:when=1..3') as fault:
+            eventually(lambda: self.look()[0] == PROCFS and fault.struck(4), timeout=patience(20),
                        what=lambda: f'{fault.count()} strokes, {self.look()[0]}\n{self.program.log_tail()}')
         self.assert_recovers()
         eventually(lambda: self.look()[0] == GOOD, timeout=patience(30), what='netlink again')
