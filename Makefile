@@ -199,7 +199,7 @@ hardening: all ## what the compiler and the linker were told to guard against is
 
 coverage: ## lines that the tests reach, in the program and in each parser by its fuzz corpus alone
 	@deploy/setup.sh build check robust
-	+@$(AGAIN) BUILD=build-coverage SANITIZE=--coverage FORTIFY= OPT=-O0 WERROR= coverage-run
+	+@$(AGAIN) BUILD=build-coverage SANITIZE=--coverage CPPFLAGS=-DSANITIZED=1 FORTIFY= OPT=-O0 WERROR= coverage-run
 
 coverage-run: all programs
 	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/robust/coverage $(BUILD)

@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 
-from robust import FULL, RobustTest, Through
+from robust import FULL, RobustTest, Through, scaled
 from tcph import exporter, netns
 from tcph.exporter import patience
 from tcph.poll import eventually
@@ -169,7 +169,8 @@ class RunningTest(RobustTest):
 
     def test_netlink_socket_cannot_be_had(self):
         """Refused first, so that it is closed and opened anew."""
-        for calls, how in (('socket', 'EMFILE'), ('socket', 'EPERM'), ('socket', 'EAFNOSUPPORT'), ('bind', 'ENOMEM')):
+        pairs = (('socket', 'EMFILE'), ('bind', 'ENOMEM'), ('socket', 'EPERM'), ('socket', 'EAFNOSUPPORT'))
+        for calls, how in pairs[:scaled(1, 4)]:
             with self.subTest(calls=calls, how=how):
                 self.start()
                 try:
