@@ -372,14 +372,21 @@ static const char *query_value(const struct httpd_query *query, const char *key)
 	return value ? value : "";
 }
 
-static enum MHD_Result note_proxy(void *arg, enum MHD_ValueKind kind, const char *name,
-				  const char *value)
+/* What the headers betray of the way a request came. */
+struct way {
+	bool proxied;
+	unsigned int hosts; /* Host headers: a second one may be what a browser was made to send */
+};
+
+static enum MHD_Result note_way(void *arg, enum MHD_ValueKind kind, const char *name,
+				const char *value)
 {
-	bool *proxied = arg;
+	struct way *way = arg;
 
 	(void)kind;
 	(void)value;
-	*proxied |= origin_is_proxy_header(name);
+	way->proxied |= origin_is_proxy_header(name);
+	way->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
 	return MHD_YES;
 }
 
@@ -387,12 +394,13 @@ static bool is_local(const struct request *request)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	bool proxied = false;
+	struct way way = { 0 };
 
 	if (!info || !info->client_addr || !origin_is_loopback(info->client_addr))
 		return false;
-	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_proxy, &proxied);
-	return !proxied && origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_way, &way);
+	return !way.proxied && way.hosts == 1 &&
+	       origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
 }
 
 static enum MHD_Result send_reply(struct request *request, struct httpd_reply *reply)
