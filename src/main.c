@@ -66,7 +66,7 @@ static int replace_file(const char *path, const struct buf *page)
 
 static int run_once(const struct options *options)
 {
-	struct collector_config config = { .options = options, .microhttpd = httpd_version() };
+	struct publisher_config config = { .options = options, .microhttpd = httpd_version() };
 	const char *where = options->output != NULL ? options->output : "standard output";
 	struct buf page;
 	int r;
@@ -117,15 +117,15 @@ static void print_stale(const struct options *options, const struct drilldown *r
 /* As grep does: 0 and 1 tell whether there was something, 2 that it is not known. */
 static int list_stale(const struct options *options)
 {
-	struct collector_config config = { .options = options, .microhttpd = httpd_version() };
 	struct drilldown_holders holders = { 0 };
 	struct drilldown result;
 	struct buf text;
-	int r = collector_list_stale(&config, DRILLDOWN_LIMIT_MAX, &result);
+	int r = collector_list_stale(options, DRILLDOWN_LIMIT_MAX, &result);
 
 	buf_init(&text, 0);
 	if (r == 0)
-		r = drilldown_find_holders(&result, options->path_procfs, &holders);
+		r = drilldown_find_holders(&result, options->path_procfs, HOLDERS_BUDGET_MS,
+					   &holders);
 	if (r == 0) {
 		print_stale(options, &result, &holders, &text);
 		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);

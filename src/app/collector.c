@@ -1,21 +1,19 @@
 /*
- * collector: one sample an interval, from the kernel to the published pages. Knows no HTTP.
+ * collector: one sample an interval, from the kernel to the publisher. Knows no format and no HTTP.
  */
 #include "tcphealth/app/collector.h"
 
 #include "tcphealth/app/eventfeed.h"
 #include "tcphealth/app/feed.h"
+#include "tcphealth/app/mailbox.h"
 #include "tcphealth/app/pace.h"
 #include "tcphealth/app/spaces.h"
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
-#include "tcphealth/base/version.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
 #include "tcphealth/model/unit.h"
-#include "tcphealth/render/families.h"
-#include "tcphealth/render/html.h"
 #include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/procfs.h"
@@ -32,43 +30,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NICE            19
-#define READY_INTERVALS 3u
-#define ROOT_CGROUP_ID  1u
-#define POLL_PAUSE_US   20000u
-
-/* A question from another thread, answered between samples. Under `lock`. */
-enum mail_state {
-	MAIL_EMPTY,
-	MAIL_ASKED,
-	MAIL_RUNNING,
-	MAIL_ANSWERED,
-	MAIL_ABANDONED, /* whoever asked no longer waits */
-};
-
-struct mail {
-	enum mail_state state;
-	struct drilldown_query query;
-	struct drilldown result;
-	int error;
-};
-
-/* What both the sampling thread and the watchdog publish from, under `lock`. */
-struct published {
-	struct snapshot *snapshot; /* of the last good sample, or NULL */
-	struct health health;
-	struct procself procself;
-	uint64_t good_ms;    /* monotonic: when the last good sample ended; 0: none yet */
-	uint64_t busy_ms;    /* monotonic: when the running sample began; 0: none runs */
-	uint64_t watched_ms; /* when the watchdog last published */
-	int error;           /* of the last sample */
-};
+#define NICE           19
+#define ROOT_CGROUP_ID 1u
+#define POLL_PAUSE_US  20000u
 
 struct collector {
-	struct collector_config config;
+	const struct options *options;
 	pthread_t thread;
 	int stop_fd;
-	int mail_fd; /* readable when there is a question */
 	/* the sampling thread's own */
 	struct feed *feed;
 	struct census *census;
@@ -82,15 +51,14 @@ struct collector {
 	struct netsysctl sysctl;
 	uint64_t cpu_ns;
 	int logged_error;
+	bool sampled; /* once, with success */
 	char unit[UNIT_NAME_MAX];
 	/* shared */
-	pthread_mutex_t lock;
+	struct publisher *publisher;
+	struct mailbox *mailbox;
+	pthread_mutex_t lock; /* of `ended` */
 	pthread_cond_t ended_cond;
 	bool ended;
-	bool interrupted;
-	struct published published;
-	struct mail mail;
-	pthread_cond_t mail_cond;
 };
 
 static struct stale_thresholds thresholds_of(const struct options *o)
@@ -111,8 +79,8 @@ static struct stale_thresholds thresholds_of(const struct options *o)
 }
 
 /*
- * The kernel's own sockets (NFS, for one) live in the root cgroup and die without an event. Where programs have cgroups of their own, as under
- * systemd, a socket of the root cgroup is the kernel's.
+ * The kernel's own sockets (NFS, for one) live in the root cgroup and die without an event. Where programs have cgroups of their
+ * own, as under systemd, a socket of the root cgroup is the kernel's.
  */
 static uint64_t kernel_cgroup_id(void)
 {
@@ -147,7 +115,6 @@ static const char *survey_unit(void *arg, uint64_t cgroup_id)
 static void tell_stale(void *arg, const struct census_stale *stale)
 {
 	struct collector *c = arg;
-
 	char unit[UNIT_NAME_MAX] = "";
 
 	if (stale->sock != NULL && c->stalelog.enabled)
@@ -155,15 +122,13 @@ static void tell_stale(void *arg, const struct census_stale *stale)
 	stalelog_tell(&c->stalelog, stale, unit, clock_mono_ms());
 }
 
-static struct health health_of(struct collector *c, bool success, enum health_source source,
-			       double duration)
+static struct health health_of(struct collector *c, enum health_source source, uint64_t begin_ns)
 {
 	struct health health = {
-		.success = success,
+		.success = true,
 		.source = source,
-		.duration_seconds = duration,
+		.duration_seconds = (double)(clock_mono_ns() - begin_ns) / 1e9,
 		.cpu_ns = c->cpu_ns,
-		.errors = c->published.health.errors + (success ? 0 : 1),
 		.wiped_closes = census_wiped_closes(c->census),
 	};
 	struct sockevents_stats stats = eventfeed_stats(&c->events);
@@ -189,77 +154,10 @@ static struct health health_of(struct collector *c, bool success, enum health_so
 	return health;
 }
 
-/* Renders one format; NULL when out of memory. */
-static struct page *render(const struct families_input *input, enum expo_format format)
-{
-	struct buf buf;
-	struct expo expo;
-	struct page *page;
-
-	buf_init(&buf, 0);
-	expo_init(&expo, &buf, format);
-	families_render(input, &expo);
-	page = page_new(&buf);
-	buf_done(&buf);
-	return page;
-}
-
-static struct page *render_html(const struct collector *c, const struct published *p)
-{
-	const struct options *o = c->config.options;
-	struct html_input input = {
-		.snapshot = p->snapshot,
-		.health = &p->health,
-		.telemetry_path = o->telemetry_path,
-		.version = version_number(),
-		.interval_ms = o->interval_ms,
-		.connections = o->connections != OPTIONS_CONNECTIONS_NONE,
-	};
-	struct page *page;
-	struct buf buf;
-
-	buf_init(&buf, 0);
-	html_render(&input, &buf);
-	page = page_new(&buf);
-	buf_done(&buf);
-	return page;
-}
-
-static struct families_input input_of(const struct collector *c, const struct published *p)
-{
-	return (struct families_input){
-		.snapshot = p->snapshot,
-		.health = &p->health,
-		.procself = c->config.options->disable_exporter_metrics ? NULL : &p->procself,
-		.version = version_number(),
-		.revision = version_revision(),
-		.microhttpd = c->config.microhttpd,
-	};
-}
-
-/* Under `lock`: the page is replaced by a whole one or stays. */
-static void publish(struct collector *c)
-{
-	struct families_input input = input_of(c, &c->published);
-	struct page *text = render(&input, EXPO_TEXT);
-	struct page *openmetrics = render(&input, EXPO_OPENMETRICS);
-	struct page *html = render_html(c, &c->published);
-
-	if (text != NULL && openmetrics != NULL && html != NULL) {
-		pageslot_put(c->config.pages, PAGE_METRICS_TEXT, text);
-		pageslot_put(c->config.pages, PAGE_METRICS_OPENMETRICS, openmetrics);
-		pageslot_put(c->config.pages, PAGE_HTML, html);
-		return;
-	}
-	page_unref(text);
-	page_unref(openmetrics);
-	page_unref(html);
-}
-
 static void log_source(struct collector *c, const struct feed_result *result)
 {
 	if (result->source == HEALTH_SOURCE_PROCFS && result->refusal != 0 &&
-	    (result->changed || c->published.good_ms == 0))
+	    (result->changed || !c->sampled))
 		log_warn("netlink is refused, reading /proc/net/tcp: no counters, no accept queue "
 			 "limits",
 			 "err", strerror(-result->refusal), NULL);
@@ -281,15 +179,15 @@ static void read_settings(struct collector *c)
 {
 	char dir[PATH_MAX];
 
-	netsysctl_read(c->config.options->path_procfs, &c->sysctl);
-	if (procfs_net_dir(c->config.options->path_procfs, dir, sizeof(dir)) == 0)
+	netsysctl_read(c->options->path_procfs, &c->sysctl);
+	if (procfs_net_dir(c->options->path_procfs, dir, sizeof(dir)) == 0)
 		netstat_read(dir, &c->netstat);
 }
 
 static int take_snapshot(struct collector *c, const struct feed_result *result, bool events,
 			 struct snapshot **ret_snapshot)
 {
-	const struct options *o = c->config.options;
+	const struct options *o = c->options;
 	struct stale_thresholds thresholds = thresholds_of(o);
 	struct survey_ns ns[1 + SPACES_MAX] = {
 		{ .census = c->census, .netstat = &c->netstat, .sysctl = &c->sysctl },
@@ -332,9 +230,8 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 
 	read_settings(c);
 	sample.sysctl = c->sysctl;
-	eventfeed_drain(
-		&c->events,
-		c->census); /* the TIME_WAIT of a connection that no dump has shown gets its role from them */
+	/* The TIME_WAIT of a connection that no dump has shown gets its role from them. */
+	eventfeed_drain(&c->events, c->census);
 	r = feed_sample(c->feed, c->census, &sample, ret_result);
 	if (r < 0)
 		return r;
@@ -342,40 +239,12 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 	census_drained(c->census);
 	if (ret_result->tier == CENSUS_FULL)
 		c->full_timestamp = clock_wall();
+	/* Others' trouble is not ours: it is counted there. */
 	if (c->spaces != NULL)
-		(void)spaces_step(c->spaces,
-				  now_ms); /* counted there: others' trouble is not ours */
+		(void)spaces_step(c->spaces, now_ms);
 	return take_snapshot(c, ret_result,
 			     sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
 			     ret_snapshot);
-}
-
-static void begin_sample(struct collector *c, uint64_t now_ms)
-{
-	pthread_mutex_lock(&c->lock);
-	c->published.busy_ms = now_ms;
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* A failed sample keeps the last snapshot; the page is made anew so that the failure shows. */
-static void end_sample(struct collector *c, int error, const struct feed_result *result,
-		       struct snapshot *snapshot, double duration)
-{
-	struct published *p = &c->published;
-
-	pthread_mutex_lock(&c->lock);
-	p->health = health_of(c, error == 0, result->source, duration);
-	p->error = error;
-	p->busy_ms = 0;
-	if (error == 0) {
-		snapshot_unref(p->snapshot);
-		p->snapshot = snapshot;
-		p->good_ms = clock_mono_ms();
-	}
-	if (!c->config.options->disable_exporter_metrics)
-		procself_read("/proc/self", &p->procself);
-	publish(c);
-	pthread_mutex_unlock(&c->lock);
 }
 
 /* What this thread has spent since the last time: on dumps, events and pages. */
@@ -389,53 +258,40 @@ static void pay(struct collector *c, enum pace_tier tier)
 
 static void run_sample(struct collector *c)
 {
-	uint64_t begin_ns = clock_mono_ns();
+	uint64_t begin_ns = clock_mono_ns(), begin_ms = begin_ns / 1000000;
 	enum pace_tier pace = pace_choose(&c->pace);
 	struct feed_result result = { 0 };
 	struct snapshot *snapshot = NULL;
+	struct health health;
 	int r;
 
-	begin_sample(c, begin_ns / 1000000);
-	eventfeed_tend(&c->events, c->census, begin_ns / 1000000);
-	r = sample_once(c, pace == PACE_FULL ? CENSUS_FULL : CENSUS_PASSING, begin_ns / 1000000,
-			&result, &snapshot);
+	publisher_begin(c->publisher, begin_ms);
+	eventfeed_tend(&c->events, c->census, begin_ms);
+	r = sample_once(c, pace == PACE_FULL ? CENSUS_FULL : CENSUS_PASSING, begin_ms, &result,
+			&snapshot);
 	if (r == 0)
 		log_source(c, &result);
 	else
 		pace_insist(&c->pace);
+	c->sampled = c->sampled || r == 0;
 	log_outcome(c, r);
 	stalelog_tick(&c->stalelog, clock_mono_ms(), false);
-	end_sample(c, r, &result, snapshot, (double)(clock_mono_ns() - begin_ns) / 1e9);
+	health = health_of(c, result.source, begin_ns);
+	publisher_end(c->publisher, r, &health, snapshot);
 	pay(c, result.tier == CENSUS_FULL ? PACE_FULL : PACE_STATES);
 }
 
 /* Answers the question in the box, if there is one. */
 static void answer_mail(struct collector *c)
 {
-	struct mail *mail = &c->mail;
-	eventfd_t count;
+	struct drilldown_query query;
+	struct drilldown result;
+	int r;
 
-	(void)eventfd_read(c->mail_fd, &count);
-	pthread_mutex_lock(&c->lock);
-	if (mail->state == MAIL_ABANDONED)
-		mail->state = MAIL_EMPTY;
-	if (mail->state != MAIL_ASKED) {
-		pthread_mutex_unlock(&c->lock);
+	if (!mailbox_take(c->mailbox, &query))
 		return;
-	}
-	mail->state = MAIL_RUNNING;
-	pthread_mutex_unlock(&c->lock);
-	mail->error = drilldown_take(c->feed, c->census, c->cgroups, &mail->query, clock_mono_ms(),
-				     &mail->result);
-	pthread_mutex_lock(&c->lock);
-	if (mail->state == MAIL_ABANDONED) {
-		drilldown_done(&mail->result);
-		mail->state = MAIL_EMPTY;
-	} else {
-		mail->state = MAIL_ANSWERED;
-		pthread_cond_broadcast(&c->mail_cond);
-	}
-	pthread_mutex_unlock(&c->lock);
+	r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), &result);
+	mailbox_answer(c->mailbox, r, &result);
 }
 
 /* Waits until `until_ms`, taking events and answering meanwhile. False when told to stop. */
@@ -445,7 +301,7 @@ static bool wait_until(struct collector *c, uint64_t until_ms)
 		uint64_t now_ms = clock_mono_ms();
 		struct pollfd fds[3] = {
 			{ .fd = c->stop_fd, .events = POLLIN },
-			{ .fd = c->mail_fd, .events = POLLIN },
+			{ .fd = mailbox_fd(c->mailbox), .events = POLLIN },
 			{ .fd = eventfeed_fd(&c->events), .events = POLLIN },
 		};
 		int left = now_ms < until_ms ? (int)(until_ms - now_ms) : 0;
@@ -478,14 +334,13 @@ static void *run(void *arg)
 	uint64_t tick_ms = clock_mono_ms();
 
 	pthread_setname_np(pthread_self(), "tcphealth-dump");
-	eventfeed_tend(
-		&c->events, c->census,
-		tick_ms); /* first: its thread inherits the priority, and must keep up with the kernel */
+	/* The reader's thread inherits our priority, and has to keep up with the kernel: it starts before we step back. */
+	eventfeed_tend(&c->events, c->census, tick_ms);
 	(void)setpriority(PRIO_PROCESS, 0,
 			  NICE); /* of this thread; without it sampling still works */
 	do {
 		run_sample(c);
-		tick_ms = next_tick(tick_ms, c->config.options->interval_ms, clock_mono_ms());
+		tick_ms = next_tick(tick_ms, c->options->interval_ms, clock_mono_ms());
 	} while (wait_until(c, tick_ms));
 	pthread_mutex_lock(&c->lock);
 	c->ended = true;
@@ -501,15 +356,11 @@ static void free_all(struct collector *c)
 	census_free(c->census);
 	cgroups_free(c->cgroups);
 	spaces_free(c->spaces);
-	if (c->mail.state == MAIL_ANSWERED)
-		drilldown_done(&c->mail.result);
-	snapshot_unref(c->published.snapshot);
+	mailbox_free(c->mailbox);
+	publisher_free(c->publisher);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
-	if (c->mail_fd >= 0)
-		close(c->mail_fd);
 	pthread_cond_destroy(&c->ended_cond);
-	pthread_cond_destroy(&c->mail_cond);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -525,7 +376,18 @@ static struct spaces *create_spaces(const struct options *o, const struct census
 	return spaces_new(&config);
 }
 
-static int create(const struct collector_config *config, struct collector **ret_collector)
+static void init_lock(struct collector *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->ended_cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static int create(const struct publisher_config *config, struct collector **ret_collector)
 {
 	const struct options *o = config->options;
 	struct collector *c = calloc(1, sizeof(*c));
@@ -538,35 +400,25 @@ static int create(const struct collector_config *config, struct collector **ret_
 		.stale_fn = tell_stale,
 		.stale_arg = c,
 	};
-	pthread_condattr_t attr;
+	bool own_only = strcmp(o->netns, "own") == 0;
 
 	if (c == NULL)
 		return -ENOMEM;
-	c->config = *config;
+	c->options = o;
+	init_lock(c);
 	eventfeed_init(&c->events, o->events && o->source != OPTIONS_SOURCE_PROCFS);
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
 	netsysctl_defaults(&c->sysctl);
 	stalelog_init(&c->stalelog, o->log_stale);
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->ended_cond, &attr);
-	pthread_cond_init(&c->mail_cond, &attr);
-	pthread_condattr_destroy(&attr);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	c->mail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	c->mailbox = mailbox_new();
+	c->publisher = publisher_new(config);
 	c->cgroups = cgroups_new(o->path_cgroupfs, o->path_procfs);
 	c->feed = feed_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
-	if (strcmp(o->netns, "own") != 0) {
-		c->spaces = create_spaces(o, &census);
-		if (c->spaces == NULL) {
-			free_all(c);
-			return -ENOMEM;
-		}
-	}
-	if (c->stop_fd < 0 || c->mail_fd < 0 || c->feed == NULL || c->census == NULL ||
-	    c->cgroups == NULL) {
+	c->spaces = own_only ? NULL : create_spaces(o, &census);
+	if (c->stop_fd < 0 || c->mailbox == NULL || c->publisher == NULL || c->cgroups == NULL ||
+	    c->feed == NULL || c->census == NULL || (c->spaces == NULL && !own_only)) {
 		free_all(c);
 		return -ENOMEM;
 	}
@@ -574,7 +426,7 @@ static int create(const struct collector_config *config, struct collector **ret_
 	return 0;
 }
 
-int collector_start(const struct collector_config *config, struct collector **ret_collector)
+int collector_start(const struct publisher_config *config, struct collector **ret_collector)
 {
 	struct collector *c;
 	int r = create(config, &c);
@@ -590,16 +442,9 @@ int collector_start(const struct collector_config *config, struct collector **re
 	return 0;
 }
 
-static struct timespec deadline(uint64_t wait_ms)
-{
-	uint64_t ns = clock_mono_ns() + wait_ms * 1000000;
-
-	return (struct timespec){ (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
-}
-
 bool collector_stop(struct collector *c, uint64_t wait_ms)
 {
-	struct timespec until = deadline(wait_ms);
+	struct timespec until = clock_mono_after(wait_ms);
 	bool ended;
 
 	if (c == NULL)
@@ -619,100 +464,35 @@ bool collector_stop(struct collector *c, uint64_t wait_ms)
 
 void collector_watch(struct collector *c)
 {
-	struct published *p = &c->published;
-	uint64_t interval_ms = c->config.options->interval_ms;
-	uint64_t now_ms = clock_mono_ms();
-
-	pthread_mutex_lock(&c->lock);
-	if (p->busy_ms != 0 && now_ms - p->busy_ms > interval_ms &&
-	    now_ms - p->watched_ms >= interval_ms) {
-		p->watched_ms = now_ms;
-		p->health.success = false;
-		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
-		publish(c);
-	}
-	pthread_mutex_unlock(&c->lock);
+	publisher_watch(c->publisher);
 }
 
 bool collector_ready(void *collector, struct buf *why)
 {
 	struct collector *c = collector;
-	uint64_t limit_ms = READY_INTERVALS * c->config.options->interval_ms;
-	struct published p;
-	uint64_t now_ms;
 
-	pthread_mutex_lock(&c->lock);
-	p = c->published;
-	now_ms = clock_mono_ms();
-	pthread_mutex_unlock(&c->lock);
-	if (p.good_ms != 0 && now_ms - p.good_ms < limit_ms)
-		return true;
-	if (p.good_ms == 0)
-		buf_puts(why, "no good sample yet");
-	else
-		buf_printf(why, "the last good sample ended %.1f s ago, more than %.1f s",
-			   (double)(now_ms - p.good_ms) / 1e3, (double)limit_ms / 1e3);
-	if (p.busy_ms != 0 && now_ms - p.busy_ms > c->config.options->interval_ms)
-		buf_printf(why, "; a sample has been waiting for the kernel for %.1f s",
-			   (double)(now_ms - p.busy_ms) / 1e3);
-	else if (p.error != 0)
-		buf_printf(why, "; the last one failed: %s", strerror(-p.error));
-	return false;
+	return publisher_ready(c->publisher, why);
 }
 
 int collector_ask(struct collector *c, const struct drilldown_query *query, uint64_t wait_ms,
 		  struct drilldown *ret_result)
 {
-	struct timespec until = deadline(wait_ms);
-	struct mail *mail = &c->mail;
-	int r = 0;
-
-	pthread_mutex_lock(&c->lock);
-	if (mail->state != MAIL_EMPTY) {
-		pthread_mutex_unlock(&c->lock);
-		return -EBUSY;
-	}
-	mail->query = *query;
-	mail->state = MAIL_ASKED;
-	(void)eventfd_write(c->mail_fd, 1);
-	while (mail->state != MAIL_ANSWERED && r == 0 && !c->interrupted)
-		r = -pthread_cond_timedwait(&c->mail_cond, &c->lock, &until);
-	if (mail->state == MAIL_ANSWERED) {
-		r = mail->error;
-		*ret_result = mail->result;
-		mail->state = MAIL_EMPTY;
-		if (r < 0)
-			drilldown_done(ret_result);
-	} else {
-		r = -ETIMEDOUT;
-		mail->state = MAIL_ABANDONED;
-	}
-	pthread_mutex_unlock(&c->lock);
-	return r;
+	return mailbox_ask(c->mailbox, query, wait_ms, ret_result);
 }
 
 void collector_interrupt(struct collector *c)
 {
-	pthread_mutex_lock(&c->lock);
-	c->interrupted = true;
-	pthread_cond_broadcast(&c->mail_cond);
-	pthread_mutex_unlock(&c->lock);
+	mailbox_interrupt(c->mailbox);
 }
 
 struct snapshot *collector_snapshot(struct collector *c, struct health *ret_health)
 {
-	struct snapshot *snapshot;
-
-	pthread_mutex_lock(&c->lock);
-	snapshot = c->published.snapshot != NULL ? snapshot_ref(c->published.snapshot) : NULL;
-	*ret_health = c->published.health;
-	pthread_mutex_unlock(&c->lock);
-	return snapshot;
+	return publisher_snapshot(c->publisher, ret_health);
 }
 
-int collector_list_stale(const struct collector_config *config, size_t limit,
-			 struct drilldown *ret_result)
+int collector_list_stale(const struct options *options, size_t limit, struct drilldown *ret_result)
 {
+	struct publisher_config config = { .options = options };
 	struct drilldown_query query = { .stale_only = true,
 					 .limit = limit,
 					 .states = TCP_STATES_ALL &
@@ -720,7 +500,7 @@ int collector_list_stale(const struct collector_config *config, size_t limit,
 	struct feed_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct collector *c;
-	int r = create(config, &c);
+	int r = create(&config, &c);
 
 	*ret_result = (struct drilldown){ 0 };
 	if (r < 0)
@@ -735,28 +515,24 @@ int collector_list_stale(const struct collector_config *config, size_t limit,
 	return r;
 }
 
-int collector_once(const struct collector_config *config, struct buf *page)
+int collector_once(const struct publisher_config *config, struct buf *page)
 {
 	struct collector *c;
 	struct feed_result result = { 0 };
-	struct families_input input;
-	struct expo expo;
+	struct snapshot *snapshot = NULL;
+	struct health health;
 	uint64_t begin_ns = clock_mono_ns();
 	int r = create(config, &c);
 
 	if (r < 0)
 		return r;
-	r = sample_once(c, CENSUS_FULL, begin_ns / 1000000, &result, &c->published.snapshot);
+	r = sample_once(c, CENSUS_FULL, begin_ns / 1000000, &result, &snapshot);
 	if (r == 0) {
 		c->cpu_ns = clock_thread_cpu_ns();
-		c->published.health = health_of(c, true, result.source,
-						(double)(clock_mono_ns() - begin_ns) / 1e9);
-		input = input_of(c, &c->published);
-		input.once = true;
-		expo_init(&expo, page, EXPO_TEXT);
-		families_render(&input, &expo);
-		r = page->err;
+		health = health_of(c, result.source, begin_ns);
+		r = publisher_once(config, snapshot, &health, page);
 	}
+	snapshot_unref(snapshot);
 	free_all(c);
 	return r;
 }

@@ -130,7 +130,7 @@ static void enter_sandbox(const struct options *options)
 
 static bool start(struct service *service)
 {
-	struct collector_config collecting = { service->options, NULL, httpd_version() };
+	struct publisher_config collecting = { service->options, NULL, httpd_version() };
 	int r = -ENOMEM;
 
 	service->signal_fd = open_signals();

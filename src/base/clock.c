@@ -4,8 +4,6 @@
  */
 #include "tcphealth/base/clock.h"
 
-#include <time.h>
-
 #define NS_PER_S  1000000000U
 #define NS_PER_MS 1000000U
 
@@ -34,6 +32,13 @@ uint64_t clock_mono_coarse_ms(void)
 
 	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
 	return (read_ns(CLOCK_MONOTONIC_COARSE) + (uint64_t)tick.tv_nsec) / NS_PER_MS;
+}
+
+struct timespec clock_mono_after(uint64_t wait_ms)
+{
+	uint64_t ns = clock_mono_ns() + wait_ms * NS_PER_MS;
+
+	return (struct timespec){ (time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S) };
 }
 
 uint64_t clock_thread_cpu_ns(void)

@@ -66,7 +66,7 @@ static struct scene *begin(const char *flag)
 {
 	char *argv[] = { (char[]){ "test" }, NULL, (char[]){ "--no-log.stale" }, NULL };
 	struct scene *s = calloc(1, sizeof(*s));
-	struct collector_config config;
+	struct publisher_config config;
 	struct options_error error;
 	uint64_t end_ms = clock_mono_ms() + PATIENCE_MS;
 
@@ -75,7 +75,7 @@ static struct scene *begin(const char *flag)
 	assert_int_equal(options_parse(3, argv, &s->options, &error), 0);
 	free(argv[1]);
 	s->pages = pageslot_new();
-	config = (struct collector_config){ .options = &s->options,
+	config = (struct publisher_config){ .options = &s->options,
 					    .pages = s->pages,
 					    .microhttpd = "1" };
 	assert_int_equal(collector_start(&config, &s->collector), 0);

@@ -1,32 +1,27 @@
 /*
- * collector: samples periodically and publishes pages.
+ * collector: samples periodically.
  *
- * Owns the sampling thread and everything it feeds: sources, census, events. Composes the pipeline from kernel to page; must
- * not know HTTP. A sample that hangs in the kernel is reported by whoever calls collector_watch().
+ * Owns the sampling thread and everything it feeds: sources, census, events, and the publisher that makes pages of it. Composes
+ * the pipeline from kernel to snapshot; must not know formats nor HTTP. A sample that hangs in the kernel is reported by whoever
+ * calls collector_watch().
  */
 #ifndef TCPHEALTH_APP_COLLECTOR_H
 #define TCPHEALTH_APP_COLLECTOR_H
 
 #include "tcphealth/app/drilldown.h"
 #include "tcphealth/app/options.h"
+#include "tcphealth/app/publisher.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/health.h"
 #include "tcphealth/model/snapshot.h"
-#include "tcphealth/render/page.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct collector;
 
-struct collector_config {
-	const struct options *options; /* borrowed */
-	struct pageslot *pages;        /* borrowed */
-	const char *microhttpd;        /* version text for build_info; borrowed */
-};
-
 /* Starts the sampling thread; the first sample begins at once. 0 and *ret_collector, or -errno. */
-int collector_start(const struct collector_config *config, struct collector **ret_collector);
+int collector_start(const struct publisher_config *config, struct collector **ret_collector);
 
 /*
  * Ends the thread and frees everything, waiting at most so long: a thread that hangs in the kernel is left
@@ -58,10 +53,9 @@ void collector_interrupt(struct collector *collector);
 struct snapshot *collector_snapshot(struct collector *collector, struct health *ret_health);
 
 /* One sample as a page of metrics (--once), without threads and events. 0 or -errno. */
-int collector_once(const struct collector_config *config, struct buf *page);
+int collector_once(const struct publisher_config *config, struct buf *page);
 
 /* One sample, and what is stuck in it, without threads and events (--list-stale). 0 or -errno; as drilldown_take(). */
-int collector_list_stale(const struct collector_config *config, size_t limit,
-			 struct drilldown *ret_result);
+int collector_list_stale(const struct options *options, size_t limit, struct drilldown *ret_result);
 
 #endif

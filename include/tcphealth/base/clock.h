@@ -8,6 +8,7 @@
 #define TCPHEALTH_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 /* Nanoseconds and milliseconds of CLOCK_MONOTONIC (stands still while suspended, as TCP's own timers do). */
 uint64_t clock_mono_ns(void);
@@ -18,6 +19,9 @@ uint64_t clock_mono_ms(void);
  * the price. What happened before now is never dated too late against it.
  */
 uint64_t clock_mono_coarse_ms(void);
+
+/* The moment of CLOCK_MONOTONIC so many milliseconds from now, for pthread_cond_timedwait(). */
+struct timespec clock_mono_after(uint64_t wait_ms);
 
 /* CPU time of the calling thread in nanoseconds, kernel time included (CLOCK_THREAD_CPUTIME_ID). */
 uint64_t clock_thread_cpu_ns(void);

@@ -1,0 +1,219 @@
+/*
+ * publisher: see the header.
+ */
+#include "tcphealth/app/publisher.h"
+
+#include "tcphealth/base/clock.h"
+#include "tcphealth/base/version.h"
+#include "tcphealth/render/families.h"
+#include "tcphealth/render/html.h"
+#include "tcphealth/source/procself.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READY_INTERVALS 3u
+
+struct publisher {
+	struct publisher_config config;
+	pthread_mutex_t lock;      /* of all below */
+	struct snapshot *snapshot; /* of the last good sample, or NULL */
+	struct health health;
+	struct procself procself;
+	uint64_t good_ms;    /* monotonic: when the last good sample ended; 0: none yet */
+	uint64_t busy_ms;    /* monotonic: when the running sample began; 0: none runs */
+	uint64_t watched_ms; /* when publisher_watch() last published */
+	int error;           /* of the last sample */
+};
+
+struct publisher *publisher_new(const struct publisher_config *config)
+{
+	struct publisher *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->config = *config;
+	pthread_mutex_init(&p->lock, NULL);
+	return p;
+}
+
+void publisher_free(struct publisher *p)
+{
+	if (p == NULL)
+		return;
+	snapshot_unref(p->snapshot);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static struct families_input families_of(const struct publisher_config *config,
+					 const struct snapshot *snapshot,
+					 const struct health *health)
+{
+	return (struct families_input){
+		.snapshot = snapshot,
+		.health = health,
+		.version = version_number(),
+		.revision = version_revision(),
+		.microhttpd = config->microhttpd,
+	};
+}
+
+/* The bytes of `buf` as a page; NULL when out of memory. */
+static struct page *page_of(struct buf *buf)
+{
+	struct page *page = page_new(buf);
+
+	buf_done(buf);
+	return page;
+}
+
+static struct page *render_metrics(const struct publisher *p, enum expo_format format)
+{
+	struct families_input input = families_of(&p->config, p->snapshot, &p->health);
+	struct expo expo;
+	struct buf buf;
+
+	if (!p->config.options->disable_exporter_metrics)
+		input.procself = &p->procself;
+	buf_init(&buf, 0);
+	expo_init(&expo, &buf, format);
+	families_render(&input, &expo);
+	return page_of(&buf);
+}
+
+static struct page *render_html(const struct publisher *p)
+{
+	const struct options *o = p->config.options;
+	struct html_input input = {
+		.snapshot = p->snapshot,
+		.health = &p->health,
+		.telemetry_path = o->telemetry_path,
+		.version = version_number(),
+		.interval_ms = o->interval_ms,
+		.connections = o->connections != OPTIONS_CONNECTIONS_NONE,
+	};
+	struct buf buf;
+
+	buf_init(&buf, 0);
+	html_render(&input, &buf);
+	return page_of(&buf);
+}
+
+/* Under `lock`: all pages are replaced by whole ones, or all stay. */
+static void publish(struct publisher *p)
+{
+	struct page *pages[PAGE_KINDS] = {
+		[PAGE_METRICS_TEXT] = render_metrics(p, EXPO_TEXT),
+		[PAGE_METRICS_OPENMETRICS] = render_metrics(p, EXPO_OPENMETRICS),
+		[PAGE_HTML] = render_html(p),
+	};
+	bool whole = true;
+
+	for (int kind = 0; kind < PAGE_KINDS; kind++)
+		whole = whole && pages[kind] != NULL;
+	for (int kind = 0; kind < PAGE_KINDS; kind++) {
+		if (whole)
+			pageslot_put(p->config.pages, (enum page_kind)kind, pages[kind]);
+		else
+			page_unref(pages[kind]);
+	}
+}
+
+void publisher_begin(struct publisher *p, uint64_t now_ms)
+{
+	pthread_mutex_lock(&p->lock);
+	p->busy_ms = now_ms;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_end(struct publisher *p, int error, struct health *health, struct snapshot *snapshot)
+{
+	pthread_mutex_lock(&p->lock);
+	health->success = error == 0;
+	health->errors = p->health.errors + (error != 0);
+	p->health = *health;
+	p->error = error;
+	p->busy_ms = 0;
+	if (error == 0) {
+		snapshot_unref(p->snapshot);
+		p->snapshot = snapshot;
+		p->good_ms = clock_mono_ms();
+	}
+	if (!p->config.options->disable_exporter_metrics)
+		procself_read("/proc/self", &p->procself);
+	publish(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_watch(struct publisher *p)
+{
+	uint64_t interval_ms = p->config.options->interval_ms;
+	uint64_t now_ms = clock_mono_ms();
+
+	pthread_mutex_lock(&p->lock);
+	if (p->busy_ms != 0 && now_ms - p->busy_ms > interval_ms &&
+	    now_ms - p->watched_ms >= interval_ms) {
+		p->watched_ms = now_ms;
+		p->health.success = false;
+		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
+		publish(p);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Under `lock`. */
+static bool is_ready(const struct publisher *p, struct buf *why)
+{
+	uint64_t interval_ms = p->config.options->interval_ms;
+	uint64_t limit_ms = READY_INTERVALS * interval_ms, now_ms = clock_mono_ms();
+
+	if (p->good_ms != 0 && now_ms - p->good_ms < limit_ms)
+		return true;
+	if (p->good_ms == 0)
+		buf_puts(why, "no good sample yet");
+	else
+		buf_printf(why, "the last good sample ended %.1f s ago, more than %.1f s",
+			   (double)(now_ms - p->good_ms) / 1e3, (double)limit_ms / 1e3);
+	if (p->busy_ms != 0 && now_ms - p->busy_ms > interval_ms)
+		buf_printf(why, "; a sample has been waiting for the kernel for %.1f s",
+			   (double)(now_ms - p->busy_ms) / 1e3);
+	else if (p->error != 0)
+		buf_printf(why, "; the last one failed: %s", strerror(-p->error));
+	return false;
+}
+
+bool publisher_ready(struct publisher *p, struct buf *why)
+{
+	bool ready;
+
+	pthread_mutex_lock(&p->lock);
+	ready = is_ready(p, why);
+	pthread_mutex_unlock(&p->lock);
+	return ready;
+}
+
+struct snapshot *publisher_snapshot(struct publisher *p, struct health *ret_health)
+{
+	struct snapshot *snapshot;
+
+	pthread_mutex_lock(&p->lock);
+	snapshot = p->snapshot != NULL ? snapshot_ref(p->snapshot) : NULL;
+	*ret_health = p->health;
+	pthread_mutex_unlock(&p->lock);
+	return snapshot;
+}
+
+int publisher_once(const struct publisher_config *config, const struct snapshot *snapshot,
+		   const struct health *health, struct buf *page)
+{
+	struct families_input input = families_of(config, snapshot, health);
+	struct expo expo;
+
+	input.once = true;
+	expo_init(&expo, page, EXPO_TEXT);
+	families_render(&input, &expo);
+	return page->err;
+}

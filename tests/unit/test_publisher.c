@@ -1,0 +1,193 @@
+/*
+ * Tests of publisher: what the pages and /-/ready say after good, failed and hanging samples.
+ */
+#include "tcphealth/app/publisher.h"
+
+#include "tcphealth/base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <unistd.h>
+
+/* Long: longer than a busy machine holds a test up. Short: one may wait for three of them. */
+#define LONG     "--collector.interval=20s"
+#define LONG_MS  20000
+#define SHORT    "--collector.interval=100ms"
+#define SHORT_MS 100
+
+struct scene {
+	struct options options;
+	struct pageslot *pages;
+	struct publisher *publisher;
+};
+
+static void begin(struct scene *s, const char *interval)
+{
+	char flag[64];
+	char *argv[] = { (char[]){ "test" }, flag };
+	struct options_error error;
+	struct publisher_config config = { .options = &s->options, .microhttpd = "1" };
+
+	(void)snprintf(flag, sizeof(flag), "%s", interval);
+	assert_int_equal(options_parse(2, argv, &s->options, &error), 0);
+	s->pages = pageslot_new();
+	config.pages = s->pages;
+	s->publisher = publisher_new(&config);
+	assert_non_null(s->publisher);
+}
+
+static void end(struct scene *s)
+{
+	publisher_free(s->publisher);
+	pageslot_free(s->pages);
+}
+
+static void sample(struct scene *s, int error)
+{
+	struct health health = { .duration_seconds = 0.5 };
+	struct snapshot *snapshot = error == 0 ? snapshot_new(0) : NULL;
+
+	publisher_begin(s->publisher, clock_mono_ms());
+	publisher_end(s->publisher, error, &health, snapshot);
+}
+
+static bool is_on_page(struct scene *s, const char *line)
+{
+	struct page *page = pageslot_get(s->pages, PAGE_METRICS_TEXT);
+	bool found = page != NULL && memmem(page_data(page), page_len(page), line, strlen(line));
+
+	page_unref(page);
+	return found;
+}
+
+static void assert_not_ready(struct scene *s, const char *why)
+{
+	struct buf buf;
+
+	buf_init(&buf, 0);
+	assert_false(publisher_ready(s->publisher, &buf));
+	buf_putc(&buf, '\0');
+	assert_non_null(strstr(buf.data, why));
+	buf_done(&buf);
+}
+
+static void assert_ready(struct scene *s)
+{
+	struct buf buf;
+
+	buf_init(&buf, 0);
+	assert_true(publisher_ready(s->publisher, &buf));
+	assert_int_equal(buf.len, 0);
+	buf_done(&buf);
+}
+
+static void test_nothing_before_the_first_sample(void **state)
+{
+	struct scene s;
+	struct health health;
+
+	(void)state;
+	begin(&s, LONG);
+	assert_null(pageslot_get(s.pages, PAGE_METRICS_TEXT));
+	assert_null(publisher_snapshot(s.publisher, &health));
+	assert_not_ready(&s, "no good sample yet");
+	end(&s);
+}
+
+static void test_all_kinds_of_page_come_together(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, LONG);
+	sample(&s, 0);
+	for (int kind = 0; kind < PAGE_KINDS; kind++) {
+		struct page *page = pageslot_get(s.pages, (enum page_kind)kind);
+
+		assert_non_null(page);
+		page_unref(page);
+	}
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	assert_ready(&s);
+	end(&s);
+}
+
+static void test_a_failed_sample_keeps_the_data_and_shows(void **state)
+{
+	struct scene s;
+	struct health health;
+	struct snapshot *before, *after;
+
+	(void)state;
+	begin(&s, LONG);
+	sample(&s, 0);
+	before = publisher_snapshot(s.publisher, &health);
+	sample(&s, -EPERM);
+	sample(&s, -ENOMEM);
+	after = publisher_snapshot(s.publisher, &health);
+	assert_ptr_equal(before, after);
+	assert_int_equal(health.errors, 2);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 0\n"));
+	assert_true(is_on_page(&s, "\ntcphealth_sample_errors_total 2\n"));
+	snapshot_unref(before);
+	snapshot_unref(after);
+	sample(&s, 0);
+	assert_ready(&s);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	assert_true(is_on_page(&s, "\ntcphealth_sample_errors_total 2\n"));
+	end(&s);
+}
+
+static void test_a_hanging_sample_shows(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, LONG);
+	sample(&s, 0);
+	publisher_begin(s.publisher, clock_mono_ms());
+	publisher_watch(s.publisher); /* it may take its interval */
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	publisher_begin(s.publisher, clock_mono_ms() - 2 * LONG_MS);
+	publisher_watch(s.publisher);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 0\n"));
+	sample(&s, 0);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	end(&s);
+}
+
+/* Three intervals after the last good sample, with the reason. */
+static void test_no_longer_ready(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, SHORT);
+	sample(&s, 0);
+	sample(&s, -ENOMEM);
+	(void)usleep(4 * SHORT_MS * 1000);
+	assert_not_ready(&s, "the last one failed: Cannot allocate memory");
+	publisher_begin(s.publisher, clock_mono_ms() - 4 * SHORT_MS);
+	assert_not_ready(&s, "waiting for the kernel");
+	end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_before_the_first_sample),
+		cmocka_unit_test(test_all_kinds_of_page_come_together),
+		cmocka_unit_test(test_a_failed_sample_keeps_the_data_and_shows),
+		cmocka_unit_test(test_a_hanging_sample_shows),
+		cmocka_unit_test(test_no_longer_ready),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
