@@ -23,6 +23,8 @@
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
 
+#define HOLDERS_BUDGET_MS 10000u /* a person waits: some million descriptors */
+
 static int write_all(int fd, const char *data, size_t len)
 {
 	while (len > 0) {

@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_WAIT_MS  2000u
-#define ASK_PAUSE_MS 1000u
-#define PORTS_LIMIT  1024u
+#define ASK_WAIT_MS       2000u
+#define HOLDERS_BUDGET_MS 700u /* the end of the program may wait for it */
+#define ASK_PAUSE_MS      1000u
+#define PORTS_LIMIT       1024u
 
 struct api {
 	const struct options *options;
@@ -96,7 +97,8 @@ static void answer(struct api *api, const struct drilldown_query *question,
 		return;
 	}
 	if (question->holders)
-		r = drilldown_find_holders(&result, api->options->path_procfs, &holders);
+		r = drilldown_find_holders(&result, api->options->path_procfs, HOLDERS_BUDGET_MS,
+					   &holders);
 	if (r < 0)
 		refuse(reply, 500, strerror(-r));
 	else

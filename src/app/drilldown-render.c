@@ -11,8 +11,6 @@
 #include <string.h>
 
 #define HOLDERS_MAX 4096
-#define HOLDERS_BUDGET_MS                                                                          \
-	700u /* some 300,000 descriptors; the end of the program may wait for it */
 
 static int compare_inodes(const void *a, const void *b)
 {
@@ -21,7 +19,7 @@ static int compare_inodes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int drilldown_find_holders(const struct drilldown *result, const char *procfs,
+int drilldown_find_holders(const struct drilldown *result, const char *procfs, uint64_t budget_ms,
 			   struct drilldown_holders *ret_holders)
 {
 	uint32_t *inodes = calloc(result->count + 1, sizeof(*inodes));
@@ -40,7 +38,7 @@ int drilldown_find_holders(const struct drilldown *result, const char *procfs,
 	qsort(inodes, n, sizeof(*inodes), compare_inodes);
 	if (n != 0)
 		ret_holders->error =
-			holders_find(procfs, inodes, n, HOLDERS_BUDGET_MS, ret_holders->holders,
+			holders_find(procfs, inodes, n, budget_ms, ret_holders->holders,
 				     HOLDERS_MAX, &ret_holders->result);
 	ret_holders->count = ret_holders->result.count;
 	free(inodes);
@@ -80,11 +78,11 @@ const char *drilldown_holders_note(const struct drilldown *result,
 		return "";
 	if (holders->error != 0)
 		return "the processes of this host cannot be read";
+	if (holders->result.timed_out)
+		return "there are too many processes to look at all of them in time";
 	if (holders->result.denied != 0)
 		return "processes of other users are not seen: that needs CAP_SYS_PTRACE and "
 		       "CAP_DAC_READ_SEARCH";
-	if (holders->result.timed_out)
-		return "there are too many processes to look at all of them in time";
 	if (holders->result.truncated)
 		return "there are more holders than shown";
 	return "some are held by no process that is seen here: by the kernel, or in another pid "

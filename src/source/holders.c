@@ -302,6 +302,26 @@ static int scan_process(struct scan *scan, int dir)
 	return err;
 }
 
+/*
+ * The kernel refuses the links of a process that ended a moment ago as it does those of one that may not be seen (EACCES,
+ * proc_pid_readlink() in fs/proc/base.c). The former has no state left to read.
+ */
+static int tell_gone(int dir, int err)
+{
+	char state[1];
+	int fd;
+
+	if (err != -EACCES && err != -EPERM)
+		return err;
+	fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (read(fd, state, sizeof(state)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 /* By its directory's descriptor, so that all that is read is of one process, though its number be used again. */
 static int visit(struct scan *scan, const char *name, pid_t pid)
 {
@@ -311,7 +331,7 @@ static int visit(struct scan *scan, const char *name, pid_t pid)
 		return -errno;
 	scan->process = (struct holder){ .pid = pid };
 	scan->described = false;
-	int err = scan_process(scan, dir);
+	int err = tell_gone(dir, scan_process(scan, dir));
 	close(dir);
 	return err;
 }

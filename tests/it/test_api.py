@@ -115,8 +115,9 @@ class ConnectionsTest(ApiTest):
         self.assertEqual((answer['matched'], answer['limit'], answer['truncated']), (5, 2, True))
         ages = [row['stale_seconds'] for row in answer['connections']]
         self.assertEqual((len(ages), ages), (2, sorted(ages, reverse=True)))
-        longest = self.ask(program, f'port={first.port}')['connections']
-        self.assertEqual([row['remote'] for row in answer['connections']], [row['remote'] for row in longest][:2])
+        # Of connections that got stuck at the same moment, each may be told as the longest.
+        rest = [row['stale_seconds'] for row in self.ask(program, f'port={first.port}')['connections']][2:]
+        self.assertGreaterEqual(min(ages), max(rest) - 1)
         self.assertEqual(self.ask(program)['limit'], 100)
 
     def test_bad_questions(self):

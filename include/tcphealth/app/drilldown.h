@@ -73,8 +73,8 @@ struct drilldown_holders {
 	int error; /* 0 or -errno */
 };
 
-/* Looks them up: slow, any thread. 0 or -ENOMEM. */
-int drilldown_find_holders(const struct drilldown *result, const char *procfs,
+/* Looks them up: slow, for `budget_ms` at most (1 ms looks at some 400 descriptors). Any thread. 0 or -ENOMEM. */
+int drilldown_find_holders(const struct drilldown *result, const char *procfs, uint64_t budget_ms,
 			   struct drilldown_holders *ret_holders);
 void drilldown_holders_done(struct drilldown_holders *holders);
 
