@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define READY_INTERVALS 3u
+#define HANG_MIN_MS     2000u /* what a dump may take beside a million sockets, whatever the interval */
 
 struct publisher {
 	struct publisher_config config;
@@ -24,6 +25,7 @@ struct publisher {
 	struct procself procself;
 	uint64_t good_ms;    /* monotonic: when the last good sample ended; 0: none yet */
 	uint64_t busy_ms;    /* monotonic: when the running sample began; 0: none runs */
+	uint64_t took_ms;    /* how long the last good sample took */
 	uint64_t watched_ms; /* when publisher_watch() last published */
 	int error;           /* of the last sample */
 };
@@ -141,6 +143,7 @@ void publisher_end(struct publisher *p, int error, struct health *health, struct
 		snapshot_unref(p->snapshot);
 		p->snapshot = snapshot;
 		p->good_ms = clock_mono_ms();
+		p->took_ms = (uint64_t)(health->duration_seconds * 1e3);
 	}
 	if (!p->config.options->disable_exporter_metrics)
 		procself_read("/proc/self", &p->procself);
@@ -148,14 +151,29 @@ void publisher_end(struct publisher *p, int error, struct health *health, struct
 	pthread_mutex_unlock(&p->lock);
 }
 
-void publisher_watch(struct publisher *p)
+/* Under `lock`. */
+static bool is_hanging(const struct publisher *p, uint64_t now_ms)
 {
 	uint64_t interval_ms = p->config.options->interval_ms;
+
+	return p->busy_ms != 0 &&
+	       now_ms - p->busy_ms > (interval_ms > HANG_MIN_MS ? interval_ms : HANG_MIN_MS);
+}
+
+/* Time between two samples: where one takes longer than an interval the ticks that it covers are skipped. Under `lock`. */
+static uint64_t effective_interval_ms(const struct publisher *p)
+{
+	uint64_t interval_ms = p->config.options->interval_ms;
+
+	return interval_ms * (1 + p->took_ms / interval_ms);
+}
+
+void publisher_watch(struct publisher *p)
+{
 	uint64_t now_ms = clock_mono_ms();
 
 	pthread_mutex_lock(&p->lock);
-	if (p->busy_ms != 0 && now_ms - p->busy_ms > interval_ms &&
-	    now_ms - p->watched_ms >= interval_ms) {
+	if (is_hanging(p, now_ms) && now_ms - p->watched_ms >= p->config.options->interval_ms) {
 		p->watched_ms = now_ms;
 		p->health.success = false;
 		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
@@ -167,8 +185,7 @@ void publisher_watch(struct publisher *p)
 /* Under `lock`. */
 static bool is_ready(const struct publisher *p, struct buf *why)
 {
-	uint64_t interval_ms = p->config.options->interval_ms;
-	uint64_t limit_ms = READY_INTERVALS * interval_ms, now_ms = clock_mono_ms();
+	uint64_t limit_ms = READY_INTERVALS * effective_interval_ms(p), now_ms = clock_mono_ms();
 
 	if (p->good_ms != 0 && now_ms - p->good_ms < limit_ms)
 		return true;
@@ -177,7 +194,7 @@ static bool is_ready(const struct publisher *p, struct buf *why)
 	else
 		buf_printf(why, "the last good sample ended %.1f s ago, more than %.1f s",
 			   (double)(now_ms - p->good_ms) / 1e3, (double)limit_ms / 1e3);
-	if (p->busy_ms != 0 && now_ms - p->busy_ms > interval_ms)
+	if (is_hanging(p, now_ms))
 		buf_printf(why, "; a sample has been waiting for the kernel for %.1f s",
 			   (double)(now_ms - p->busy_ms) / 1e3);
 	else if (p->error != 0)

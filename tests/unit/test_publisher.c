@@ -49,9 +49,9 @@ static void end(struct scene *s)
 	pageslot_free(s->pages);
 }
 
-static void sample(struct scene *s, int error)
+static void sample(struct scene *s, int error, double seconds)
 {
-	struct health health = { .duration_seconds = 0.5 };
+	struct health health = { .duration_seconds = seconds };
 	struct snapshot *snapshot = error == 0 ? snapshot_new(0) : NULL;
 
 	publisher_begin(s->publisher, clock_mono_ms());
@@ -107,7 +107,7 @@ static void test_all_kinds_of_page_come_together(void **state)
 
 	(void)state;
 	begin(&s, LONG);
-	sample(&s, 0);
+	sample(&s, 0, 0.05);
 	for (int kind = 0; kind < PAGE_KINDS; kind++) {
 		struct page *page = pageslot_get(s.pages, (enum page_kind)kind);
 
@@ -127,10 +127,10 @@ static void test_a_failed_sample_keeps_the_data_and_shows(void **state)
 
 	(void)state;
 	begin(&s, LONG);
-	sample(&s, 0);
+	sample(&s, 0, 0.05);
 	before = publisher_snapshot(s.publisher, &health);
-	sample(&s, -EPERM);
-	sample(&s, -ENOMEM);
+	sample(&s, -EPERM, 0.05);
+	sample(&s, -ENOMEM, 0.05);
 	after = publisher_snapshot(s.publisher, &health);
 	assert_ptr_equal(before, after);
 	assert_int_equal(health.errors, 2);
@@ -138,7 +138,7 @@ static void test_a_failed_sample_keeps_the_data_and_shows(void **state)
 	assert_true(is_on_page(&s, "\ntcphealth_sample_errors_total 2\n"));
 	snapshot_unref(before);
 	snapshot_unref(after);
-	sample(&s, 0);
+	sample(&s, 0, 0.05);
 	assert_ready(&s);
 	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
 	assert_true(is_on_page(&s, "\ntcphealth_sample_errors_total 2\n"));
@@ -151,14 +151,14 @@ static void test_a_hanging_sample_shows(void **state)
 
 	(void)state;
 	begin(&s, LONG);
-	sample(&s, 0);
+	sample(&s, 0, 0.05);
 	publisher_begin(s.publisher, clock_mono_ms());
 	publisher_watch(s.publisher); /* it may take its interval */
 	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
 	publisher_begin(s.publisher, clock_mono_ms() - 2 * LONG_MS);
 	publisher_watch(s.publisher);
 	assert_true(is_on_page(&s, "\ntcphealth_sample_success 0\n"));
-	sample(&s, 0);
+	sample(&s, 0, 0.05);
 	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
 	end(&s);
 }
@@ -170,12 +170,28 @@ static void test_no_longer_ready(void **state)
 
 	(void)state;
 	begin(&s, SHORT);
-	sample(&s, 0);
-	sample(&s, -ENOMEM);
+	sample(&s, 0, 0.05);
+	sample(&s, -ENOMEM, 0.05);
 	(void)usleep(4 * SHORT_MS * 1000);
 	assert_not_ready(&s, "the last one failed: Cannot allocate memory");
-	publisher_begin(s.publisher, clock_mono_ms() - 4 * SHORT_MS);
+	publisher_begin(s.publisher, clock_mono_ms() - 3000);
 	assert_not_ready(&s, "waiting for the kernel");
+	end(&s);
+}
+
+/* Where samples take longer than the interval, a new one cannot be expected every interval. */
+static void test_slow_samples_are_waited_for(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, SHORT);
+	sample(&s, 0, 20);
+	(void)usleep(4 * SHORT_MS * 1000);
+	assert_ready(&s);
+	publisher_begin(s.publisher, clock_mono_ms() - 4 * SHORT_MS);
+	publisher_watch(s.publisher);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
 	end(&s);
 }
 
@@ -187,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_sample_keeps_the_data_and_shows),
 		cmocka_unit_test(test_a_hanging_sample_shows),
 		cmocka_unit_test(test_no_longer_ready),
+		cmocka_unit_test(test_slow_samples_are_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,10 +39,10 @@ void publisher_begin(struct publisher *publisher, uint64_t now_ms);
 void publisher_end(struct publisher *publisher, int error, struct health *health,
 		   struct snapshot *snapshot);
 
-/* While a sample hangs for longer than an interval, publishes the last data as failed. From another thread, now and then. */
+/* While a sample hangs for longer than an interval and 2 s, publishes the last data as failed. From another thread, now and then. */
 void publisher_watch(struct publisher *publisher);
 
-/* Whether the last good sample is younger than three intervals; else one line of why not. Any thread. */
+/* Whether the last good sample is younger than three intervals (longer ones, where samples take longer); else one line of why not. Any thread. */
 bool publisher_ready(struct publisher *publisher, struct buf *why);
 
 /* The last good snapshot as a new reference (NULL before the first), and the health. Any thread. */
