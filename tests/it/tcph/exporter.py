@@ -30,7 +30,8 @@ def is_sanitized():
     """Whether the program was built with a sanitizer, and is slow therefore."""
     with open(PROGRAM, 'rb') as file:
         data = file.read()
-    return b'libasan.so' in data or b'libtsan.so' in data
+    # gcc's runtime is a library, clang's is in the program.
+    return any(name in data for name in (b'libasan.so', b'libtsan.so', b'__asan_init', b'__tsan_init'))
 
 
 def patience(seconds):
