@@ -9,6 +9,7 @@
 #include "tcphealth/app/pace.h"
 #include "tcphealth/app/spaces.h"
 #include "tcphealth/app/stalelog.h"
+#include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/model/census.h"
@@ -20,7 +21,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,7 +32,6 @@
 
 #define NICE           19
 #define ROOT_CGROUP_ID 1u
-#define POLL_PAUSE_US  20000u
 
 struct collector {
 	const struct options *options;
@@ -306,8 +305,7 @@ static bool wait_until(struct collector *c, uint64_t until_ms)
 		};
 		int left = now_ms < until_ms ? (int)(until_ms - now_ms) : 0;
 
-		if (poll(fds, 3, left) < 0 && errno != EINTR)
-			(void)usleep(POLL_PAUSE_US); /* no memory for it now: sampling goes on */
+		(void)await_fds(fds, 3, left);
 		if (fds[0].revents != 0)
 			return false;
 		if (fds[1].revents != 0)

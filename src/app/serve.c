@@ -5,6 +5,7 @@
 
 #include "tcphealth/app/api.h"
 #include "tcphealth/app/collector.h"
+#include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/sandbox.h"
@@ -14,7 +15,6 @@
 #include "tcphealth/web/httpd.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,7 +225,7 @@ static void watch(struct service *service)
 	struct signalfd_siginfo info;
 
 	for (;;) {
-		if (poll(&fd, 1, poll_ms(service)) > 0 &&
+		if (await_fds(&fd, 1, poll_ms(service)) > 0 &&
 		    read(service->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 			if (info.ssi_signo != SIGHUP)
 				break;

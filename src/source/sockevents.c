@@ -7,13 +7,13 @@
  */
 #include "tcphealth/source/sockevents.h"
 
+#include "tcphealth/base/await.h"
 #include "tcphealth/source/sockdiag.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -120,7 +120,7 @@ static void wait_for(struct sockevents *events, int fd, int timeout_ms)
 		{ .fd = fd, .events = POLLIN },
 	};
 
-	poll(fds, 2, timeout_ms);
+	(void)await_fds(fds, 2, timeout_ms);
 }
 
 static void prepare_batch(struct sockevents *events, struct batch *batch)

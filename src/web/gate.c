@@ -9,13 +9,13 @@
  */
 #include "tcphealth/web/gate.h"
 
+#include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,15 +60,17 @@ struct gate {
 static struct source source_of(const struct sockaddr_storage *peer)
 {
 	struct source source = { { 0 } };
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+	struct sockaddr_in6 v6;
+	struct sockaddr_in v4;
 
+	memcpy(&v6, peer, sizeof(v6));
+	memcpy(&v4, peer, sizeof(v4));
 	if (peer->ss_family == AF_INET)
-		memcpy(source.bytes + 12, &v4->sin_addr, 4);
-	else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-		memcpy(source.bytes + 12, v6->sin6_addr.s6_addr + 12, 4);
+		memcpy(source.bytes + 12, &v4.sin_addr, 4);
+	else if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+		memcpy(source.bytes + 12, v6.sin6_addr.s6_addr + 12, 4);
 	else
-		memcpy(source.bytes, v6->sin6_addr.s6_addr, 8);
+		memcpy(source.bytes, v6.sin6_addr.s6_addr, 8);
 	return source;
 }
 
@@ -283,7 +285,7 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "http-accept");
 	while (plan(gate, &count, &timeout)) {
-		if (poll(gate->polled, count, timeout) <= 0)
+		if (await_fds(gate->polled, count, timeout) == 0)
 			continue;
 		if (gate->polled[0].revents)
 			drain_wake(gate);

@@ -167,14 +167,16 @@ int listenaddr_open(const char *address, char *ret_why, size_t size)
 
 unsigned int listenaddr_port(int fd)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof(addr);
+	struct sockaddr_in6 v6;
+	struct sockaddr_in v4;
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len))
 		return 0;
+	memcpy(&v6, &addr, sizeof(v6));
+	memcpy(&v4, &addr, sizeof(v4));
 	if (addr.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *)&addr)->sin_port);
-	if (addr.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
-	return 0;
+		return ntohs(v4.sin_port);
+	return addr.ss_family == AF_INET6 ? ntohs(v6.sin6_port) : 0;
 }

@@ -584,9 +584,9 @@ static int add_cipher(struct reader *reader, const struct scalar *scalar, void *
 
 	if (scalar->is_null)
 		return 0;
-	for (unsigned char i = 0; i < WEBCONFIG_CIPHERS; i++) {
+	for (unsigned int i = 0; i < WEBCONFIG_CIPHERS; i++) {
 		if (is_text(scalar, cipher_names[i]))
-			return add_id(reader, target, i);
+			return add_id(reader, target, (unsigned char)i);
 	}
 	return fail(reader,
 		    "unknown cipher suite \"%s\" (allowed: the names of Go's crypto/tls that are "

@@ -58,11 +58,11 @@ int main(int argc, char *argv[])
 	static double ratio[BENCH_ROUNDS_MAX];
 	struct bench_spread r;
 	size_t rounds;
-	int second = 3;
+	int second = 7; /* after NAME PORT PATH COMMAND at the earliest */
 
 	while (second < argc && strcmp(argv[second], "--") != 0)
 		second++;
-	if (argc < 8 || second + 4 >= argc) {
+	if (second + 4 >= argc) {
 		(void)fprintf(stderr, "usage: bench_scrape PID ROUNDS NAME PORT PATH COMMAND... -- "
 				      "NAME PORT PATH COMMAND...\n");
 		return 2;

@@ -72,7 +72,7 @@ static void *send_page(void *arg)
 
 static uint16_t port_of(int fd)
 {
-	struct sockaddr_in addr;
+	struct sockaddr_in addr = { 0 };
 	socklen_t len = sizeof(addr);
 
 	need(getsockname(fd, (struct sockaddr *)&addr, &len) == 0, "getsockname");

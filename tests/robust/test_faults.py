@@ -59,7 +59,8 @@ PAIRS = (
     (EVENTS, 'recvmmsg', 'error=ENOBUFS:when=1..9', GOOD),
     (EVENTS, 'recvmmsg', 'error=EINTR:when=1..9', GOOD),
     (EVENTS, 'recvmmsg', 'retval=0:when=1..9', GOOD),
-    (EVENTS, 'poll', 'error=ENOMEM:when=1..999', GOOD),
+    (EVENTS, 'poll', 'error=ENOMEM:when=1..30', GOOD),
+    (EVENTS, 'poll', 'error=EINTR:when=1..30', GOOD),
     (EVENTS, 'recvmmsg', 'error=EBADF', GOOD),
     (MAIN, 'poll', 'error=ENOMEM', GOOD),
     (MAIN, 'poll', 'error=EINTR', GOOD),
@@ -72,6 +73,7 @@ PAIRS = (
     (ACCEPT, 'accept4', 'error=EPERM', UNSEEN),
     (ACCEPT, 'accept4', 'error=EMFILE:when=1+2', GOOD),
     (ACCEPT, 'poll', 'error=ENOMEM', UNSEEN),
+    (ACCEPT, 'poll', 'error=EINTR', UNSEEN),
     (WORKER, 'epoll_wait', 'error=EINTR:when=1+2', GOOD),
     (WORKER, 'epoll_ctl', 'error=ENOMEM', UNSEEN),
     (WORKER, 'recvfrom', 'error=EINTR:when=1+2', GOOD),
@@ -166,6 +168,19 @@ class RunningTest(RobustTest):
         self.assertEqual(self.program.page().value('tcphealth_events_active'), 0)  # the last one ended them
         if FULL:
             self.program.wait_value(1, 'tcphealth_events_active', timeout=70)
+
+    def test_waiting_that_fails_does_not_spin(self):
+        """A thread whose poll(2) fails for good goes on waiting, in steps: 50 a second, and not as many as it can."""
+        self.start()
+        for thread, how in ((MAIN, 'ENOMEM'), (ACCEPT, 'ENOMEM'), (EVENTS, 'EINTR'), (DUMP, 'EINTR')):
+            (task,) = thread_ids(self.program.process.pid, thread)
+            with self.subTest(thread=thread, how=how), Fault(task, 'poll', f'error={how}:when=1..500') as fault:
+                begun = time.monotonic()
+                # Something to wake it: a request is a connection, and its end an event.
+                eventually(lambda f=fault: self.look() and f.struck(), timeout=patience(10), what='the first stroke')
+                time.sleep(1)
+                self.assertLess(fault.count(), 20 + 60 * (time.monotonic() - begun))
+        self.assert_recovers()
 
     def test_netlink_socket_cannot_be_had(self):
         """Refused first, so that it is closed and opened anew."""

@@ -531,7 +531,10 @@ static int tell_socket_id(const char *dir, int out)
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
 	FILE *procs = fopen(path, "w");
-	if (!procs || fputs("0", procs) < 0 || fclose(procs))
+	if (!procs)
+		return 1;
+	bool written = fputs("0", procs) >= 0;
+	if (fclose(procs) || !written)
 		return 1;
 	if (loopback_enter() || loopback_listen("127.0.0.1", 0, 1) < 0 || sockdiag_open(&diag))
 		return 2;

@@ -349,10 +349,12 @@ static void test_doubles(void **state)
 
 	(void)state;
 	for (uint64_t i = 1; i < UINT64_C(1) << 50; i = i * 5 / 3 + 1) {
+		uint64_t whole = i / 1000;
+
 		expect_as_buf_puts((double)i / 1e6);
 		expect_as_buf_puts((double)i / 1000);
 		expect_as_buf_puts((double)i / 28232);
-		expect_as_buf_puts((double)(i / 1000) + 0.1);
+		expect_as_buf_puts((double)whole + 0.1);
 	}
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		expect_as_buf_puts(others[i]);

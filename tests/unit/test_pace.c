@@ -11,7 +11,7 @@
 
 #define INTERVAL_MS 5000u
 #define MS          1000000u
-#define HOUR        (3600000u / INTERVAL_MS)
+#define HOUR        720u /* of INTERVAL_MS */
 
 struct spending {
 	unsigned int full;
@@ -70,7 +70,7 @@ static void test_dear_dumps_keep_the_budget(void **state)
 	for (size_t i = 0; i < sizeof(costs_ms) / sizeof(costs_ms[0]); i++) {
 		struct pace pace;
 		struct spending spending;
-		double wanted = HOUR / ((double)costs_ms[i] - 20) * (250 - 20);
+		double wanted = (double)HOUR / ((double)costs_ms[i] - 20) * (250 - 20);
 
 		pace_init(&pace, 0.05, INTERVAL_MS);
 		spend(&pace, 100, costs_ms[i] * MS, 20 * MS);
