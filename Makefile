@@ -121,6 +121,8 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
 AGAIN := $(MAKE) --no-print-directory
 ASAN  := SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' FORTIFY= OPT=-O1 WERROR=
 TSAN  := SANITIZE=-fsanitize=thread FORTIFY= OPT=-O1 WERROR=
+# Objects of two compilers' sanitizers do not mix.
+BY_CLANG := $(if $(findstring clang,$(CC)),-clang)
 
 run: ## build and run the exporter here, in the foreground (ARGS='--flag=value ...')
 	@deploy/setup.sh build
@@ -131,13 +133,13 @@ check: ## all tests: unit, fuzz corpora, integration (as root, in network namesp
 	@deploy/setup.sh build check
 	+@$(AGAIN) suite
 
-asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@deploy/setup.sh build check
-	+@$(AGAIN) BUILD=build-asan $(ASAN) suite
+asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer (CC=clang-14 for the other compiler's)
+	@deploy/setup.sh build check $(if $(BY_CLANG),fuzz)
+	+@$(AGAIN) BUILD=build-asan$(BY_CLANG) $(ASAN) suite
 
-tsan: ## all tests under ThreadSanitizer
-	@deploy/setup.sh build check
-	+@$(AGAIN) BUILD=build-tsan $(TSAN) suite
+tsan: ## all tests under ThreadSanitizer (the same)
+	@deploy/setup.sh build check $(if $(BY_CLANG),fuzz)
+	+@$(AGAIN) BUILD=build-tsan$(BY_CLANG) $(TSAN) suite
 
 programs: $(UNIT) $(HELPERS) $(REPLAY) $(BENCH)
 

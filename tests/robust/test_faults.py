@@ -228,7 +228,7 @@ class StartTest(RobustTest):
         ('epoll_create1', 'error=EMFILE', True), ('signalfd4', 'error=EMFILE', True),
         ('clone', 'error=EAGAIN:when=1', True), ('clone', 'error=EAGAIN:when=2', None),
         ('clone', 'error=EAGAIN:when=3', None), ('setsockopt', 'error=EPERM', None), ('prctl', 'error=EINVAL', None),
-        ('setpriority', 'error=EPERM', False), ('seccomp', 'error=EINVAL', False),
+        ('setpriority', 'error=EPERM', False), ('seccomp', 'error=EINVAL', False), ('seccomp,prctl', 'error=ENOSYS', False),
         ('getsockopt', 'error=ENOMEM', None), ('fcntl', 'error=EINVAL', None),
         ('getdents64', 'error=EIO', False), ('access', 'error=EACCES', False),
     )
@@ -253,6 +253,8 @@ class StartTest(RobustTest):
             said = f'status {status}\n{program.log_text()}'
             self.assertIn(b'INJECTED', log.read(), said)
         self.assertIn(status, {True: (1,), False: (None,), None: (None, 1)}[ends], said)
+        if calls == 'seccomp':
+            self.assertIn('no sandbox', said)
         if status == 1:
             self.assertRegex(program.log_text(), 'level=error')
 

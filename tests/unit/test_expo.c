@@ -281,8 +281,9 @@ static void test_content_types(void **state)
 	(void)state;
 	assert_string_equal(expo_content_type(EXPO_TEXT),
 			    "text/plain; version=0.0.4; charset=utf-8");
-	assert_string_equal(expo_content_type(EXPO_OPENMETRICS),
-			    "application/openmetrics-text; version=1.0.0; charset=utf-8");
+	assert_string_equal(
+		expo_content_type(EXPO_OPENMETRICS),
+		"application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores");
 }
 
 /*

@@ -298,9 +298,9 @@ static void test_format_by_accept(void **state)
 		assert_int_equal(strncmp(reply.body, cases[i][1], strlen(cases[i][1])), 0);
 		assert_header(&reply, "Vary", "Accept, Accept-Encoding");
 		assert_header(&reply, "Content-Type",
-			      openmetrics
-				      ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-				      : "text/plain; version=0.0.4; charset=utf-8");
+			      openmetrics ? "application/openmetrics-text; version=1.0.0; "
+					    "charset=utf-8; escaping=underscores"
+					  : "text/plain; version=0.0.4; charset=utf-8");
 		reply_done(&reply);
 	}
 	server_stop(&server);

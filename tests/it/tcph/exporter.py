@@ -16,7 +16,7 @@ PROGRAM = os.path.abspath(os.environ.get('TCPHEALTH_BIN', os.path.join(BUILD, 't
 PORT = 10793
 
 CONTENT_TYPE = {expo.TEXT: 'text/plain; version=0.0.4; charset=utf-8',
-                expo.OPENMETRICS: 'application/openmetrics-text; version=1.0.0; charset=utf-8'}
+                expo.OPENMETRICS: 'application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores'}
 _ACCEPT = {expo.TEXT: 'text/plain;version=0.0.4', expo.OPENMETRICS: 'application/openmetrics-text;version=1.0.0'}
 
 _ENVIRONMENT = {'ASAN_OPTIONS': 'detect_leaks=1:exitcode=99', 'UBSAN_OPTIONS': 'print_stacktrace=1:exitcode=99',
