@@ -35,7 +35,7 @@ class CorpusTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.directory = cls.enterClassContext(tempfile.TemporaryDirectory())
-        for kind in ('good', 'bad', 'newer'):
+        for kind in ('good', 'bad', 'newer', 'stricter'):
             shutil.copytree(os.path.join(CORPUS, kind), os.path.join(cls.directory, kind))
             certs.make_corpus_files(os.path.join(cls.directory, kind, 'tls'))
 
@@ -67,7 +67,15 @@ class CorpusTest(unittest.TestCase):
 
         self.each('bad', examine)
 
-    def test_the_one_difference_is_keys_that_promtool_does_not_know_yet(self):
+    def test_what_is_refused_though_promtool_takes_it_is_what_the_manual_names(self):
+        def examine(path, said):
+            status, _, err = check(f'--web.config.file={path}')
+            self.assertEqual((status, said), (1, 'SUCCESS'))
+            self.assertRegex(err, r':[1-9][0-9]*:[1-9][0-9]*: (duplicate key|several escaped quotes|a tag that is not supported)')
+
+        self.each('stricter', examine)
+
+    def test_what_is_taken_though_promtool_refuses_it_is_keys_that_it_does_not_know_yet(self):
         def examine(path, said):
             self.assertIn('not found in type', said)
             self.assertEqual(check(f'--web.config.file={path}')[0], 0)
