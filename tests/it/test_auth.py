@@ -3,6 +3,7 @@ import base64
 import concurrent.futures
 import http.client
 import os
+import re
 import signal
 import tempfile
 import time
@@ -16,6 +17,18 @@ from tcph.poll import eventually
 def costly(cost):
     """A hash that nobody knows a password for."""
     return bcrypt('secret').replace('$04$', f'${cost}$')
+
+
+def memory_of(pid):
+    """All that a process has written or may write."""
+    found = []
+    with open(f'/proc/{pid}/maps', encoding='utf-8') as maps, open(f'/proc/{pid}/mem', 'rb', buffering=0) as memory:
+        for line in maps:
+            begin, end, rights = re.match(r'([0-9a-f]+)-([0-9a-f]+) (\S+)', line).groups()
+            if 'w' in rights:
+                memory.seek(int(begin, 16))
+                found.append(memory.read(int(end, 16) - int(begin, 16)))
+    return b''.join(found)
 
 
 class AuthTest(NetTest):
@@ -134,6 +147,26 @@ class AuthTest(NetTest):
             self.assertFalse(busy.done())
             self.assertEqual(busy.result(), 401)
         self.assertEqual(self.status(program, basic('quick', 'wrong')), 401)
+
+    def test_no_password_stays_in_memory(self):
+        program = self.start_with_users(alice=bcrypt('unmistakable'))
+        right, wrong = basic('alice', 'unmistakable'), basic('alice', 'unmistakable but wrong')
+        kept = http.client.HTTPConnection('127.0.0.1', program.port)
+        self.addCleanup(kept.close)
+        kept.sock = self.b.socket(4)
+        kept.sock.connect(('127.0.0.1', program.port))
+        for headers, want in ((right, 200), (wrong, 401), (right, 200)):
+            self.assertEqual(self.status(program, headers), want)
+            kept.request('GET', '/-/healthy', headers=headers)
+            response = kept.getresponse()
+            response.read()
+            self.assertEqual(response.status, want)
+        secrets = [b'unmistakable', *(headers['Authorization'].split()[1].encode() for headers in (right, wrong))]
+        if not exporter.is_sanitized():  # which keeps freed memory
+            # The connection is still open, and a thread may just be at its end.
+            eventually(lambda: not any(secret in memory_of(program.process.pid) for secret in secrets),
+                       timeout=5, what='a password in memory')
+            self.assertIn(self.path.encode(), memory_of(program.process.pid))  # it was looked at where it matters
 
     def test_it_ends_at_once_while_a_password_is_checked(self):
         program = self.start_with_users(slow=costly(17), quick=bcrypt('secret'))
