@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOST_MAX 253 /* RFC 1035, 2.3.4, as text */
+#define PORT_DIGITS 5
+#define HOST_MAX    253 /* RFC 1035, 2.3.4, as text */
 
 _Static_assert(sizeof(enum options_source) == sizeof(uint32_t), "choices are stored as uint32_t");
 _Static_assert(sizeof(enum log_level) == sizeof(uint32_t), "choices are stored as uint32_t");
@@ -361,7 +362,9 @@ static const char *check_listen(const char *text)
 
 	if (!port)
 		return "no port";
-	if (!take_number(&port, &number) || *port || number > UINT16_MAX)
+	/* More digits than a port has are more than listenaddr takes. */
+	if (strlen(port) > PORT_DIGITS || !take_number(&port, &number) || *port ||
+	    number > UINT16_MAX)
 		return "not a port";
 	size_t len = (size_t)(colon - text);
 	if (text[0] != '[')

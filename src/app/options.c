@@ -202,7 +202,10 @@ static const struct row *find_similar(const char *typed, size_t len, bool only_b
 	if (len > FLAG_NAME_MAX)
 		return NULL;
 	for (size_t i = 0; i < ROWS; i++) {
-		if (only_bool && rows[i].kind != &kind_bool)
+		size_t name_len = strlen(rows[i].name);
+		size_t least = len > name_len ? len - name_len : name_len - len;
+
+		if (least >= best || (only_bool && rows[i].kind != &kind_bool))
 			continue;
 		size_t distance = edit_distance(typed, len, rows[i].name);
 		if (distance < best) {

@@ -8,20 +8,12 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define HOST_MAX 256
-
-struct endpoint {
-	char host[HOST_MAX]; /* empty: all addresses */
-	const char *port;
-};
 
 static bool port_is_valid(const char *port)
 {
@@ -30,31 +22,6 @@ static bool port_is_valid(const char *port)
 	if (len == 0 || len > 5 || strspn(port, "0123456789") != len)
 		return false;
 	return strtoul(port, NULL, 10) <= UINT16_MAX;
-}
-
-/* False if it has not the form; the host loses its brackets. */
-static bool parse(const char *address, struct endpoint *ret)
-{
-	const char *colon = strrchr(address, ':');
-	const char *host = address, *end = colon;
-
-	if (!colon || !port_is_valid(colon + 1))
-		return false;
-	if (*host == '[') {
-		host++;
-		end--;
-		if (end < host || *end != ']')
-			return false;
-	} else if (memchr(host, ':', (size_t)(end - host))) {
-		return false;
-	}
-	size_t len = (size_t)(end - host);
-	if (len >= sizeof(ret->host) || memchr(host, '[', len) || memchr(host, ']', len))
-		return false;
-	memcpy(ret->host, host, len);
-	ret->host[len] = '\0';
-	ret->port = colon + 1;
-	return true;
 }
 
 static int set_options(int fd, int family, bool dual)
@@ -145,17 +112,41 @@ static int open_all(const struct addrinfo *list, bool any)
 	return fd;
 }
 
+bool listenaddr_parse(const char *address, struct listenaddr *ret_parts)
+{
+	const char *colon = strrchr(address, ':');
+	const char *host = address, *end = colon;
+
+	if (!colon || !port_is_valid(colon + 1))
+		return false;
+	if (*host == '[') {
+		host++;
+		end--;
+		if (end < host || *end != ']')
+			return false;
+	} else if (memchr(host, ':', (size_t)(end - host))) {
+		return false;
+	}
+	size_t len = (size_t)(end - host);
+	if (len >= sizeof(ret_parts->host) || memchr(host, '[', len) || memchr(host, ']', len))
+		return false;
+	memcpy(ret_parts->host, host, len);
+	ret_parts->host[len] = '\0';
+	ret_parts->port = colon + 1;
+	return true;
+}
+
 int listenaddr_open(const char *address, char *ret_why, size_t size)
 {
-	struct endpoint endpoint;
+	struct listenaddr parts;
 	struct addrinfo *list;
 
-	if (!parse(address, &endpoint)) {
+	if (!listenaddr_parse(address, &parts)) {
 		snprintf(ret_why, size, "not of the form HOST:PORT, [IPv6]:PORT or :PORT");
 		return -EINVAL;
 	}
-	bool any = !*endpoint.host || strcmp(endpoint.host, "::") == 0;
-	int err = resolve(any ? NULL : endpoint.host, endpoint.port, &list, ret_why, size);
+	bool any = !*parts.host || strcmp(parts.host, "::") == 0;
+	int err = resolve(any ? NULL : parts.host, parts.port, &list, ret_why, size);
 	if (err)
 		return err;
 	int fd = open_all(list, any);

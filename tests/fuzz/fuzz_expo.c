@@ -22,7 +22,8 @@ static void require(bool holds)
 static void check_utf8(const struct buf *buf)
 {
 	for (size_t at = 0, step; at < buf->len; at += step) {
-		step = utf8_sequence(buf->data + at, buf->len - at);
+		step = (uint8_t)buf->data[at] < 0x80 ? 1
+						     : utf8_sequence(buf->data + at, buf->len - at);
 		require(step > 0);
 	}
 }

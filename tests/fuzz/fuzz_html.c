@@ -114,8 +114,8 @@ static size_t render(const char *name)
 	size_t count;
 
 	require(snapshot != NULL);
-	fill(snapshot, &snapshot->ns[0], name);
-	fill(snapshot, &snapshot->ns[1], name);
+	fill(snapshot, &snapshot->ns[1],
+	     name); /* the own namespace has no name, and is as empty as can be */
 	snapshot->ns[1].name = name;
 	buf_init(&buf, 0);
 	html_render(&input, &buf);

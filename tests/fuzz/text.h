@@ -31,7 +31,7 @@ static inline char *text_copy(const uint8_t *data, size_t size)
 static inline void require_utf8(const char *text, size_t len)
 {
 	for (size_t at = 0, step; at < len; at += step) {
-		step = utf8_sequence(text + at, len - at);
+		step = (uint8_t)text[at] < 0x80 ? 1 : utf8_sequence(text + at, len - at);
 		require(step > 0);
 	}
 }

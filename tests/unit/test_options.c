@@ -235,6 +235,7 @@ static void test_listen_syntax(void **state)
 		{ "localhost:", "not a port" },
 		{ ":65536", "not a port" },
 		{ ":99999999999999999999999", "not a port" },
+		{ ":000080", "not a port" },
 		{ ":-1", "not a port" },
 		{ ":+1", "not a port" },
 		{ ": 1", "not a port" },

@@ -7,7 +7,19 @@
 #ifndef TCPHEALTH_WEB_LISTENADDR_H
 #define TCPHEALTH_WEB_LISTENADDR_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#define LISTENADDR_HOST_MAX 256
+
+/* An address taken apart. */
+struct listenaddr {
+	char host[LISTENADDR_HOST_MAX]; /* without brackets; empty: all addresses */
+	const char *port;               /* digits, in the text that was parsed */
+};
+
+/* ":PORT", "HOST:PORT" or "[V6]:PORT"; false if `address` has not that form. Pure. */
+bool listenaddr_parse(const char *address, struct listenaddr *ret_parts);
 
 /*
  * Binds and listens on ":PORT", "HOST:PORT" or "[V6]:PORT": a descriptor (non-blocking,
