@@ -1,10 +1,9 @@
 """System calls that fail, injected by strace: the exporter stays alive and honest, and recovers when they work again."""
 import contextlib
-import os
 import tempfile
 import time
 
-from robust import FULL, RobustTest, Through, scaled
+from robust import FULL, SAMPLER as DUMP, RobustTest, Through, hasten_samples, scaled, thread_ids
 from tcph import exporter, netns
 from tcph.exporter import patience
 from tcph.poll import eventually
@@ -12,7 +11,7 @@ from tcph.poll import eventually
 from faults import Fault
 
 HOLD_S = 0.35  # how long a fault lasts at least: some samples
-DUMP, EVENTS, ACCEPT, WORKER, MAIN = 'tcphealth-dump', 'tcphealth-event', 'http-accept', 'MHD-worker', 'tcphealth_expor'
+EVENTS, ACCEPT, WORKER, MAIN = 'tcphealth-event', 'http-accept', 'MHD-worker', 'tcphealth_expor'
 
 # What becomes of the samples while the fault lasts.
 GOOD = 'good'      # they succeed
@@ -91,15 +90,6 @@ def sample_begin(page):
             - page.value('tcphealth_sample_duration_seconds'))
 
 
-def thread_ids(pid, name):
-    found = []
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{task}/comm', encoding='utf-8') as file:
-            if file.read().strip() == name:
-                found.append(int(task))
-    return found
-
-
 class RunningTest(RobustTest):
     """One exporter lives through all of them."""
 
@@ -150,9 +140,7 @@ class RunningTest(RobustTest):
     def start(self):
         self.b.sysctl(ip_local_port_range='40000 40999')
         self.program = self.start_exporter(self.b)
-        # On a busy machine a sample under strace would take seconds at the priority that the exporter gives itself.
-        for task in thread_ids(self.program.process.pid, DUMP):
-            os.setpriority(os.PRIO_PROCESS, task, 0)
+        hasten_samples(self.program.process.pid)
 
     def test_samples(self):
         self.start()
