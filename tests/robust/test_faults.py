@@ -3,7 +3,7 @@ import contextlib
 import tempfile
 import time
 
-from robust import FULL, SAMPLER as DUMP, RobustTest, Through, hasten_samples, scaled, thread_ids
+from robust import FULL, SAMPLER as DUMP, RobustTest, Through, scaled, thread_ids
 from tcph import exporter, netns
 from tcph.exporter import patience
 from tcph.poll import eventually
@@ -140,7 +140,6 @@ class RunningTest(RobustTest):
     def start(self):
         self.b.sysctl(ip_local_port_range='40000 40999')
         self.program = self.start_exporter(self.b)
-        hasten_samples(self.program.process.pid)
 
     def test_samples(self):
         self.start()
