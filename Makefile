@@ -267,3 +267,10 @@ scale: ## one Prometheus scrapes 200 instances and evaluates all rules: the figu
 	@TCPHEALTH_BUILD=$(BUILD) tests/scale/run.py $(SCALE)
 
 .PHONY: demo scale
+
+packages: ## exercise each file of deploy/ with the tool that reads it (PARTS='deb container ...'; as root)
+	@deploy/setup.sh build check packages
+	+@$(AGAIN) all
+	@tests/packages/run $(BUILD) $(PARTS)
+
+.PHONY: packages

@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), 'it'), HERE]
 sys.dont_write_bytecode = True
 
+import figures  # pylint: disable=wrong-import-position
 import fleet  # pylint: disable=wrong-import-position
 from tcph import exporter, netns, prom, web  # pylint: disable=wrong-import-position
 from tcph.poll import eventually  # pylint: disable=wrong-import-position
@@ -34,9 +35,13 @@ GENERATED = os.path.join(exporter.ROOT, 'deploy/mixin/generated')
 
 
 def document():
-    """{name: text} of the YAML blocks of docs/fleet.md, which begin with a comment that names them."""
     with open(os.path.join(exporter.ROOT, 'docs/fleet.md'), encoding='utf-8') as file:
-        return dict(re.findall(r'```yaml\n# (\S+)\n(.*?)```', file.read(), re.DOTALL))
+        return file.read()
+
+
+def blocks():
+    """{name: text} of the YAML blocks of docs/fleet.md, which begin with a comment that names them."""
+    return dict(re.findall(r'```yaml\n# (\S+)\n(.*?)```', document(), re.DOTALL))
 
 
 def substitute(text, pattern, replacement):
@@ -61,6 +66,8 @@ class WithFlags:
 
 class Prometheus(prom.Prometheus):
     """With a configuration as text; `rules` is a list of rule files."""
+
+    within = 120
 
     def _configure(self, targets, rules, scrape):
         config = substitute(scrape['text'], r'targets: \[[^]]*\]', f'targets: {json.dumps(targets)}')
@@ -96,7 +103,7 @@ def rule_files():
     for name, path in found.items():
         with open(path, encoding='utf-8') as file:
             texts[name] = file.read()
-    texts['fleet.yaml'] = document()['rules/fleet.yaml']
+    texts['fleet.yaml'] = blocks()['rules/fleet.yaml']
     return texts
 
 
@@ -144,16 +151,20 @@ class Run:
         self.figures = {}
         self.complaints = []
         self._keep = stack.enter_context
-        self._blocks = document()
+        self._blocks = blocks()
 
     def start(self):
         self.home = self._keep(netns.Netns('fleet'))
         hosts = [self._keep(fleet.Host(*kind)) for kind in KINDS]
         stuck = 6 * KINDS[1][1]
         hosts[1].exporter.wait_for(lambda page: page.sum('tcphealth_stale_connections', reason='close_wait') == stuck)
-        for part, (all_, kept) in shape(hosts[0].exporter.page(), drops(self._blocks['prometheus.yml'])).items():
+        parts = shape(hosts[0].exporter.page(), drops(self._blocks['prometheus.yml']))
+        for part, (all_, kept) in parts.items():
             self.figures.update({part: all_, part + ', kept': kept})
-        self.figures['bytes of a page'] = len(hosts[0].exporter.request('/metrics').body)
+        page = len(hosts[0].exporter.request('/metrics').body)
+        squeezed = len(hosts[0].exporter.request('/metrics', headers={'Accept-Encoding': 'gzip'}).body)
+        self.figures.update({'bytes of a page': page, 'bytes of it with gzip': squeezed})
+        self.complaints += figures.complaints(document()) + figures.drift(document(), parts.values(), page)
         self._keep(fleet.Fleet(self.home, hosts))
         self._prometheuses()
 
@@ -212,29 +223,40 @@ class Run:
         return self.leaf.own('process_cpu_seconds_total')
 
     def check(self):
-        """What has to hold at any scale."""
-        figures = self.figures
-        if figures['instances'] != self.options.instances:
-            self.complaints.append(f'{figures["instances"]} instances are up')
-        for _, rule in self.leaf.rules():
-            if rule['health'] != 'ok' or rule.get('lastError'):
-                self.complaints.append(f'{rule["name"]}: {rule["health"]} {rule.get("lastError", "")}')
+        """What has to hold at any scale, in time: a busy machine may be late with a scrape or a rule."""
+        self._expect('instances', lambda: self.leaf.scalar('sum(up{job="tcphealth"})'), self.options.instances)
+        self._expect('rules that fail', self._failing_rules, [])
         if not self.options.no_rules:
             self._check_fleet()
 
+    def _expect(self, what, find, expected):
+        found = None
+
+        def look():
+            nonlocal found
+            found = find()
+            return found == expected
+
+        try:
+            eventually(look, timeout=6 * self.options.interval, interval=1)
+        except AssertionError:
+            self.complaints.append(f'{what}: {found} instead of {expected}')
+
+    def _failing_rules(self):
+        return [f'{rule["name"]}: {rule["health"]} {rule.get("lastError", "")}' for _, rule in self.leaf.rules()
+                if rule['health'] != 'ok' or rule.get('lastError')]
+
     def _check_fleet(self):
         """What the fleet rules say is what the hosts say, there and wherever it was sent."""
-        names = re.findall(r'record: (\S+)', document()['rules/fleet.yaml'])
-        silent = {'fleet:tcphealth_failed_connects:rate5m'}  # nobody fails to connect
-        for name in set(names) - silent:
-            for where, server in (('leaf', self.leaf), ('federation', self.federation), ('receiver', self.receiver)):
-                if not server.query(name):
-                    self.complaints.append(f'{name} is not at the {where}')
+        names = set(re.findall(r'record: (\S+)', blocks()['rules/fleet.yaml']))
+        names -= {'fleet:tcphealth_failed_connects:rate5m'}  # nobody fails to connect
         stuck = sum(6 * KINDS[fleet.kind_of(number)][1] for number in range(self.options.instances))
-        for server in (self.leaf, self.federation, self.receiver):
-            found = server.scalar('sum(fleet:tcphealth_stale_connections:sum{reason="close_wait",role="server"})')
-            if found != stuck:
-                self.complaints.append(f'{found} connections in CLOSE_WAIT instead of {stuck}')
+        close_wait = 'sum(fleet:tcphealth_stale_connections:sum{reason="close_wait",role="server"})'
+        for where, server in (('leaf', self.leaf), ('federation', self.federation), ('receiver', self.receiver)):
+            self._expect(f'series that are missing at the {where}',
+                         lambda server=server: [name for name in sorted(names) if not server.query(name)], [])
+            self._expect(f'connections in CLOSE_WAIT at the {where}',
+                         lambda server=server: server.scalar(close_wait), stuck)
 
     def tell(self):
         slowest = sorted(((rule['evaluationTime'], rule['name']) for _, rule in self.leaf.rules()), reverse=True)
@@ -264,7 +286,7 @@ def main():
         return 1
     signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGTERM, stop)
-    signal.alarm(options.seconds + 180)
+    signal.alarm(options.seconds + 30 * options.interval + 180)
     netns.sweep()
     with contextlib.ExitStack() as stack:
         run = Run(options, stack)

@@ -25,6 +25,9 @@ class Prometheus:
     `rules` is the text of a rule file; `scrape` has further settings of the scrape job.
     """
 
+    #: Seconds until all targets are up.
+    within = 30
+
     def __init__(self, host, targets, rules=None, port=PORT, **scrape):
         self.host = host
         self.port = port
@@ -36,7 +39,7 @@ class Prometheus:
             f'--web.listen-address=127.0.0.1:{port}', '--log.level=warn',
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         try:
-            self.wait_for('sum(up)', lambda found: found and found[0][1] == len(targets), timeout=30)
+            self.wait_for('sum(up)', lambda found: found and found[0][1] == len(targets), timeout=self.within)
         except BaseException:
             self.stop()
             raise
