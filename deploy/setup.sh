@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs, and only those that are missing.
 #
-#   deploy/setup.sh COMPONENT...      build, check, bench, fuzz, robust, packages, lint, ci
+#   deploy/setup.sh COMPONENT...      build, check, bench, fuzz, robust, deb, packages, lint, ci
 #
 # It says what it will install, and uses apt-get as root or through sudo. Where it cannot (another
 # distribution, no root and no sudo), it names the packages and ends with status 1. It never asks.
@@ -19,8 +19,9 @@ BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 FUZZ='clang-14 libclang-rt-14-dev'
 # What breaks it, and looks whether it broke.
 ROBUST='strace valgrind slowhttptest devscripts'
-# What builds packages, and what they are installed in.
-PACKAGES='build-essential libcmocka-dev debhelper dpkg-dev lintian rpm mmdebstrap podman runc systemd unzip npm nodejs
+# What builds the Debian package; and what builds all kinds, judges them, and is what they are installed in.
+DEB='build-essential debhelper libcmocka-dev'
+PACKAGES="$DEB"' lintian rpm mmdebstrap podman runc systemd unzip npm nodejs
 	python3 python3-yaml mandoc curl openssl ansible-core ansible-lint yamllint'
 LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'
@@ -42,11 +43,12 @@ packages_of() {
 	bench) echo "$BENCH" ;;
 	fuzz) echo "$FUZZ" ;;
 	robust) echo "$ROBUST" ;;
+	deb) echo "$DEB" ;;
 	packages) echo "$PACKAGES" ;;
 	lint) echo "$LINT" ;;
 	ci) echo "$CI" ;;
 	*)
-		say "unknown component '$1': build, check, bench, fuzz, robust, packages, lint or ci"
+		say "unknown component '$1': build, check, bench, fuzz, robust, deb, packages, lint or ci"
 		return 2
 		;;
 	esac
@@ -134,7 +136,7 @@ install_missing() {
 }
 
 if [ $# -eq 0 ]; then
-	say "usage: deploy/setup.sh COMPONENT... (build, check, bench, fuzz, robust, packages, lint, ci)"
+	say "usage: deploy/setup.sh COMPONENT... (build, check, bench, fuzz, robust, deb, packages, lint, ci)"
 	exit 2
 fi
 wanted=
