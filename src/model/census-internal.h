@@ -4,15 +4,13 @@
 #ifndef TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 #define TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 
+#include "tcphealth/model/census.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Room for one more: `*array` of `size`d elements grows by doubling. */
-bool census_make_room(void **array, size_t *cap, size_t count, size_t size);
 
 /* Addresses seen as local, at most so many: more are not remembered. */
 #define ADDRSET_SLOTS 256u
@@ -65,5 +63,26 @@ void busyports_done(struct busyports *busy);
 
 /* 0 or -ENOMEM. Bounded likewise. */
 int busyports_add(struct busyports *busy, const struct tcpsock *sock);
+
+/* Owners of stale sockets, at most so many: stale sockets of more are counted without one. */
+#define OWNERS_MAX 2048u
+
+struct owners {
+	struct census_owner *slots;
+	size_t count, cap;
+	uint16_t index[2 * OWNERS_MAX]; /* by hash: slot + 1, or 0 */
+};
+
+void owners_reset(struct owners *owners);
+void owners_done(struct owners *owners);
+
+/* What the last full sample found stays. */
+void owners_reset_passing(struct owners *owners);
+
+/* One more socket like `owner`, whose `oldest_ms` is its own. 0 or -ENOMEM. */
+int owners_note(struct owners *owners, const struct census_owner *owner);
+
+/* One less; of another cgroup if the one given has none. */
+void owners_take_off(struct owners *owners, const struct census_owner *owner);
 
 #endif

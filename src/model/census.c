@@ -4,6 +4,7 @@
 #include "tcphealth/model/census.h"
 
 #include "census-internal.h"
+#include "tcphealth/base/array.h"
 #include "tcphealth/model/account.h"
 #include "tcphealth/model/track.h"
 #include "tcphealth/model/verdict.h"
@@ -18,7 +19,6 @@
 #define DEATHS        16384u
 #define OVERRUN_DUMPS                                                                              \
 	2u /* full dumps after an overrun in which what is missing may have died unseen */
-#define OWNERS_MAX 2048u /* stale sockets of more owners are counted without one */
 
 /* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
 struct death_role {
@@ -49,9 +49,8 @@ struct census {
 	struct mirror mirror; /* roles by 4-tuple, for the other end; without cookies only */
 	struct busyports busy;
 	struct death_role *deaths;
-	uint64_t *tombs; /* cookies whose entry had to go before its event */
-	struct census_owner *owners;
-	size_t owner_count, owner_cap;
+	uint64_t *tombs;                        /* cookies whose entry had to go before its event */
+	struct owners owners;                   /* of stale sockets */
 	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* of both parts */
 	uint64_t lasting_evidence[ROLE_EVIDENCE_COUNT];
 	uint64_t passing_sockets; /* listeners included */
@@ -190,37 +189,6 @@ static bool is_lasting(const struct track_entry *entry)
 	return entry->state == TCP_STATE_ESTABLISHED || entry->state == TCP_STATE_CLOSE;
 }
 
-static int note_owner(struct census *c, const struct track_entry *entry, uint64_t cgroup_id,
-		      const struct verdict *verdict)
-{
-	struct census_owner *owner = NULL;
-
-	for (size_t i = 0; i < c->owner_count && owner == NULL; i++) {
-		struct census_owner *o = &c->owners[i];
-
-		if (o->cgroup_id == cgroup_id && o->port == entry->port && o->role == entry->role &&
-		    o->reason == verdict->reason && o->lasting == is_lasting(entry))
-			owner = o;
-	}
-	if (owner == NULL) {
-		if (c->owner_count == OWNERS_MAX)
-			return 0;
-		if (!census_make_room((void **)&c->owners, &c->owner_cap, c->owner_count,
-				      sizeof(*owner)))
-			return -ENOMEM;
-		owner = &c->owners[c->owner_count++];
-		*owner = (struct census_owner){ .cgroup_id = cgroup_id,
-						.port = entry->port,
-						.role = entry->role,
-						.reason = (uint8_t)verdict->reason,
-						.lasting = is_lasting(entry) };
-	}
-	owner->sockets++;
-	if (verdict->stale_ms > owner->oldest_ms)
-		owner->oldest_ms = verdict->stale_ms;
-	return 0;
-}
-
 static int note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 		      const struct verdict *verdict)
 {
@@ -230,7 +198,13 @@ static int note_stale(struct census *c, struct track_entry *entry, const struct 
 	if (entry->reason != verdict->reason && c->config.stale_fn != NULL)
 		c->config.stale_fn(c->config.stale_arg, &stale);
 	entry->reason = verdict->reason & 15u;
-	return note_owner(c, entry, sock != NULL ? sock->cgroup_id : 0, verdict);
+	return owners_note(&c->owners,
+			   &(struct census_owner){ .cgroup_id = sock != NULL ? sock->cgroup_id : 0,
+						   .oldest_ms = verdict->stale_ms,
+						   .port = entry->port,
+						   .role = entry->role,
+						   .reason = (uint8_t)verdict->reason,
+						   .lasting = is_lasting(entry) });
 }
 
 static uint64_t max_u64(uint64_t a, uint64_t b)
@@ -238,17 +212,21 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* Wanted when the record is judged; with many ports the kernel's work on the next records has driven it out of the cache. */
+/*
+ * Wanted when the record is judged; with many ports the kernel's work on the next records has driven it out of the cache. Its first 64 bytes,
+ * which lie across two lines.
+ */
 static void fetch_view(const struct portview *view)
 {
-	for (size_t at = 0; at < sizeof(*view); at += 64)
-		__builtin_prefetch((const char *)view + at, 1);
+	__builtin_prefetch(view, 1);
+	__builtin_prefetch((const char *)view + 63, 1);
 }
 
 static void add_to_view(struct portview *view, const struct tcpsock *sock, const struct verdict *v)
 {
 	view->state[sock->state]++;
-	view->stale[v->reason]++;
+	if (v->reason != STALE_NONE)
+		view->stale[v->reason]++;
 	view->receive_queue += sock->rqueue;
 	view->send_queue += sock->wqueue;
 	if (v->has_age)
@@ -342,8 +320,7 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 
 static int defer(struct census *c, const struct tcpsock *sock)
 {
-	if (!census_make_room((void **)&c->deferred, &c->deferred_cap, c->deferred_count,
-			      sizeof(*sock)))
+	if (!array_room((void **)&c->deferred, &c->deferred_cap, c->deferred_count, sizeof(*sock)))
 		return -ENOMEM;
 	c->deferred[c->deferred_count++] = *sock;
 	return 0;
@@ -369,23 +346,6 @@ static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock,
 	return may_be_on_this_host(c, sock) || (mini && c->sample.events);
 }
 
-static void take_off_owner(struct census *c, const struct track_entry *entry, uint64_t cgroup_id)
-{
-	struct census_owner *best = NULL;
-
-	for (size_t i = 0; i < c->owner_count; i++) {
-		struct census_owner *o = &c->owners[i];
-
-		if (!o->lasting || o->sockets == 0 || o->port != entry->port ||
-		    o->role != entry->role || o->reason != entry->counted)
-			continue;
-		if (best == NULL || o->cgroup_id == cgroup_id)
-			best = o;
-	}
-	if (best != NULL)
-		best->sockets--;
-}
-
 /*
  * A socket on show from the last full sample is seen in another state, or has died: it must not stand in two places. Between
  * full samples alone: those clear the show anyway.
@@ -401,9 +361,13 @@ static void take_off_show(struct census *c, const struct track_entry *entry, uin
 	if (view == NULL || view->state[entry->state] == 0)
 		return;
 	view->state[entry->state]--;
-	if (view->stale[entry->counted] != 0)
+	if (entry->counted != STALE_NONE && view->stale[entry->counted] != 0)
 		view->stale[entry->counted]--;
-	take_off_owner(c, entry, cgroup_id);
+	owners_take_off(&c->owners, &(struct census_owner){ .cgroup_id = cgroup_id,
+							    .port = entry->port,
+							    .role = entry->role,
+							    .reason = entry->counted,
+							    .lasting = true });
 	if (entry->state != TCP_STATE_ESTABLISHED)
 		return;
 	c->lasting_sockets -= c->lasting_sockets != 0;
@@ -446,7 +410,7 @@ void census_free(struct census *c)
 	free(c->deferred);
 	free(c->deaths);
 	free(c->tombs);
-	free(c->owners);
+	owners_done(&c->owners);
 	free(c);
 }
 
@@ -483,7 +447,7 @@ static void clear_show(struct census *c)
 {
 	ledger_begin(c->ledger);
 	busyports_reset(&c->busy);
-	c->owner_count = 0;
+	owners_reset(&c->owners);
 	c->lasting_sockets = 0;
 	memset(c->evidence, 0, sizeof(c->evidence));
 	memset(c->lasting_evidence, 0, sizeof(c->lasting_evidence));
@@ -491,14 +455,8 @@ static void clear_show(struct census *c)
 
 static void clear_passing(struct census *c)
 {
-	size_t kept = 0;
-
 	ledger_begin_passing(c->ledger);
-	for (size_t i = 0; i < c->owner_count; i++) {
-		if (c->owners[i].lasting && c->owners[i].sockets != 0)
-			c->owners[kept++] = c->owners[i];
-	}
-	c->owner_count = kept;
+	owners_reset_passing(&c->owners);
 	memcpy(c->evidence, c->lasting_evidence, sizeof(c->evidence));
 }
 
@@ -683,7 +641,8 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	}
 	verdict_dead(entry, &c->context, &verdict);
 	view->state[TCP_STATE_CLOSE]++;
-	view->stale[verdict.reason]++;
+	if (verdict.reason != STALE_NONE)
+		view->stale[verdict.reason]++;
 	entry->counted = verdict.reason & 15u;
 	if (verdict.reason != STALE_NONE && note_stale(c, entry, NULL, &verdict) < 0)
 		c->error = -ENOMEM;
@@ -1022,8 +981,8 @@ const uint64_t *census_evidence(const struct census *c)
 
 const struct census_owner *census_owners(const struct census *c, size_t *ret_count)
 {
-	*ret_count = c->owner_count;
-	return c->owners;
+	*ret_count = c->owners.count;
+	return c->owners.slots;
 }
 
 uint64_t census_sockets(const struct census *c)

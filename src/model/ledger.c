@@ -3,6 +3,8 @@
  */
 #include "tcphealth/model/ledger.h"
 
+#include "tcphealth/base/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,22 +30,6 @@ struct candidate {
 	uint64_t used_ms;
 	uint8_t rank;
 };
-
-/* Room for one more: `*array` of `size`d elements grows by doubling. */
-static bool make_room(void **array, size_t *cap, size_t count, size_t size)
-{
-	size_t more = *cap ? *cap * 2 : 64;
-	void *p;
-
-	if (count < *cap)
-		return true;
-	p = reallocarray(*array, more, size);
-	if (p == NULL)
-		return false;
-	*array = p;
-	*cap = more;
-	return true;
-}
 
 static uint64_t max_u64(uint64_t a, uint64_t b)
 {
@@ -121,7 +107,7 @@ struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t 
 
 	if (*slot != 0)
 		return &ledger->pairs[*slot - 1];
-	if (!make_room((void **)&ledger->pairs, &ledger->cap, ledger->count, sizeof(*pair)))
+	if (!array_room((void **)&ledger->pairs, &ledger->cap, ledger->count, sizeof(*pair)))
 		return NULL;
 	pair = &ledger->pairs[ledger->count];
 	*pair = (struct ledger_pair){
@@ -146,8 +132,8 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
 
 static struct viewparts *make_view(struct ledger *ledger, struct ledger_pair *pair)
 {
-	if (!make_room((void **)&ledger->views, &ledger->view_cap, ledger->view_count,
-		       sizeof(*ledger->views)))
+	if (!array_room((void **)&ledger->views, &ledger->view_cap, ledger->view_count,
+			sizeof(*ledger->views)))
 		return NULL;
 	pair->view = (uint32_t)ledger->view_count++;
 	ledger->views[pair->view] = (struct viewparts){ 0 };

@@ -3,6 +3,8 @@
  */
 #include "tcphealth/model/listeners.h"
 
+#include "tcphealth/base/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,15 +34,8 @@ static struct listener_port *row(struct listeners *ls, uint16_t port)
 {
 	if (ls->row_of[port] != 0)
 		return &ls->rows[ls->row_of[port] - 1];
-	if (ls->row_count == ls->row_cap) {
-		size_t cap = ls->row_cap ? ls->row_cap * 2 : 64;
-		void *p = reallocarray(ls->rows, cap, sizeof(*ls->rows));
-
-		if (p == NULL)
-			return NULL;
-		ls->rows = p;
-		ls->row_cap = cap;
-	}
+	if (!array_room((void **)&ls->rows, &ls->row_cap, ls->row_count, sizeof(*ls->rows)))
+		return NULL;
 	ls->rows[ls->row_count] = (struct listener_port){ .port = port };
 	ls->row_of[port] = (uint32_t)++ls->row_count;
 	return &ls->rows[ls->row_count - 1];
@@ -85,15 +80,8 @@ static struct listener *find_nameless(const struct listeners *ls, const struct t
 
 static struct listener *add_socket(struct listeners *ls, uint64_t id, uint16_t port)
 {
-	if (ls->count == ls->cap) {
-		size_t cap = ls->cap ? ls->cap * 2 : 64;
-		void *p = reallocarray(ls->sockets, cap, sizeof(*ls->sockets));
-
-		if (p == NULL)
-			return NULL;
-		ls->sockets = p;
-		ls->cap = cap;
-	}
+	if (!array_room((void **)&ls->sockets, &ls->cap, ls->count, sizeof(*ls->sockets)))
+		return NULL;
 	ls->sockets[ls->count] = (struct listener){ .id = id, .port = port };
 	chain(ls, ls->count);
 	return &ls->sockets[ls->count++];

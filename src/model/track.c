@@ -3,6 +3,8 @@
  */
 #include "tcphealth/model/track.h"
 
+#include "tcphealth/base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +12,13 @@
 #define NO_ENTRY UINT32_MAX
 #define SMALLEST 1024u /* entries */
 #define AHEAD    4u    /* entries whose work takes about as long as memory does to answer */
+#define WINDOW   64u   /* entries of the last part that may be missing from this one in a row */
+
+/* Entries in the order of a dump of a part. */
+struct order {
+	uint32_t *list;
+	size_t count, cap;
+};
 
 /*
  * Both tables are mapped, not allocated: growing moves pages instead of copying them, untouched pages cost nothing, and unmapping gives
@@ -18,17 +27,20 @@
 struct track {
 	struct track_entry *entries;
 	uint32_t *hash;
-	size_t cap;       /* entries mapped */
-	size_t end;       /* entries below here were used once */
-	size_t count;     /* in use */
-	size_t seen;      /* of these, in this dump */
-	size_t hash_size; /* a power of two */
-	uint32_t free;    /* first of the free list, linked by `next` */
-	uint32_t cursor;  /* entry of the last record; its `next` is the guess */
-	uint32_t head;    /* first entry of the last dump */
-	bool parity;      /* of this dump; between dumps every entry has it */
-	bool open;        /* a dump has begun and was not ended */
-	bool whole;       /* ... of every socket, in the table's order */
+	size_t cap;        /* entries mapped */
+	size_t end;        /* entries below here were used once */
+	size_t count;      /* in use */
+	size_t seen;       /* of these, in this dump */
+	size_t hash_size;  /* a power of two */
+	uint32_t free;     /* first of the free list, linked by `next` */
+	uint32_t cursor;   /* entry of the last record; its `next` is the guess */
+	uint32_t head;     /* first entry of the last dump */
+	struct order part; /* of this dump, if it is of a part */
+	struct order last; /* of the last one that was */
+	size_t reading;    /* in `last`: where it goes on */
+	bool parity;       /* of this dump; between dumps every entry has it */
+	bool open;         /* a dump has begun and was not ended */
+	bool whole;        /* ... of every socket, in the table's order */
 };
 
 static void *map_pages(size_t size)
@@ -134,6 +146,44 @@ static void fetch_ahead(const struct track *track, const struct track_entry *ent
 		__builtin_prefetch(&track->entries[entry->next + AHEAD], 1);
 }
 
+/* A part has no room for its order in the entries, which have that of the whole: it has a list. */
+static uint32_t guess_part(const struct track *track)
+{
+	return track->reading < track->last.count ? track->last.list[track->reading] : NO_ENTRY;
+}
+
+/* Goes on in the last part's list behind this entry: what left the part since then is passed over. */
+static void follow_part(struct track *track, uint32_t i)
+{
+	const struct order *last = &track->last;
+	size_t end = track->reading + WINDOW < last->count ? track->reading + WINDOW : last->count;
+
+	for (size_t at = track->reading; at < end; at++) {
+		if (last->list[at] != i)
+			continue;
+		track->reading = at + 1;
+		if (track->reading + AHEAD < last->count)
+			__builtin_prefetch(&track->entries[last->list[track->reading + AHEAD]], 1);
+		return;
+	}
+}
+
+static bool remember_part(struct track *track, uint32_t i)
+{
+	struct order *part = &track->part;
+
+	if (!array_room((void **)&part->list, &part->cap, part->count, sizeof(*part->list)))
+		return false;
+	part->list[part->count++] = i;
+	return true;
+}
+
+static void forget_order(struct order *order)
+{
+	free(order->list);
+	*order = (struct order){ 0 };
+}
+
 struct track *track_new(void)
 {
 	struct track *track = calloc(1, sizeof(*track));
@@ -158,6 +208,8 @@ void track_free(struct track *track)
 		munmap(track->entries, track->cap * sizeof(*track->entries));
 	if (track->hash != NULL)
 		munmap(track->hash, track->hash_size * sizeof(*track->hash));
+	forget_order(&track->part);
+	forget_order(&track->last);
 	free(track);
 }
 
@@ -178,11 +230,13 @@ void track_begin(struct track *track, bool whole)
 	track->parity = !track->parity;
 	track->seen = 0;
 	track->cursor = NO_ENTRY;
+	track->part.count = 0;
+	track->reading = 0;
 }
 
 struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_created, bool *ret_again)
 {
-	uint32_t i = track->whole ? guess(track) : NO_ENTRY;
+	uint32_t i = track->whole ? guess(track) : guess_part(track);
 	struct track_entry *entry;
 
 	*ret_created = *ret_again = false;
@@ -204,6 +258,11 @@ struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_create
 	if (track->whole) {
 		fetch_ahead(track, entry);
 		remember_order(track, i);
+	} else {
+		if (!*ret_created)
+			follow_part(track, i);
+		if (!remember_part(track, i))
+			return NULL;
 	}
 	entry->seen = track->parity;
 	track->seen++;
@@ -271,7 +330,15 @@ void track_sweep(struct track *track, track_fn fn, void *arg)
 
 void track_end_part(struct track *track)
 {
-	level(track);
+	struct order last = track->last;
+
+	/* Back to the parity of all the others, of which there are many more. */
+	track->parity = !track->parity;
+	for (size_t i = 0; i < track->part.count; i++)
+		track->entries[track->part.list[i]].seen = track->parity;
+	track->last = track->part;
+	track->part = last;
+	track->open = false;
 }
 
 void track_each(struct track *track, track_fn fn, void *arg)
@@ -297,6 +364,8 @@ static void compact(struct track *track)
 	}
 	track->end = to;
 	track->free = track->cursor = track->head = NO_ENTRY;
+	forget_order(&track->part);
+	forget_order(&track->last);
 }
 
 void track_trim(struct track *track)

@@ -41,15 +41,16 @@ enum keepalive_class {
 
 /* The gauges of one pair in one sample. Adding up two of them is portview_merge(). */
 struct portview {
-	uint32_t state[TCP_STATE_COUNT];
-	uint32_t stale[STALE_REASONS];
-	uint32_t keepalive[KEEPALIVE_CLASSES];
-	uint64_t oldest_ms[TCP_STATE_COUNT]; /* longest time in the state */
-	uint64_t silence_ms;                 /* longest silence of an ESTABLISHED peer */
-	uint64_t unanswered_probes;
-	uint64_t loss_ms; /* worst time to notice a vanished peer; PORTVIEW_NEVER */
+	/* What every healthy ESTABLISHED socket touches comes first: 64 bytes. */
+	uint64_t silence_ms; /* longest silence of an ESTABLISHED peer */
+	uint64_t loss_ms;    /* worst time to notice a vanished peer; PORTVIEW_NEVER */
 	uint64_t receive_queue;
 	uint64_t send_queue;
+	uint32_t keepalive[KEEPALIVE_CLASSES];
+	uint32_t state[TCP_STATE_COUNT];
+	uint32_t stale[STALE_REASONS];       /* not of STALE_NONE */
+	uint64_t oldest_ms[TCP_STATE_COUNT]; /* longest time in the state */
+	uint64_t unanswered_probes;
 	double ephemeral_ratio; /* clients: of the busiest pair of addresses */
 };
 
@@ -60,17 +61,18 @@ void portview_merge(struct portview *into, const struct portview *from);
 #define LEDGER_PORT_OTHER   UINT32_MAX
 
 struct ledger_pair {
-	uint64_t counter[LEDGER_COUNTERS];
-	uint64_t fresh
-		[LEDGER_COUNTERS]; /* counted while it has no series: ledger_arbitrate() says whose they are */
-	uint64_t
-		last_used_ms; /* monotonic: last sample in which it was in use, listening or included */
-	uint32_t view;        /* index of this sample's view, or LEDGER_NO_VIEW */
+	/* What every socket reads comes first. */
+	uint32_t view; /* index of this sample's view, or LEDGER_NO_VIEW */
 	uint16_t port;
 	uint8_t role;   /* enum role */
 	bool published; /* has series of its own */
 	bool pinned;    /* listening or included in this sample: displaces others */
 	bool touched;   /* counted something since the last sample ended */
+	uint64_t counter[LEDGER_COUNTERS];
+	uint64_t fresh
+		[LEDGER_COUNTERS]; /* counted while it has no series: ledger_arbitrate() says whose they are */
+	uint64_t
+		last_used_ms; /* monotonic: last sample in which it was in use, listening or included */
 };
 #define LEDGER_NO_VIEW UINT32_MAX
 
