@@ -170,9 +170,11 @@ static uint64_t effective_interval_ms(const struct publisher *p)
 
 void publisher_watch(struct publisher *p)
 {
-	uint64_t now_ms = clock_mono_ms();
+	uint64_t now_ms;
 
 	pthread_mutex_lock(&p->lock);
+	/* Under the lock: a sample that began while we waited for it is not older than now. */
+	now_ms = clock_mono_ms();
 	if (is_hanging(p, now_ms) && now_ms - p->watched_ms >= p->config.options->interval_ms) {
 		p->watched_ms = now_ms;
 		p->health.success = false;
