@@ -453,8 +453,10 @@ bool collector_stop(struct collector *c, uint64_t wait_ms)
 		;
 	ended = c->ended;
 	pthread_mutex_unlock(&c->lock);
-	if (!ended)
+	if (!ended) {
+		pthread_detach(c->thread);
 		return false;
+	}
 	pthread_join(c->thread, NULL);
 	free_all(c);
 	return true;
