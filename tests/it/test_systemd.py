@@ -106,15 +106,15 @@ class SystemdTest(NetTest):
     def test_watchdog(self):
         manager = self.manager()
         process = self.start('--web.listen-address=127.0.0.1:0',
-                             environment={'NOTIFY_SOCKET': manager.name, 'WATCHDOG_USEC': '400000'})
+                             environment={'NOTIFY_SOCKET': manager.name, 'WATCHDOG_USEC': '2000000'})
         manager.wait_for(READY='1')
-        for _ in range(5):
+        for _ in range(3):
             begun = time.monotonic()
             manager.wait_for(WATCHDOG='1')
-            self.assertLess(time.monotonic() - begun, exporter.patience(0.4))
+            self.assertLess(time.monotonic() - begun, exporter.patience(2))
         process.send_signal(signal.SIGSTOP)
         manager.receive().clear()
-        time.sleep(0.5)
+        time.sleep(1.5)
         self.assertEqual(manager.receive(), [])
         process.send_signal(signal.SIGCONT)
         manager.wait_for(WATCHDOG='1')

@@ -1,5 +1,6 @@
 """TLS and client certificates, and their renewal without a restart."""
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -22,8 +23,16 @@ class TlsTest(NetTest):
         super().setUp()
         self.site = https.Site(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def start(self, more='', rest='', client=None):
+    def trust(self, authority):
+        """Clients of this one alone."""
+        path = os.path.join(self.site.directory, 'clients.pem')
+        shutil.copy(authority.path('ca.crt'), path + '.new')
+        os.rename(path + '.new', path)
+
+    def start(self, more='', rest='', client=None, clients=None):
         """The exporter with TLS and these lines more in its configuration."""
+        if clients:
+            self.trust(clients)
         self.site.write_tls(more, rest)
         program = self.start_exporter(self.b, f'--web.config.file={self.site.path}', ready=False)
         self.session = self.site.wait(program, client=client)
@@ -155,6 +164,17 @@ class TlsTest(NetTest):
         self.site.authority.issue('server', rsa=True)
         eventually(lambda: self.serial(program) != old, timeout=exporter.patience(10), interval=0.2, what=program.log_tail)
         self.assertIn('web configuration renewed', program.log_text())
+
+    def test_authorities_of_clients_are_renewed(self):
+        old = self.site.authority.issue('client')
+        program = self.start('client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: clients.pem', client=old,
+                             clients=self.site.authority)
+        other = certs.Authority(os.path.join(self.site.directory, 'other'))
+        new = other.issue('client')
+        self.assertFalse(self.accepts(program, client=new))
+        self.trust(other)
+        eventually(lambda: self.accepts(program, client=new), timeout=exporter.patience(10), interval=0.2, what=program.log_tail)
+        self.assertFalse(self.accepts(program, client=old))
 
     def test_a_key_that_does_not_fit_keeps_the_old_certificate(self):
         program = self.start()
