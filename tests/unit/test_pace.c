@@ -168,6 +168,44 @@ static void test_interval_grows_while_waiting(void **state)
 	assert_string_equal(pace_tier_name(PACE_STATES), "states");
 }
 
+/*
+ * At a steady load the distances between full dumps differ by one tick; where the cost varies by a tenth, by little more. None is saved for
+ * long to be followed by several.
+ */
+static void test_no_oscillation(void **state)
+{
+	static const unsigned int percent[] = { 95, 99, 100, 101, 105, 130, 200, 333, 750, 2000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(percent) / sizeof(percent[0]); i++) {
+		for (unsigned int noise = 0; noise <= 10; noise += 10) {
+			unsigned int since = 0, shortest = 1000, longest = 0;
+			uint64_t rng = 88172645463325252u;
+			struct pace pace;
+
+			pace_init(&pace, 0.05, INTERVAL_MS);
+			for (unsigned int tick = 0; tick < 3 * HOUR; tick++) {
+				uint64_t full_ms = 250 * percent[i] / 100;
+				enum pace_tier tier = pace_choose(&pace);
+
+				rng = rng * 6364136223846793005u + 1442695040888963407u;
+				full_ms = full_ms * (100 - noise + (rng >> 33) % (2 * noise + 1)) /
+					  100;
+				pace_pay(&pace, tier, (tier == PACE_FULL ? full_ms : 5) * MS);
+				since++;
+				if (tier != PACE_FULL)
+					continue;
+				if (tick > HOUR && since < shortest)
+					shortest = since;
+				if (tick > HOUR && since > longest)
+					longest = since;
+				since = 0;
+			}
+			assert_true(longest - shortest <= (noise == 0 ? 1u : 2u + longest / 5));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +219,7 @@ int main(void)
 		cmocka_unit_test(test_first_two_are_full),
 		cmocka_unit_test(test_insisting_buys_the_next),
 		cmocka_unit_test(test_interval_grows_while_waiting),
+		cmocka_unit_test(test_no_oscillation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1096,6 +1096,34 @@ static void tells_of_arrivals(void **state)
 	sockdiag_close(diag);
 }
 
+/* In the place of the C library's. */
+static size_t yields;
+
+int sched_yield(void)
+{
+	yields++;
+	return 0;
+}
+
+static void yields_between_batches(void **state)
+{
+	struct sockdiag *diag = open_diag();
+	struct sockdiag_query query = { .states = TCP_STATES_ALL, .arrived = arrive };
+	size_t arrivals = 0;
+
+	(void)state;
+	yields = 0;
+	while (arrivals < 3 * SOCKDIAG_BATCH) {
+		struct taken *to = take_anew();
+
+		assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+		assert_int_not_equal(to->arrivals, 0);
+		arrivals += to->arrivals;
+		assert_int_equal(yields, arrivals / SOCKDIAG_BATCH);
+	}
+	sockdiag_close(diag);
+}
+
 static int enter_namespace(void **state)
 {
 	(void)state;
@@ -1128,6 +1156,7 @@ int main(void)
 		cmocka_unit_test_setup(recovers_from_a_dump_given_up, enter_namespace),
 		cmocka_unit_test_setup(skips_forged_messages, enter_namespace),
 		cmocka_unit_test_setup(tells_of_arrivals, enter_namespace),
+		cmocka_unit_test_setup(yields_between_batches, enter_namespace),
 		cmocka_unit_test_setup(stays_in_its_namespace, enter_namespace),
 	};
 
