@@ -36,7 +36,8 @@ thrice() {
 # A small Debian with systemd as the image localhost/base, made once in a run.
 base_image() {
 	podman image exists localhost/base && return 0
-	thrice mmdebstrap --quiet --variant=minbase --include=systemd-sysv,ca-certificates bookworm "$PACKAGES_WORK/base.tar" &&
+	thrice mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io \
+		--include=systemd-sysv,ca-certificates bookworm "$PACKAGES_WORK/base.tar" &&
 		podman import -q "$PACKAGES_WORK/base.tar" localhost/base:latest &&
 		rm "$PACKAGES_WORK/base.tar"
 }
