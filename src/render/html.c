@@ -58,9 +58,25 @@ static const char *entity_of(char c)
 	}
 }
 
+/* How much of a text can stand as it is: printable ASCII for which there is no entity. */
+static size_t span_plain(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && text[i] >= ' ' && text[i] <= '~' && entity_of(text[i]) == NULL)
+		i++;
+	return i;
+}
+
 static void put_escaped(struct buf *out, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
+		size_t plain = span_plain(text + i, len - i);
+
+		buf_put(out, text + i, plain);
+		i += plain;
+		if (i == len)
+			break;
 		size_t n = utf8_sequence(text + i, len - i);
 		const char *entity = entity_of(text[i]);
 

@@ -2,31 +2,12 @@
  * expo: whatever a label's value is, the page keeps its lines, is UTF-8, and the value reads back as the
  * cleaned original, cut at EXPO_LABEL_MAX.
  */
-#include "tcphealth/base/utf8.h"
 #include "tcphealth/render/expo.h"
+#include "text.h"
 
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void check_utf8(const struct buf *buf)
-{
-	for (size_t at = 0, step; at < buf->len; at += step) {
-		step = (uint8_t)buf->data[at] < 0x80 ? 1
-						     : utf8_sequence(buf->data + at, buf->len - at);
-		require(step > 0);
-	}
-}
 
 static void check_lines(const struct buf *buf, size_t expected)
 {
@@ -82,7 +63,7 @@ static void check_format(enum expo_format format, const char *value)
 	expo_u64(&expo, 1);
 	expo_end(&expo);
 	if (!buf.err) {
-		check_utf8(&buf);
+		require_utf8(buf.data, buf.len);
 		check_lines(&buf, format == EXPO_OPENMETRICS ? 4 : 3);
 		check_value(&buf, value);
 	}
@@ -171,13 +152,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t count = 0;
 	double number = 0;
-	char *value = malloc(
-		size + 1); /* of the exact size, so that a sanitizer sees what is read past it */
+	char *value = text_copy(data, at_most(size, EXPO_LABEL_MAX + 44));
 
-	if (!value)
-		return 0;
-	memcpy(value, data, size);
-	value[size] = '\0';
 	check_format(EXPO_TEXT, value);
 	check_format(EXPO_OPENMETRICS, value);
 	memcpy(&number, data, size < sizeof(number) ? size : sizeof(number));

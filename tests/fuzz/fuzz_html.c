@@ -1,4 +1,5 @@
 /* html: whatever units and namespaces are called, the document is UTF-8, its elements are balanced, and there is none that names made. */
+#include "tcphealth/model/unit.h"
 #include "tcphealth/render/html.h"
 #include "text.h"
 
@@ -132,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* How many scripts a page has whose names are harmless. */
 	static size_t scripts = SIZE_MAX;
-	char *name = text_copy(data, size);
+	char *name = text_copy(data, at_most(size, UNIT_NAME_MAX));
 
 	if (scripts == SIZE_MAX)
 		scripts = render("plain");

@@ -28,6 +28,12 @@ static inline char *text_copy(const uint8_t *data, size_t size)
 	return text;
 }
 
+/* No more of the input than a parser looks at: the rest would cost time alone. */
+static inline size_t at_most(size_t size, size_t max)
+{
+	return size < max ? size : max;
+}
+
 static inline void require_utf8(const char *text, size_t len)
 {
 	for (size_t at = 0, step; at < len; at += step) {

@@ -1,12 +1,16 @@
 """Each allocation fails, once and for good: no crash, no leak, no lie on the page, and it recovers."""
+import base64
+import contextlib
 import itertools
+import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 
-from robust import FULL, RobustTest, Through, hasten_samples, scaled
+from robust import FULL, RobustTest, Through, hasten_samples, scaled, thread_ids
 from tcph import exporter, expo, https, scenes
 
 import allocfail
@@ -80,8 +84,60 @@ class Workload:
             step()
 
 
+class Connections:
+    """TLS connections that are at different points, and how each goes on."""
+
+    def __init__(self, test):
+        self._stack = contextlib.ExitStack()
+        begin = b'GET /metrics HTTP/1.1\r\nHost: localhost\r\n'
+        whole = begin + b'Authorization: Basic ' + base64.b64encode(b'monitor:secret') + b'\r\n\r\n'
+        self._moves = [
+            (self.connect(test), self.hello(test)), (self.connect(test), b'\x16\x03\x01'), (self.connect(test), b''),
+            *((self.connect(test, test.context), move) for move in (begin, whole, b'')),
+            (self.connect(test, test.context, whole), whole), (self.connect(test, test.context, whole), None)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def connect(self, test, context=None, words=b''):
+        with test.b.entered():
+            client = socket.create_connection(('127.0.0.1', test.program.port), timeout=exporter.patience(5))
+        if context:
+            client = context.wrap_socket(client, server_hostname='localhost')
+        self._stack.callback(client.close)
+        if words:
+            client.sendall(words)
+            client.recv(1)
+        return client
+
+    @staticmethod
+    def hello(test):
+        """The first words of a client."""
+        out = ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            test.context.wrap_bio(ssl.MemoryBIO(), out, server_hostname='localhost').do_handshake()
+        return out.read()
+
+    def go_on(self):
+        for client, move in self._moves:
+            with contextlib.suppress(OSError):
+                if move is None:
+                    client.close()
+                else:
+                    client.sendall(move)
+
+
+def cpu_seconds(pid, thread):
+    with open(f'/proc/{pid}/task/{thread}/stat', encoding='utf-8') as file:
+        fields = file.read().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 class AllocationFailureTest(RobustTest):
-    allocator = None
+    allocator = context = None
     password = https.bcrypt('secret')
 
     def setUp(self):
@@ -164,7 +220,7 @@ class AllocationFailureTest(RobustTest):
     def use_https(self):
         site = https.Site(self.enterContext(tempfile.TemporaryDirectory()))
         site.write_tls(rest=WEB.format(password=self.password))
-        context = site.context()
+        self.context = context = site.context()
 
         def fetch(path, method='GET', headers=None, timeout=5, **_):
             session = https.Session(self.b, self.program.port, context)
@@ -172,6 +228,22 @@ class AllocationFailureTest(RobustTest):
 
         self.fetch = fetch
         return f'--web.config.file={site.path}'
+
+    def test_serving_threads_rest(self):
+        """While nothing can be allocated, connections in each state that TLS knows keep no thread busy."""
+        self.launch(self.use_https())
+        connections = self.enterContext(Connections(self))
+        self.allocator.control.mode = allocfail.ALL
+        connections.go_on()
+        pid, begun = self.program.process.pid, time.monotonic()
+        before = {thread: cpu_seconds(pid, thread) for thread in thread_ids(pid, 'MHD-worker') + thread_ids(pid, 'http-accept')}
+        time.sleep(1)
+        passed = time.monotonic() - begun
+        spent = {thread: cpu_seconds(pid, thread) - before[thread] for thread in before}
+        self.allocator.control.mode = allocfail.OFF
+        self.assertEqual(len(spent), 5)
+        self.assertLess(max(spent.values()), passed / 4, spent)
+        self.assert_recovers()
 
     if FULL:
         def test_https_once(self):
