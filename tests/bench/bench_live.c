@@ -3,10 +3,10 @@
  *
  *   bench_live PID ROUNDS SLICE_MS rr|connects
  *
- * In the namespace of PID, both ends of the traffic on the first processor: requests of 64 bytes and their echo over one connection,
- * or connections made, used once and closed. On the second processor, in turn: nothing, a spin, full samples without a pause at nice
- * 19. Ratios to nothing of the same round; the spin is the control, for it takes no lock and touches no memory. Prints rows of a
- * Markdown table.
+ * In the namespace of PID, both ends of the traffic on the first processor: requests of 64 bytes and their echo over one
+ * connection, or connections made, used once and closed. On the second processor, in turn: nothing, a spin, full samples
+ * without a pause at nice 19. Ratios to nothing of the same round; the spin is the control, for it takes no lock and touches
+ * no memory. Prints rows of a Markdown table.
  */
 #include "bench.h"
 
@@ -151,6 +151,9 @@ static void print(enum disturber what, double (*of)[BENCH_ROUNDS_MAX],
 		  double (*ratio)[BENCH_ROUNDS_MAX], size_t rounds)
 {
 	static const char *const names[DISTURBERS] = { "nothing", "a spin", "full samples" };
+	static const char *const keys[DISTURBERS] = { "nothing", "spin", "samples" };
+	static const char *const figures[] = { "rate", "p50", "p99" };
+	char key[64];
 
 	printf("| %s |", names[what]);
 	for (int i = 0; i < 3; i++) {
@@ -159,6 +162,12 @@ static void print(enum disturber what, double (*of)[BENCH_ROUNDS_MAX],
 
 		printf(" %.*f | %.3f (%.3f–%.3f) |", i == 0 ? 0 : 1, v.median, q.median, q.min,
 		       q.max);
+		(void)snprintf(key, sizeof(key), "%s.%s", keys[what], figures[i]);
+		bench_figure(key, v.median);
+		(void)snprintf(key, sizeof(key), "%s.%s_ratio", keys[what], figures[i]);
+		bench_figure(key, q.median);
+		(void)snprintf(key, sizeof(key), "%s.%s_high", keys[what], figures[i]);
+		bench_figure(key, v.max);
 	}
 	printf("\n");
 }

@@ -89,8 +89,8 @@ int main(int argc, char *argv[])
 		t3 = clock_thread_cpu_ns();
 		page_unref(page);
 		buf_init(&buf, 0);
-		if (buf_reserve(&buf, bytes) <
-		    0) /* as the collector does: no growing while it renders */
+		/* No growing while it renders. */
+		if (buf_reserve(&buf, bytes) < 0)
 			bench_die("buffer");
 		memset(buf.data, 0, bytes);
 		render[round] = (double)(t1 - t0) / (double)series;
@@ -101,6 +101,8 @@ int main(int argc, char *argv[])
 	printf("| %llu | %.1f | %.1f (%.1f–%.1f) | %.3f (%.3f–%.3f) | %.1f |\n",
 	       (unsigned long long)series, (double)bytes / 1000, r.median, r.min, r.max, g.median,
 	       g.min, g.max, (double)bytes / (double)packed);
+	bench_figure("ns", r.median);
+	bench_figure("gzip_ms", g.median);
 	buf_done(&buf);
 	snapshot_unref(snapshot);
 	return 0;

@@ -104,11 +104,12 @@ static void sample(const struct recording *r, struct census *census)
 		bench_die("census_end");
 }
 
-static void print(const char *what, double *v, size_t rounds)
+static double print(const char *what, double *v, size_t rounds)
 {
 	struct bench_spread s = bench_spread_of(v, rounds);
 
 	printf("| %s | %.1f (%.1f–%.1f) |\n", what, s.median, s.min, s.max);
+	return s.median;
 }
 
 int main(int argc, char *argv[])
@@ -151,9 +152,9 @@ int main(int argc, char *argv[])
 		counted[i] = (double)(t3 - t2) * per;
 	}
 	printf("| %llu sockets | ns a socket |\n| --- | ---: |\n", (unsigned long long)r.sockets);
-	print("headers walked", walk, rounds);
-	print("parsed", parsed, rounds);
-	print("parsed and counted", counted, rounds);
+	bench_figure("walked_ns", print("headers walked", walk, rounds));
+	bench_figure("parsed_ns", print("parsed", parsed, rounds));
+	bench_figure("counted_ns", print("parsed and counted", counted, rounds));
 	census_free(census);
 	free(r.bytes);
 	free(r.datagrams);

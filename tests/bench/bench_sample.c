@@ -4,9 +4,9 @@
  *   bench_sample PID [ROUNDS]
  *
  * Enters the network namespace of PID (a socks fixture) and takes turns: one inet_diag dump with tcp_info whose headers are
- * walked and thrown away; a full sample of the real program's modules (both dumps, roles, ages, reasons, counters); a sample of the
- * passing states alone, and a raw drain of these. CPU time of this thread, kernel included. Then the same memory is shown an empty namespace. Prints a row of a
- * Markdown table: medians, with the quartiles of the ratios.
+ * walked and thrown away; a full sample of the real program's modules (both dumps, roles, ages, reasons, counters); a sample of
+ * the passing states alone, and a raw drain of these. CPU time of this thread, kernel included. Then the same memory is
+ * shown an empty namespace. Prints a row of a Markdown table: medians, with the quartiles of the ratios.
  */
 #include "bench.h"
 
@@ -55,7 +55,7 @@ int main(int argc, char *argv[])
 	struct census_config config = { .keep_ms = 3600000 };
 	size_t rounds = bench_rounds(argc > 2 ? argv[2] : NULL, 21);
 	uint64_t sockets = 0;
-	double resident;
+	double resident, shrunk;
 	int fd;
 
 	if (argc < 2) {
@@ -97,10 +97,17 @@ int main(int argc, char *argv[])
 			    o = bench_spread_of(floor, rounds);
 
 	resident = bench_status_mb("VmRSS:");
+	shrunk = shrink(census);
 	printf("| %llu | %.2f | %.2f | %.3f (%.3f–%.3f) | %.3f (%.3f–%.3f) | %.3f | %.1f | %.1f "
 	       "|\n",
 	       (unsigned long long)sockets, r.median, f.median, q.median, q.min, q.max, t.median,
-	       t.min, t.max, o.median, resident, shrink(census));
+	       t.min, t.max, o.median, resident, shrunk);
+	bench_figure("ratio", q.median);
+	bench_figure("passing", t.median);
+	bench_figure("passing_raw", o.median);
+	bench_figure("raw_ns", r.median * 1e6 / (double)sockets);
+	bench_figure("mb", resident);
+	bench_figure("mb_gone", shrunk);
 	census_free(census);
 	feed_free(feed);
 	return 0;

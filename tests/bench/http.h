@@ -23,6 +23,7 @@ struct http_server {
 	pid_t pid;
 	int fd;
 	clockid_t clock;
+	const char *answer; /* the last one, head and body; until any server is asked again */
 };
 
 static inline int http_connect(uint16_t port)
@@ -79,6 +80,7 @@ static inline ssize_t http_try(struct http_server *server)
 		have += (size_t)got;
 		buf[have] = '\0';
 	} while (http_end(buf, have) == 0);
+	server->answer = buf;
 	if (have >= 12 && strncmp(buf, "HTTP/1.1 200", 12) == 0 && http_end(buf, have) != 0)
 		return (ssize_t)http_end(buf, have);
 	close(server->fd);

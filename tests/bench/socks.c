@@ -3,10 +3,13 @@
  *
  *   socks SOCKETS [PORTS]
  *
- * Pairs over loopback, both ends counted, a quarter of the ports on IPv6 (every second connection of those as IPv4 on a
- * dual-stack listener), 30 % with keepalive, half of them with data exchanged, 5 % half-closed, 2 % in TIME_WAIT at
- * first; of each 250 one whose peer is deaf: data unanswered, FIN_WAIT1, LAST_ACK, CLOSING, or a handshake that hangs. Prints "pid PID sockets N" when all stand and holds them until standard input ends. Needs root. Worker processes hold
- * the descriptors, as many as RLIMIT_NOFILE asks for; they end with this one.
+ * Pairs over loopback, both ends counted. A quarter of the ports is on IPv6, and every second connection of those comes as
+ * IPv4 to a dual-stack listener. 30 % have keepalive, half have exchanged data, 5 % are half-closed, 2 % are in TIME_WAIT,
+ * which lasts a minute: so many are made anew each second. Of each 120 one has a deaf peer: data unanswered, FIN_WAIT1,
+ * LAST_ACK, CLOSING; of each 1000 one is a handshake that hangs.
+ *
+ * Prints "pid PID sockets N" when all stand and holds them until standard input ends. Needs root. Worker processes hold the
+ * descriptors, as many as RLIMIT_NOFILE asks for; they end with this one.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,6 +36,9 @@
 #define BASE_PORT    20000
 #define PORTS_MAX    1024
 #define SERVER_ADDRS 4
+
+#define PAIRS_PER_TIME_WAIT 50
+#define TIME_WAIT_TENTHS    600 /* how long it lasts (TCP_TIMEWAIT_LEN), in tenths of a second */
 
 struct plan {
 	long pairs;
@@ -68,7 +74,8 @@ static void bring_up_loopback(void)
 	close(fd);
 	write_file("/proc/sys/net/ipv4/ip_local_port_range", "32768 65535");
 	write_file("/proc/sys/net/core/somaxconn", "4096");
-	/* A handshake that hangs shall do so for the whole benchmark. */
+	/* What hangs shall do so for the whole benchmark. */
+	write_file("/proc/sys/net/ipv4/tcp_retries2", "100");
 	write_file("/proc/sys/net/ipv4/tcp_syn_retries", "100");
 	write_file("/proc/sys/net/ipv4/tcp_synack_retries", "100");
 }
@@ -172,7 +179,7 @@ static void hang_handshake(long n, int i)
 /* What a connection looks like while the other end is deaf. */
 static void trouble(long n, int client, int server)
 {
-	switch (n / 250 % 4) {
+	switch (n / 120 % 4) {
 	case 0: /* data unanswered */
 		deafen(server);
 		if (write(client, "lost", 4) != 4)
@@ -208,15 +215,32 @@ static void make_pair(const struct plan *plan, long n)
 		die("accept");
 	if (n % 2 == 0 && (write(client, "ping", 4) != 4 || read(server, byte, 4) != 4))
 		die("data");
-	if (n % 250 == 7)
+	if (n % 120 == 7)
 		trouble(n, client, server);
 	if (n % 1000 == 13)
 		hang_handshake(n, i);
 	if (n % 20 == 19)
 		(void)shutdown(server, SHUT_WR);
-	if (n % 50 == 49) {
+	if (n % PAIRS_PER_TIME_WAIT == PAIRS_PER_TIME_WAIT - 1) {
 		close(client);
 		close(server);
+	}
+}
+
+/* As many as end in TIME_WAIT, evenly. */
+static void renew_time_wait(const struct plan *plan)
+{
+	const struct timespec step = { .tv_nsec = 100000000 };
+	long due = 0, n = PAIRS_PER_TIME_WAIT - 1;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		for (due += plan->pairs; due >= PAIRS_PER_TIME_WAIT * TIME_WAIT_TENTHS;
+		     due -= PAIRS_PER_TIME_WAIT * TIME_WAIT_TENTHS) {
+			make_pair(plan, n);
+			n += PAIRS_PER_TIME_WAIT;
+		}
+		(void)nanosleep(&step, NULL);
 	}
 }
 
@@ -245,12 +269,32 @@ static long pairs_per_worker(void)
 				       : ((long)limit.rlim_max - PORTS_MAX - 64) / 2 * 999 / 1000;
 }
 
+/* One worker after the other: they share the listeners, and each accepts what it connected. */
+static int hire(const struct plan *plan, long first, long pairs, const int *ready)
+{
+	const struct timespec step = { .tv_nsec = 20000000 };
+	pid_t pid = fork();
+	char byte;
+
+	if (pid < 0)
+		die("fork");
+	if (pid == 0)
+		work(plan, first, pairs, ready[1]);
+	while (read(ready[0], &byte, 1) != 1) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return -1;
+		(void)nanosleep(&step, NULL);
+	}
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
 	long per_worker = pairs_per_worker();
 	struct plan plan = { .pairs = argc > 1 ? strtol(argv[1], NULL, 10) / 2 : 0,
 			     .ports = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 64 };
 	int ready[2];
+	pid_t pid;
 	char byte;
 
 	if (plan.pairs < 1 || plan.pairs > 1000000 || plan.ports < 4 || plan.ports > PORTS_MAX) {
@@ -262,29 +306,19 @@ int main(int argc, char *argv[])
 	bring_up_loopback();
 	for (int i = 0; i < plan.ports; i++)
 		plan.listeners[i] = listen_on(i);
-	if (pipe2(ready, O_CLOEXEC) < 0)
+	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
 		die("pipe");
-	/* One worker after the other: they share the listeners, and each accepts what it connected. */
 	for (long first = 0; first < plan.pairs; first += per_worker) {
-		long pairs = plan.pairs - first < per_worker ? plan.pairs - first : per_worker;
-		pid_t pid = fork();
+		long left = plan.pairs - first;
 
-		if (pid < 0)
-			die("fork");
-		if (pid == 0)
-			work(&plan, first, pairs, ready[1]);
-		for (;;) {
-			int status;
-			struct timespec step = { .tv_nsec = 20000000 };
-			int flags = fcntl(ready[0], F_SETFL, O_NONBLOCK);
-
-			if (flags == 0 && read(ready[0], &byte, 1) == 1)
-				break;
-			if (waitpid(pid, &status, WNOHANG) == pid)
-				return 1;
-			(void)nanosleep(&step, NULL);
-		}
+		if (hire(&plan, first, left < per_worker ? left : per_worker, ready) < 0)
+			return 1;
 	}
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0)
+		renew_time_wait(&plan);
 	printf("pid %d sockets %ld\n", getpid(), plan.pairs * 2 + plan.ports);
 	(void)fflush(stdout);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
