@@ -5,7 +5,8 @@
  *
  * Starts all in the namespace of PID and asks each for its page over one connection that is kept, 200 times a turn. Prints
  * a row of a Markdown table for each: bytes, requests a second, latency, CPU time of the server a request, memory; then how
- * many times the CPU time of the first each other takes, a request and a byte.
+ * many times the CPU time of the first each other takes, a request and a byte. What stands before the colon in a NAME is
+ * what its figures are called.
  */
 #include "bench.h"
 
@@ -46,7 +47,7 @@ static void figure(const struct side *side, const char *what, double value)
 {
 	char name[128];
 
-	(void)snprintf(name, sizeof(name), "%.*s.%s", (int)strcspn(side->name, " ,"), side->name,
+	(void)snprintf(name, sizeof(name), "%.*s.%s", (int)strcspn(side->name, ":"), side->name,
 		       what);
 	bench_figure(name, value);
 }

@@ -22,7 +22,7 @@ LOST, WIPED, FORGED = ('tcphealth_events_lost_total', 'tcphealth_wiped_closes_to
                        'tcphealth_forged_messages_total')
 NOBODY = 65534
 CLIENT_BYTES, SERVER_BYTES = 300, 1700
-LOAD_PORT = 900
+LOAD_PORT, HELD_PORT = 900, 901
 
 
 class Unprivileged:
@@ -138,6 +138,64 @@ class BurstTest(NetTest):
             self.load(1000)
             page = self.wait_figures(program, {key: have[key] + value for key, value in truth(1000).items()})
         self.assertEqual(page.value(LOST), 2 * self.COUNT + 1 - clients - servers)
+
+    def hold(self, listener, count):
+        """Connections in b's loopback that stay: their ends, client before server."""
+        pairs = []
+        for _ in range(count):
+            client = self.enterContext(self.b.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+            client.connect(listener.getsockname())
+            pairs.append((client, self.enterContext(listener.accept()[0])))
+        return pairs
+
+    def close(self, pairs):
+        for client, server in pairs:
+            client.close()
+            server.close()
+
+    def test_after_an_overrun_counts_agree_with_the_table(self):
+        """Ends of known connections are among the lost: what is open, opened and closed is right again all the same."""
+        listener = self.enterContext(self.b.socket())
+        listener.bind(('127.0.0.1', HELD_PORT))
+        listener.listen(64)
+        baseline = self.hold(listener, 40)
+        program = self.start(f'--ports.include={HELD_PORT}', host=Unprivileged(self.b))
+        later = self.hold(listener, 40)
+        self.wait_agreement(program, baseline=40, opened=40, closed=0)
+        before = program.page()
+        self.pause(program)
+        self.load(self.COUNT)
+        self.wait_told()
+        # The buffer is full: of these ends, and of these lives between two samples, nothing is heard.
+        self.close(baseline[::2] + later[::2] + self.hold(listener, 10))
+        later += self.hold(listener, 15)
+        self.wait_told()
+        page = self.wait_heard(program)
+        self.assertGreaterEqual(page.value(LOST), 2 * (40 + 10))
+        with watch.Watch(program):
+            page = self.wait_agreement(program, baseline=40, opened=55, closed=40)
+            for (name, labels), value in before.samples.items():
+                if name.endswith('_total'):
+                    self.assertGreaterEqual(page.samples.get((name, labels), -1), value, (name, labels))
+            lost = page.value(LOST)
+            self.close(baseline[1::2] + later[1:40:2] + later[40:])
+            page = self.wait_agreement(program, baseline=40, opened=55, closed=95)
+        self.assertEqual(page.value(LOST), lost)
+
+    def wait_agreement(self, program, baseline, opened, closed):
+        """A page that says so of both roles, and shows as open what `ss` does."""
+        open_now = ss.count(self.b, state='ESTAB', local_port=HELD_PORT)
+        self.assertEqual(open_now, baseline + opened - closed)
+        wanted = {(OPENED, CLIENT): opened, (OPENED, SERVER): opened, (CLOSED, CLIENT): closed, (CLOSED, SERVER): closed}
+
+        def shown(page, **labels):
+            return sum(page.value('tcphealth_connections', role=role, port=HELD_PORT, **labels) for role in (CLIENT, SERVER))
+
+        return program.wait_for(lambda page: figures(page, HELD_PORT, OPENED, CLOSED) == wanted and
+                                shown(page, state='established') == 2 * open_now and shown(page, state='close') == 0,
+                                timeout=30, what=lambda page: f'{wanted}, now {figures(page, HELD_PORT, OPENED, CLOSED)}, '
+                                                              f'shown {shown(page, state="established")}')
 
     def pause(self, program):
         """Returns when each of its threads has stopped."""
