@@ -27,6 +27,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -182,7 +183,6 @@ static pid_t spawn(struct child *child)
 	return child->pid;
 }
 
-/* At no priority: the kernel tells of ends from a queue of work, which would fall behind. */
 static void start_generators(struct child *children, uint64_t rate, uint64_t seconds)
 {
 	for (int i = 0; i < GENERATORS; i++) {
@@ -412,6 +412,8 @@ int main(int argc, char *argv[])
 			      "usage: bench_events RATE SECONDS with|without|BYTES [STOPPED_MS]\n");
 		return 2;
 	}
+	/* However we were started: the kernel tells of ends from a queue of work, which would fall behind. */
+	(void)setpriority(PRIO_PROCESS, 0, 0);
 	if (unshare(CLONE_NEWNET) < 0)
 		bench_die("unshare");
 	bench_loopback_up();

@@ -172,48 +172,43 @@ static void print(enum disturber what, double (*of)[BENCH_ROUNDS_MAX],
 	printf("\n");
 }
 
-int main(int argc, char *argv[])
+/* Binds to a port of the kernel's choice, which goes into `addr`. */
+static int listen_at(struct sockaddr_in *addr)
+{
+	socklen_t len = sizeof(*addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (listener < 0 || bind(listener, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ||
+	    listen(listener, 128) < 0 || getsockname(listener, (struct sockaddr *)addr, &len) < 0)
+		bench_die("listen");
+	return listener;
+}
+
+static struct result beside(enum disturber what, const struct sockaddr_in *to, int fd,
+			    uint64_t slice_ns)
+{
+	const struct timespec settle = { .tv_nsec = 50000000 };
+	pid_t pid = disturb(what);
+	struct result r;
+
+	(void)nanosleep(&settle, NULL);
+	r = slice(to, fd, slice_ns);
+	if (pid > 0) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
+	return r;
+}
+
+static void measure(const struct sockaddr_in *to, int fd, uint64_t slice_ns, size_t rounds)
 {
 	static double value[DISTURBERS][3][BENCH_ROUNDS_MAX],
 		ratio[DISTURBERS][3][BENCH_ROUNDS_MAX];
-	struct sockaddr_in addr = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	const struct timespec settle = { .tv_nsec = 50000000 };
-	socklen_t addr_len = sizeof(addr);
-	bool connects = argc == 5 && strcmp(argv[4], "connects") == 0;
-	int listener, fd;
-	size_t rounds;
-	pid_t server;
 
-	if (argc != 5 || (!connects && strcmp(argv[4], "rr") != 0)) {
-		(void)fprintf(stderr, "usage: bench_live PID ROUNDS SLICE_MS rr|connects\n");
-		return 2;
-	}
-	bench_enter(argv[1]);
-	rounds = bench_rounds(argv[2], 0);
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || bind(listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(listener, 128) < 0 ||
-	    getsockname(listener, (struct sockaddr *)&addr, &addr_len) < 0)
-		bench_die("listen");
-	pin(0);
-	server = fork();
-	if (server < 0)
-		bench_die("fork");
-	if (server == 0)
-		serve(listener, connects);
-	fd = connects ? -1 : dial(&addr);
 	for (size_t i = 0; i < rounds; i++) {
 		for (int what = 0; what < DISTURBERS; what++) {
-			pid_t pid = disturb((enum disturber)what);
-			struct result r;
+			struct result r = beside((enum disturber)what, to, fd, slice_ns);
 
-			(void)nanosleep(&settle, NULL);
-			r = slice(&addr, fd, strtoull(argv[3], NULL, 10) * 1000000);
-			if (pid > 0) {
-				(void)kill(pid, SIGKILL);
-				(void)waitpid(pid, NULL, 0);
-			}
 			value[what][0][i] = r.rate;
 			value[what][1][i] = r.p50;
 			value[what][2][i] = r.p99;
@@ -221,9 +216,33 @@ int main(int argc, char *argv[])
 				ratio[what][k][i] = value[what][k][i] / value[NOTHING][k][i];
 		}
 	}
-	(void)kill(server, SIGKILL);
-	(void)waitpid(server, NULL, 0);
 	for (int what = 0; what < DISTURBERS; what++)
 		print((enum disturber)what, value[what], ratio[what], rounds);
+}
+
+int main(int argc, char *argv[])
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	bool connects = argc == 5 && strcmp(argv[4], "connects") == 0;
+	uint64_t slice_ns = argc == 5 ? strtoull(argv[3], NULL, 10) * 1000000 : 0;
+	int listener;
+	pid_t server;
+
+	if (slice_ns == 0 || (!connects && strcmp(argv[4], "rr") != 0)) {
+		(void)fprintf(stderr, "usage: bench_live PID ROUNDS SLICE_MS rr|connects\n");
+		return 2;
+	}
+	bench_enter(argv[1]);
+	listener = listen_at(&addr);
+	pin(0);
+	server = fork();
+	if (server < 0)
+		bench_die("fork");
+	if (server == 0)
+		serve(listener, connects);
+	measure(&addr, connects ? -1 : dial(&addr), slice_ns, bench_rounds(argv[2], 0));
+	(void)kill(server, SIGKILL);
+	(void)waitpid(server, NULL, 0);
 	return 0;
 }
