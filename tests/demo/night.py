@@ -93,11 +93,11 @@ class Night:
         self._actors()
 
     def _actors(self):
-        self.opener = self._start(self.a, 'opener.service', ACTORS, 'opener', self.b.address[4])
-        self.feed = self._start(self.b, 'feed.service', ACTORS, 'feed', self.b.address[4], FEED)
+        self.opener = self.start(self.a, 'opener.service', ACTORS, 'opener', self.b.address[4])
+        self.feed = self.start(self.b, 'feed.service', ACTORS, 'feed', self.b.address[4], FEED)
         self.feed.stdout.readline()
 
-    def _start(self, host, unit, *argv):
+    def start(self, host, unit, *argv):
         """A Python program as a service of that name, with pipes."""
         argv = [sys.executable, '-IS', *map(str, argv)]
         pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
@@ -134,7 +134,7 @@ class Night:
         self.say(f'load@{port}.service takes a connection, closes its listener and half-closes'
                  + (f'; {times} times' if times > 1 else '') + '. The opener never closes')
         for number in range(1, times + 1):
-            process = self._start(self.b, f'load@{port}.service', scenes.ONE_SHOT, self.b.address[4], port)
+            process = self.start(self.b, f'load@{port}.service', scenes.ONE_SHOT, self.b.address[4], port)
             process.stdout.readline()
             process.stdin.close()
             self.exporters[1].wait_value(1, 'tcphealth_listeners', port=port)

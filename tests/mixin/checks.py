@@ -18,10 +18,11 @@ GENERATED = ['deploy/mixin/generated', 'grafana/dashboards']
 
 # What targets have, and what Prometheus makes itself.
 TARGET_LABELS = {'job', 'instance', 'netns'}
-OWN_METRICS = {'up': set(), 'ALERTS': {'alertname', 'alertstate', 'severity', 'port', 'link'}}
+OWN_METRICS = {'up': set(), 'ALERTS': {'alertname', 'alertstate', 'severity', 'port', 'role', 'link'}}
+OWN_METRICS['ALERTS_FOR_STATE'] = OWN_METRICS['ALERTS'] - {'alertstate'}
 SECTIONS = ['What it means', 'Confirm', 'Now', 'So that it does not come back']
 SEVERITIES = {'critical', 'warning', 'info'}
-UNITS = {'short', 's', 'bytes', 'Bps', 'cps', 'pps', 'percentunit', 'none'}
+UNITS = {'short', 's', 'bytes', 'Bps', 'percentunit', 'none', 'string'}
 
 
 def sh(*command, **options):
@@ -373,7 +374,7 @@ def target_is_well(expr):
         matchers = {(label, operator): value for label, operator, value in selector.matchers}
         if matchers.get(('instance', '=~'), '').rstrip('|') != '$instance':
             yield f'{selector} has no instance=~"$instance"'
-        if selector.metric != 'ALERTS' and matchers.get(('job', '=~')) != '$job':
+        if not selector.metric.startswith('ALERTS') and matchers.get(('job', '=~')) != '$job':
             yield f'{selector} has no job=~"$job"'
     for function, window in re.findall(r'\b(i?rate|increase)\(.*?\[([^\]]*)\]', expr):
         if window != '$__rate_interval' and '[7d:15m]' not in expr and '[28d:15m]' not in expr:
@@ -422,9 +423,9 @@ def hours_are_told(project, scratch):
         for target in panel.get('targets', []) if 'by hour' in panel['title'] or 'by day' in panel['title'] else []:
             name = target['legendFormat']
             # The rate at four looks back; the test ends with the first moment of Friday.
-            used = [{'value': float(name in ('03', '04', 'Thursday'))}]
+            used = [{'value': float(name in ('03', '04', 'Thu'))}]
             samples.append({'expr': f'sgn({with_values(target["expr"])})', 'eval_time': '24h',
-                            'exp_samples': [] if name.endswith('day') and name not in ('Thursday', 'Friday') else used})
+                            'exp_samples': [] if name.isalpha() and name not in ('Thu', 'Fri') else used})
     labels = '{job="tcphealth",instance="x",role="server",port="8080"}'
     series = [{'series': name + labels, 'values': ' '.join(values)}
               for name in ('tcphealth_opened_connections_total', 'tcphealth_sent_bytes_total',
@@ -433,6 +434,18 @@ def hours_are_told(project, scratch):
     write(path, json.dumps({'rule_files': ['rules.out.yaml'], 'evaluation_interval': '5m', 'tests': [
         {'interval': '5m', 'input_series': series, 'promql_expr_test': samples}]}))
     return complaints('promtool', 'test', 'rules', path)
+
+
+def mute_example_is_valid(project, scratch):
+    """What the dashboard about hours tells to add, with what the rest of the configuration has, by amtool."""
+    content, = (panel['options']['content'] for panel in project.dashboards['tcphealth-hours.json']['panels']
+                if panel['type'] == 'text')
+    example, = re.findall(r'```yaml\n(.*?)```', with_values(content), re.DOTALL)
+    if '\nroute:\n' not in example:
+        yield 'no route in the example'
+    path = os.path.join(scratch, 'mute.yml')
+    write(path, example.replace('\nroute:\n', '\nroute:\n  receiver: tickets\n') + 'receivers: [{name: tickets}]\n')
+    yield from complaints('amtool', 'check-config', path)
 
 
 def every(scratch):
@@ -456,5 +469,6 @@ def every(scratch):
         ('metrics on golden pages', lambda: pages_have_the_metrics(project)),
         *((f'dashboard {name}', lambda name=name: dashboard_is_well(project, name)) for name in project.dashboards),
         ('hours of use', lambda: hours_are_told(project, scratch)),
+        ('example of a mute interval', lambda: mute_example_is_valid(project, scratch)),
         ('queries of dashboards', lambda: dashboards_ask_well(project, scratch)),
     ]

@@ -11,7 +11,7 @@ function(config, lib)
         height: 4,
         panels: [
           lib.stat('Exporters that answer', 'Targets that Prometheus can scrape.', 'short', 'sum(%s)' % lib.of('up')),
-          lib.stat('Blind', 'Exporters whose last sample failed.', 'short', 'count(%s == 0)' % lib.of('tcphealth_sample_success'), [1]),
+          lib.stat('Blind', 'Exporters without a good sample in the last minutes.', 'short', 'count(max_over_time(%s[$__rate_interval]) == 0)' % lib.of('tcphealth_sample_success'), [1]),
           lib.stat('Without netlink', 'Exporters that read /proc/net/tcp, which tells less.', 'short', 'count(%s == 1)' % lib.of('tcphealth_sample_source', 'source="procfs"'), [1]),
           lib.stat('Without events', 'Exporters that miss connections that live and die between two samples.', 'short', 'count(%s == 0)' % lib.of('tcphealth_events_active'), [1]),
           lib.stat('Ports folded', 'Ports that have no series of their own and are counted under port "other".', 'short', 'sum(%s)' % lib.of('tcphealth_ports_folded')),
@@ -30,13 +30,13 @@ function(config, lib)
       {
         height: 9,
         panels: [
-          lib.timeseries('Samples that failed', 'Samples that failed, a second.', 'cps', perHost(lib.rate('tcphealth_sample_errors_total'))),
-          lib.timeseries('Events', 'Reports of closed connections a second: received, lost, and closes whose figures the kernel had wiped.', 'cps', [
+          lib.timeseries('Samples that failed a second', 'It should be 0: the figures of a host whose samples fail are old.', 'none', perHost(lib.rate('tcphealth_sample_errors_total'))),
+          lib.timeseries('Events a second', 'Reports of closed connections: received, lost, and closes whose figures the kernel had wiped.', 'none', [
             lib.target(lib.rate('tcphealth_events_total'), '{{instance}} received'),
             lib.target(lib.rate('tcphealth_events_lost_total'), '{{instance}} lost'),
             lib.target(lib.rate('tcphealth_wiped_closes_total'), '{{instance}} wiped'),
           ]),
-          lib.timeseries('What was not trusted', 'Messages that did not come from the kernel, records that made no sense, and overruns, a second.', 'cps', [
+          lib.timeseries('Not trusted a second', 'Messages that did not come from the kernel, records that made no sense, and overruns.', 'none', [
             lib.target(lib.rate('tcphealth_forged_messages_total'), '{{instance}} forged'),
             lib.target(lib.rate('tcphealth_malformed_records_total'), '{{instance}} malformed'),
             lib.target(lib.rate('tcphealth_event_overruns_total'), '{{instance}} overruns'),
@@ -60,17 +60,20 @@ function(config, lib)
       {
         height: 8,
         panels: [
-          lib.table('Versions', 'What runs where, and since when.', 'short', [
-            'max by (instance, version, revision, microhttpd) (%s)' % lib.of('tcphealth_build_info'),
-            'max by (instance) (time() - %s)' % lib.of('process_start_time_seconds'),
-          ], ['Exporters', 'Up for'], { 'Up for': 's' }),
-          lib.table('Kernel settings', 'The defaults in force for keepalive, and how long the kernel keeps trying.', 's', [
-            'max by (instance, netns) (%s)' % lib.of('tcphealth_sysctl_keepalive_time_seconds'),
-            'max by (instance, netns) (%s)' % lib.of('tcphealth_sysctl_keepalive_interval_seconds'),
-            'max by (instance, netns) (%s)' % lib.of('tcphealth_sysctl_keepalive_probes'),
-            'max by (instance, netns) (%s)' % lib.of('tcphealth_sysctl_retries2'),
-            'max by (instance, netns) (%s)' % lib.of('tcphealth_sysctl_fin_timeout_seconds'),
-          ], ['Keepalive after', 'Between probes', 'Probes', 'Retries', 'FIN timeout'], { Probes: 'short', Retries: 'short' }),
+          lib.table('Versions', 'What runs where, and for how long.', ['instance', 'version', 'revision', 'microhttpd'], [
+            { name: '', expr: 'max by (instance, version, revision, microhttpd) (%s)' % lib.of('tcphealth_build_info') },
+            { name: 'Up for', unit: 's', expr: 'max by (instance) (time() - %s)' % lib.of('process_start_time_seconds') },
+          ]),
+          lib.table('Kernel settings', 'The defaults in force for keepalive, and how long the kernel keeps trying.', ['instance', 'netns'], [
+            { name: setting[0], unit: setting[1], expr: 'max by (instance, netns) (%s)' % lib.of('tcphealth_sysctl_' + setting[2]) }
+            for setting in [
+              ['Keepalive', 's', 'keepalive_time_seconds'],
+              ['Interval', 's', 'keepalive_interval_seconds'],
+              ['Probes', 'short', 'keepalive_probes'],
+              ['Retries', 'short', 'retries2'],
+              ['FIN timeout', 's', 'fin_timeout_seconds'],
+            ]
+          ]),
         ],
       },
     ],

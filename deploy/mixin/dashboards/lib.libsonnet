@@ -24,64 +24,186 @@ function(config) {
 
   // A ... Z, AA ...
   refId(i):: (if i >= 26 then std.char(64 + std.floor(i / 26)) else '') + std.char(65 + i % 26),
+  // Green below the first limit, red from the last on; of no meaning without limits.
   steps(limits):: {
     mode: 'absolute',
-    steps: [{ color: 'green', value: null }]
+    steps: [{ color: if limits == [] then 'text' else 'green', value: null }]
            + [{ color: if i == std.length(limits) - 1 then 'red' else 'orange', value: limits[i] } for i in std.range(0, std.length(limits) - 1)],
   },
+
+  local override(matcher, options, properties) = {
+    matcher: { id: matcher, options: options },
+    properties: [{ id: id, value: properties[id] } for id in std.objectFields(properties)],
+  },
+
+  // How far the axis goes at least: nothing at all is a line at the bottom, and not one below 100.
+  local softMax = { short: 1, none: 0.1, percentunit: 0.01, bytes: 1024, Bps: 1000 },
 
   timeseries(title, description, unit, targets, stack=false):: panel('timeseries', title, description, unit, targets) {
     fieldConfig+: { defaults+: {
       min: 0,
+      color: { mode: 'palette-classic' },
       custom: {
         drawStyle: 'line',
-        lineWidth: 1,
-        fillOpacity: if stack then 30 else 10,
+        lineWidth: if stack then 1 else 2,
+        fillOpacity: if stack then 40 else 0,
         showPoints: 'never',
+        [if unit in softMax then 'axisSoftMax']: softMax[unit],
         stacking: { mode: if stack then 'normal' else 'none', group: 'A' },
       },
     } },
     options: {
-      legend: { displayMode: 'table', placement: 'bottom', calcs: ['lastNotNull', 'max'], showLegend: true },
+      // The largest first: there is room for three.
+      legend: { displayMode: 'table', placement: 'bottom', calcs: ['lastNotNull', 'max'], showLegend: true, sortBy: 'Last *', sortDesc: true },
       tooltip: { mode: 'multi', sort: 'desc' },
     },
   },
 
-  stat(title, description, unit, expr, limits=[]):: panel('stat', title, description, unit, [lib.instant(expr)]) {
-    fieldConfig+: { defaults+: { thresholds: lib.steps(limits), noValue: '0' } },
-    options: { reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false }, colorMode: 'value', graphMode: 'none' },
+  // What a panel shows where its queries find nothing because nothing is wrong.
+  orElse(text):: { fieldConfig+: { defaults+: { noValue: text } } },
+  // A dashed line where it begins to be wrong.
+  limits(limits):: { fieldConfig+: { defaults+: { thresholds: lib.steps(limits), custom+: { thresholdsStyle: { mode: 'dashed' } } } } },
+  decimals(digits):: { fieldConfig+: { defaults+: { decimals: digits } } },
+  width(columns):: { columns:: columns },
+
+  // States and reasons have the same colour everywhere: red and orange for the halves of what one end forgot.
+  local colours = {
+    established: 'green',
+    close_wait: 'red',
+    fin_wait2: 'orange',
+    fin_wait1: 'super-light-orange',
+    closing: 'yellow',
+    last_ack: 'light-yellow',
+    syn_sent: 'purple',
+    syn_recv: 'light-purple',
+    time_wait: '#8e8e8e',
+    close: '#8e8e8e',
+    dead: 'dark-red',
+    keepalive: 'blue',
+    retransmit: 'super-light-blue',
+    unaccepted: 'dark-yellow',
+    unread: 'dark-green',
+    zero_window: 'super-light-green',
+    idle: '#8e8e8e',
   },
+  local colour(name) = override('byRegexp', '/\\b%s$/' % name, { color: { mode: 'fixed', fixedColor: colours[name] } }),
+  byReason:: {
+    fieldConfig+: { overrides+: [
+      colour(name)
+      for name in ['close_wait', 'fin_wait2', 'closing', 'syn_sent', 'dead', 'keepalive', 'retransmit', 'unaccepted', 'unread', 'zero_window', 'idle']
+    ] },
+  },
+  byState:: {
+    fieldConfig+: { overrides+: [
+      colour(name)
+      for name in ['established', 'close_wait', 'fin_wait2', 'fin_wait1', 'closing', 'last_ack', 'syn_sent', 'syn_recv', 'close', 'time_wait']
+    ] },
+  },
+  // There may be hundreds of TIME_WAIT for each connection that matters: they have an axis of their own.
+  apartTimeWait:: {
+    fieldConfig+: { overrides+: [override('byName', 'time_wait', {
+      'custom.axisPlacement': 'right',
+      'custom.axisLabel': 'time_wait',
+      'custom.stacking': { mode: 'none', group: 'A' },
+      'custom.fillOpacity': 0,
+      'custom.lineStyle': { fill: 'dash', dash: [4, 6] },
+    })] },
+  },
+
+  stat(title, description, unit, expr, limits=[], none='0'):: panel('stat', title, description, unit, [lib.instant(expr)]) {
+    fieldConfig+: { defaults+: { thresholds: lib.steps(limits), color: { mode: 'thresholds' }, noValue: none } },
+    options: {
+      reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+      colorMode: 'value',
+      graphMode: 'none',
+      textMode: 'value',
+      justifyMode: 'center',
+      orientation: 'auto',
+    },
+  },
+  // An infinite time is one that never comes.
+  never:: { fieldConfig+: { defaults+: { mappings: [
+    { type: 'range', options: { from: 1e12, to: null, result: { text: 'never', color: 'orange', index: 0 } } },
+  ] } } },
+
+  // A listener that was seen and is gone.
+  gone:: { fieldConfig+: { defaults+: { mappings: [{ type: 'value', options: { '0': { text: 'gone', color: 'red', index: 0 } } }] } } },
 
   bars(title, description, unit, targets):: panel('bargauge', title, description, unit, targets) {
-    fieldConfig+: { defaults+: { min: 0, color: { mode: 'continuous-BlYlRd' } } },
-    options: { displayMode: 'gradient', orientation: 'vertical', showUnfilled: false, reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false } },
+    fieldConfig+: { defaults+: { min: 0, color: { mode: 'fixed', fixedColor: 'blue' } } },
+    options: {
+      displayMode: 'basic',
+      orientation: 'vertical',
+      showUnfilled: false,
+      valueMode: 'text',
+      namePlacement: 'auto',
+      text: { valueSize: 13, titleSize: 13 },
+      reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+    },
   },
 
-  // One row a set of labels, one column a query; `columns` are the names of the columns of the figures.
-  table(title, description, unit, exprs, columns, units={}, link=null):: panel('table', title, description, unit, [lib.row(expr) for expr in exprs]) {
+  // The names of labels, for people.
+  local headings = {
+    alertname: 'Alert',
+    instance: 'Host',
+    microhttpd: 'libmicrohttpd',
+    netns: 'Namespace',
+    port: 'Port',
+    reason: 'Reason',
+    revision: 'Revision',
+    role: 'Side',
+    severity: 'Severity',
+    unit: 'Unit',
+    version: 'Version',
+  },
+  local widths = { alertname: 245, port: 75, role: 70, reason: 100, severity: 80 },
+
+  // One row a set of labels, in columns of that order, and one column a figure: { name, expr, unit, decimals, limits }. The first
+  // figure is what it is sorted by. A figure without a name is not shown. `links` are by label.
+  table(title, description, labels, figures, links={}):: panel('table', title, description, 'string', [lib.row(figure.expr) for figure in figures]) {
+    local value(i) = if std.length(figures) == 1 then 'Value' else 'Value #' + lib.refId(i),
+    local numbers = std.range(0, std.length(figures) - 1),
+    local shown = [figure for figure in figures if figure.name != ''],
     fieldConfig+: {
-      defaults+: { custom: { align: 'auto', filterable: true } },
+      defaults+: { custom: { align: 'auto', filterable: false } },
       overrides:
         [
-          { matcher: { id: 'byName', options: name }, properties: [{ id: 'unit', value: units[name] }] }
-          for name in std.objectFields(units)
+          override(
+            'byName',
+            figure.name,
+            { unit: figure.unit, noValue: '-', 'custom.align': 'right', 'custom.width': 105 }
+            + (if 'decimals' in figure then { decimals: figure.decimals } else {})
+            + (if 'limits' in figure
+               then { thresholds: lib.steps(figure.limits), color: { mode: 'thresholds' }, 'custom.cellOptions': { type: 'color-text' } }
+               else {})
+          )
+          for figure in shown
         ]
-        + (if link == null then [] else [
-             { matcher: { id: 'byName', options: 'port' }, properties: [{ id: 'links', value: [link] }] },
-           ]),
+        + [override('byName', headings[label], { noValue: '-' } + (if label in widths then { 'custom.width': widths[label] } else {})) for label in labels]
+        + [override('byName', headings[label], { links: [links[label]] }) for label in std.objectFields(links)],
     },
     transformations: [
       { id: 'merge', options: {} },
       {
         id: 'organize',
         options: {
-          excludeByName: { Time: true, __name__: true, job: true },
-          renameByName: if std.length(columns) == 1 then { Value: columns[0], 'Value #A': columns[0] }
-          else { ['Value #' + lib.refId(i)]: columns[i] for i in std.range(0, std.length(columns) - 1) },
+          excludeByName: { Time: true, __name__: true, job: true } + { [value(i)]: true for i in numbers if figures[i].name == '' },
+          indexByName: { [labels[i]]: i for i in std.range(0, std.length(labels) - 1) } + { [value(i)]: std.length(labels) + i for i in numbers },
+          renameByName: { [label]: headings[label] for label in labels } + { [value(i)]: figures[i].name for i in numbers if figures[i].name != '' },
         },
       },
     ],
-    options: { showHeader: true, cellHeight: 'sm', sortBy: [{ displayName: columns[0], desc: true }] },
+    options: { showHeader: true, cellHeight: 'sm', sortBy: [{ displayName: figure.name, desc: true } for figure in shown[0:1]] },
+  },
+  bySeverity:: {
+    fieldConfig+: { overrides+: [override('byName', 'Severity', {
+      'custom.cellOptions': { type: 'color-text' },
+      mappings: [{ type: 'value', options: {
+        critical: { text: 'critical', color: 'red', index: 0 },
+        warning: { text: 'warning', color: 'orange', index: 1 },
+        info: { text: 'info', color: 'blue', index: 2 },
+      } }],
+    })] },
   },
 
   text(title, description, content):: panel('text', title, description, 'none', []) {
@@ -95,19 +217,23 @@ function(config) {
     url: '/d/tcphealth-port?${datasource:queryparam}&${job:queryparam}&var-instance=${__data.fields.instance}&var-port=${__value.raw}&${__url_time_range}',
   },
 
+  toExporter:: { fieldConfig+: { defaults+: { links: [
+    { title: 'The exporters', url: '/d/tcphealth-exporter?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}' },
+  ] } } },
+  toRunbooks:: { title: 'The runbooks', url: config.runbookBase, targetBlank: true },
+
   local variable(name, label, query, multi) = {
     type: 'query',
     name: name,
     label: label,
     datasource: source,
     query: { query: query, refId: name },
-    definition: query,
     refresh: 2,
     sort: if name == 'port' then 3 else 1,
     multi: multi,
     includeAll: multi,
-    allValue: if multi then '.+' else null,
-    current: if multi then { selected: true, text: ['All'], value: ['$__all'] } else {},
+    [if multi then 'allValue']: '.+',
+    [if multi then 'current']: { selected: true, text: ['All'], value: ['$__all'] },
     hide: 0,
     options: [],
   },
@@ -120,7 +246,6 @@ function(config) {
       query: 'prometheus',
       refresh: 1,
       regex: '',
-      current: {},
       hide: 0,
       options: [],
       includeAll: false,
@@ -131,19 +256,27 @@ function(config) {
     port: variable('port', 'Port', 'label_values(tcphealth_connections{job=~"$job",instance=~"$instance"}, port)', false),
   },
 
-  // Rows of panels: those of a row share its width and have its height.
+  // Rows of panels: those of a row have its height, and share what is left of its 24 columns.
+  local columns(panels) =
+    local free = [panel for panel in panels if !std.objectHasAll(panel, 'columns')];
+    local rest = std.foldl(function(rest, panel) rest - (if std.objectHasAll(panel, 'columns') then panel.columns else 0), panels, 24);
+    local share(i) = std.floor(rest / std.length(free)) + (if i < rest % std.length(free) then 1 else 0);
+    [if std.objectHasAll(panels[i], 'columns') then panels[i].columns else share(i) for i in std.range(0, std.length(panels) - 1)],
+  local sums(numbers) = std.foldl(function(found, number) found + [found[std.length(found) - 1] + number], numbers, [0]),
+
   local placed(rows) =
-    local below = std.foldl(function(tops, row) tops + [tops[std.length(tops) - 1] + row.height], rows, [0]);
+    local tops = sums([row.height for row in rows]);
     local flat = std.flattenArrays([
+      local widths = columns(rows[r].panels);
       [
-        rows[r].panels[c] {
-          gridPos: { x: c * std.floor(24 / std.length(rows[r].panels)), y: below[r], w: std.floor(24 / std.length(rows[r].panels)), h: rows[r].height },
-        }
-        for c in std.range(0, std.length(rows[r].panels) - 1)
+        rows[r].panels[c] { gridPos: { x: sums(widths)[c], y: tops[r], w: widths[c], h: rows[r].height } }
+        for c in std.range(0, std.length(widths) - 1)
       ]
       for r in std.range(0, std.length(rows) - 1)
     ]);
     [flat[i] { id: i + 1 } for i in std.range(0, std.length(flat) - 1)],
+
+  local link = { asDropdown: false, icon: 'external link', includeVars: false, keepTime: false, tags: [], targetBlank: false, tooltip: '', url: '' },
 
   dashboard(uid, title, description, rows, variables=[], from='now-6h'):: {
     uid: uid,
@@ -158,7 +291,10 @@ function(config) {
     time: { from: from, to: 'now' },
     timezone: 'browser',
     annotations: { list: [] },
-    links: [{ type: 'dashboards', title: 'TCP health', tags: settings.tags, asDropdown: true, includeVars: true, keepTime: true, icon: 'external link' }],
+    links: [
+      link { type: 'dashboards', title: 'TCP health', tags: settings.tags, asDropdown: true, includeVars: true, keepTime: true },
+      link { type: 'link', title: 'Runbooks', url: config.runbookBase, targetBlank: true },
+    ],
     templating: { list: [lib.variables.datasource, lib.variables.job, lib.variables.instance] + variables },
     panels: placed(rows),
   },
