@@ -171,6 +171,11 @@ SIZES ?= 1000 10000 100000 1000000
 bench-run: $(BENCH) $(PROGRAM)
 	@QUICK='$(QUICK)' tests/bench/run $(BUILD) $(SIZES)
 
+first-alert: ## do what docs/first-alert.md says, and compare (as root, four minutes, leaves nothing)
+	@deploy/setup.sh build alerts
+	+@$(AGAIN) all
+	@tests/docs/first_alert
+
 mixin: ## check alerts, rules, dashboards and runbooks with promtool and amtool
 	@deploy/setup.sh check
 	@tests/mixin/run
@@ -271,7 +276,7 @@ scale: ## one Prometheus scrapes 200 instances and evaluates all rules: the figu
 	+@$(AGAIN) all
 	@TCPHEALTH_BUILD=$(BUILD) tests/scale/run.py $(SCALE)
 
-.PHONY: demo scale
+.PHONY: demo scale first-alert
 
 packages: ## exercise each file of deploy/ with the tool that reads it (PARTS='deb container ...'; as root)
 	@deploy/setup.sh build check packages

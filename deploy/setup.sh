@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs, and only those that are missing.
 #
-#   deploy/setup.sh COMPONENT...      build, check, bench, fuzz, robust, deb, packages, lint, ci
+#   deploy/setup.sh COMPONENT...      build, alerts, check, bench, fuzz, robust, deb, packages, lint, ci
 #
 # It says what it will install, and uses apt-get as root or through sudo. Where it cannot (another
 # distribution, no root and no sudo), it names the packages and ends with status 1. It never asks.
@@ -10,6 +10,8 @@ set -eu
 
 BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev libfyaml-dev
 	libgnutls28-dev libcrypt-dev libseccomp-dev'
+# What docs/first-alert.md needs.
+ALERTS='prometheus prometheus-alertmanager jsonnet curl python3'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
 	python3-prometheus-client procps curl strace openssl jsonnet mandoc
 	chromium nodejs npm podman runc busybox-static systemd'
@@ -39,6 +41,7 @@ say() {
 packages_of() {
 	case $1 in
 	build) echo "$BUILD" ;;
+	alerts) echo "$ALERTS" ;;
 	check) echo "$CHECK" ;;
 	bench) echo "$BENCH" ;;
 	fuzz) echo "$FUZZ" ;;
@@ -48,7 +51,7 @@ packages_of() {
 	lint) echo "$LINT" ;;
 	ci) echo "$CI" ;;
 	*)
-		say "unknown component '$1': build, check, bench, fuzz, robust, deb, packages, lint or ci"
+		say "unknown component '$1': build, alerts, check, bench, fuzz, robust, deb, packages, lint or ci"
 		return 2
 		;;
 	esac
@@ -136,7 +139,7 @@ install_missing() {
 }
 
 if [ $# -eq 0 ]; then
-	say "usage: deploy/setup.sh COMPONENT... (build, check, bench, fuzz, robust, deb, packages, lint, ci)"
+	say "usage: deploy/setup.sh COMPONENT... (build, alerts, check, bench, fuzz, robust, deb, packages, lint, ci)"
 	exit 2
 fi
 wanted=

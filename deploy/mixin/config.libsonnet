@@ -1,15 +1,19 @@
 // What a site may want to change: selectors, thresholds, where the runbooks are, which links to compare.
-// Override it like this, in a file of your own:
+// Override it in a file of your own (README.md), as quick.libsonnet does:
 //
-//   (import 'mixin.libsonnet') + { _config+:: { selector: 'job="sockets"', closeWait+: { count: 20 } } }
+//   { _config+:: { selector: 'job="sockets"', closeWait+: { count: 20 } } }
+//
+// A name that is not here is an error, so that a misspelt one does not go unseen.
 {
   _config+:: {
     // The targets that are tcphealth_exporters: labels of targets only, as it goes on `up` too.
     selector: 'job="tcphealth"',
     // Added for everything that has a port, to leave some out: 'port!~"9100|4317"'.
     portSelector: '',
-    // Where docs/runbooks.md is published. The sections are named like the alerts.
-    runbookBase: 'https://example.org/tcphealth_exporter/docs/runbooks.md',
+    // Where people read docs/runbooks.md; the sections are named like the alerts. This is where the Debian package
+    // puts it, on each host: a place that exists without a web server. Where the file is published, say so with
+    // `generate --runbook-base URL`.
+    runbookBase: 'file:///usr/share/doc/tcphealth-exporter/runbooks.md',
     // Where the exporter listens, for the commands in the descriptions.
     listenPort: 10793,
 

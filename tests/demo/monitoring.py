@@ -58,8 +58,8 @@ class Prometheus(prom.Prometheus):
         config = substitute(
             read('deploy/prometheus/prometheus.yml'),
             ('scrape_interval: 15s', 'scrape_interval: 1s'), ('evaluation_interval: 15s', 'evaluation_interval: 1s'),
-            ('["a.example:10793", "b.example:10793"]', json.dumps(targets)))
-        config += f'alerting: {{alertmanagers: [{{static_configs: [{{targets: ["127.0.0.1:{ALERTMANAGER_PORT}"]}}]}}]}}\n'
+            ('["a.example:10793", "b.example:10793"]', json.dumps(targets)),
+            ('"localhost:9093"', f'"127.0.0.1:{ALERTMANAGER_PORT}"'))
         os.mkdir(self._path('rules'))
         for name, groups in rules.items():
             with open(self._path(f'rules/{name}.yaml'), 'w', encoding='utf-8') as file:

@@ -124,9 +124,11 @@ def storm():
     yield from (alert('FinWait2Held', 'warning', client, '7070', role='client') for client in clients)
     yield alert('CloseWaitStale', 'warning', 'bystander', '6060', role='server')
     yield alert('ConnectingTooLong', 'warning', 'bystander', '6060', role='client')
-    # The same host and port: the more telling one is enough.
+    # The same host, port and side: the more telling one is enough.
     yield alert('StuckWithoutListener', 'warning', 'gone', '5050', role='server')
     yield alert('CloseWaitStale', 'warning', 'gone', '5050', role='server')
+    # The other end of the same connections, on the same host.
+    yield alert('CloseWaitStale', 'warning', 'gone', '5050', role='client')
     # Blind: the old figures of that host are held back, a page is not.
     yield alert('SampleFailing', 'warning', 'blind', '')
     yield alert('CloseWaitStale', 'warning', 'blind', '4040', role='server')
@@ -137,7 +139,7 @@ WANTED = {
     '/pages': [('4041', {'TCPHealthNoConnectSucceeds': 1}), ('8080', {'TCPHealthListenerDropping': 1})],
     '/tickets': [
         ('', {'TCPHealthSampleFailing': 1}),
-        ('5050', {'TCPHealthStuckWithoutListener': 1}),
+        ('5050', {'TCPHealthCloseWaitStale': 1, 'TCPHealthStuckWithoutListener': 1}),
         ('6060', {'TCPHealthCloseWaitStale': 1, 'TCPHealthConnectingTooLong': 1}),
         ('7070', {'TCPHealthFinWait2Held': 200}),
     ],

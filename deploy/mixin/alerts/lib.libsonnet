@@ -24,6 +24,8 @@ function(config) {
   },
 
   value:: '{{ $value | printf "%.0f" }}',
+  // "1 connection", "2 stuck connections".
+  connections(what=''):: lib.value + ' ' + what + 'connection{{ if ne (printf "%.0f" $value) "1" }}s{{ end }}',
   percent:: '{{ $value | humanizePercentage }}',
   host:: '{{ $labels.instance }}{{ with $labels.netns }} (network namespace {{ . }}){{ end }}',
   portOf:: {
@@ -44,10 +46,13 @@ function(config) {
     + '{{ range printf `max by (unit) (tcphealth_stale_unit_oldest_seconds{' + same(role) + ',reason=~"' + reasons + '",unit=%q})` ' + sameArgs(role) + ' $owner.Labels.unit | query }}'
     + ', the oldest for {{ .Value | humanizeDuration }}{{ end }}){{ end }}.{{ else }}' + otherwise + '{{ end }}',
 
-  // After owners(): the command for the unit that holds most. What is no plain name of a unit is not put into a command.
+  // After owners(): the command for the unit that holds most. What is no plain name is not put into a command.
+  // A scope (a login, a container of an engine unknown) was not started by systemd, which cannot start it anew.
   restart::
     '{{ $culprit := "" }}{{ if $owners }}{{ $culprit = first $owners | label "unit" }}{{ end }}'
-    + '{{ if match "^[A-Za-z0-9:_.@-]+[.](service|scope)$" $culprit }}systemctl restart {{ $culprit }}'
+    + '{{ if match "^[A-Za-z0-9:_.@-]+[.]service$" $culprit }}systemctl restart {{ $culprit }}'
+    + '{{ else if match "^[A-Za-z0-9:_.@-]+[.]scope$" $culprit }}end the program that holds them (systemctl status {{ $culprit }} shows its processes)'
+    + '{{ else if match "^(docker|podman):[0-9a-f]+$" $culprit }}{{ reReplaceAll "^([a-z]+):([0-9a-f]+)$" "$1 restart $2" $culprit }}'
     + '{{ else if match "^pod:[0-9a-f-]+:" $culprit }}delete the pod with this UID, its controller makes a new one'
     + '{{ else }}restart the program that holds them{{ end }}',
 

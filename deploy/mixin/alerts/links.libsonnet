@@ -5,6 +5,7 @@ function(config, lib) {
 
   // The least that one end had, and the most that the other had: what differs differed all the time.
   // As each exporter was up within less time than that, its part is in the sums even after a restart.
+  // A side without any target is not seen at all, which is not to have no connections.
   local more(link, least, most) = |||
     (
       sum(min_over_time(tcphealth_connections{%(least)s}[%(window)s]))
@@ -12,14 +13,18 @@ function(config, lib) {
       (sum(max_over_time(tcphealth_connections{%(most)s}[%(window)s])) or vector(0))
     ) > 0
     and on ()
-    min(%(up)s) == 1
+    min(max_over_time(up{%(clients)s}[%(upWindow)s])) == 1
+    and on ()
+    min(max_over_time(up{%(servers)s}[%(upWindow)s])) == 1
     unless on ()
     min(%(seeing)s) == 0
   ||| % {
     least: least,
     most: most,
     window: config.link.window,
-    up: overTime(link, 'max_over_time', 'up', config.link.upWindow),
+    clients: link.clients,
+    servers: link.servers,
+    upWindow: config.link.upWindow,
     seeing: overTime(link, 'max_over_time', 'tcphealth_sample_success', config.link.upWindow),
   },
 
@@ -48,7 +53,7 @@ function(config, lib) {
       if side == 'client' then more(link, settledClients, servers) else more(link, settledServers, clients),
       'One end of a link holds connections that the other end does not have.',
       [
-        'Link %s, port %s: the %s hold %s connections that the %s do not have.' % [link.name, port, here, lib.value, there],
+        'Link %s, port %s: the %s hold %s that the %s do not have.' % [link.name, port, here, lib.connections(), there],
         told('Clients', clients) + told('servers', servers) + 'all at this moment.',
         stuck(selector, side, port),
         "Confirm, on a host of the %s: ss -tnop '%s = :%s', and look for each peer on the other side." % [here, if side == 'client' then 'dport' else 'sport', port],
