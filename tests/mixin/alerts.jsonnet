@@ -1,7 +1,7 @@
 // promtool's unit tests of the alerts that one host makes alone, from a table: each fires, does not fire just below
 // its limits, resolves, and survives a restart of the exporter and a series that vanishes.
 //
-// An instance is a story, told in minutes: GOOD until 30, then what its name says until 150.
+// A test is a story, told in minutes: GOOD until 30, then what its name says until 150. checks.py looks at the names.
 local onset = 30, turn = 90, end = 150;
 
 // What a series does in a minute: a state of the story (`good`, `bad`, a variant of `below`), or nothing to be seen.
@@ -42,40 +42,39 @@ local counter(case, i, story) =
       local now = sofar.now + value(case, i, state);
       { now: now, out: sofar.out + [text(now)] }, std.range(0, end), { now: 0, out: [] }).out;
 
-local inputs(case, names) = [
+local inputs(case, name) = [
   {
     series: '%s{job="tcphealth",instance="%s"%s}' % [case.series[i].metric, name, if case.series[i].labels == '' then '' else ',' + case.series[i].labels],
     values: std.join(' ', (if case.series[i].counter then counter else gauge)(case, i, stories(case)[name])),
   }
-  for name in names
   for i in std.range(0, std.length(case.series) - 1)
 ];
 
-local expect(case, minute, names) = {
-  eval_time: '%dm' % minute,
-  alertname: case.alert,
-  exp_alerts: [
-    { exp_labels: { job: 'tcphealth', instance: name, severity: case.severity } + case.labels }
-    for name in names
-  ],
-};
+// In which minutes it fires. Neither the minutes without the exporter nor those after a restart interrupt the alert.
+local minutes(case, name) =
+  local before = [10, onset - 1], during = [onset + case.by, turn - 1], after = [turn + 30, end];
+  local silent(list) = { [std.toString(minute)]: false for minute in std.set(list) };
+  local firing(list) = { [std.toString(minute)]: true for minute in std.set(list) };
+  silent(before) + (
+    if name == 'fires' then firing(during + after)
+    else if name == 'restarts' then firing(during + std.range(turn - 1, turn + 15) + after)
+    else if name == 'resolves' || name == 'vanishes' then firing(during) + silent(after)
+    else silent(during + after)
+  );
+
+local expect(case, name) = [
+  {
+    eval_time: minute + 'm',
+    alertname: case.alert,
+    exp_alerts: if minutes(case, name)[minute] then [{ exp_labels: { job: 'tcphealth', instance: name, severity: case.severity } + case.labels }] else [],
+  }
+  for minute in std.objectFields(minutes(case, name))
+];
 
 local test(case) = {
   rule_files: ['bare-alerts.yaml'],
   evaluation_interval: '1m',
-  tests: [{
-    interval: '1m',
-    input_series: inputs(case, std.objectFields(stories(case))),
-    alert_rule_test:
-      [expect(case, minute, []) for minute in [10, onset - 1]]
-      + [expect(case, minute, ['fires', 'resolves', 'restarts', 'vanishes']) for minute in [onset + case.by, turn - 1]]
-      + [expect(case, minute, ['fires', 'restarts']) for minute in [turn + 30, end]],
-  }, {
-    // Neither the minutes without the exporter nor those after it interrupt the alert.
-    interval: '1m',
-    input_series: inputs(case, ['restarts']),
-    alert_rule_test: [expect(case, minute, ['restarts']) for minute in std.range(turn - 1, turn + 15)],
-  }],
+  tests: [{ name: name, interval: '1m', input_series: inputs(case, name), alert_rule_test: expect(case, name) } for name in std.objectFields(stories(case))],
 };
 
 local gaugeOf(metric, labels, good, bad) = { metric: metric, labels: labels, good: good, bad: bad, counter: false };

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 
+import yaml
+
 from promql import analyse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -170,11 +172,45 @@ class UnitTests:
         return [] if verdict.split() == ['SUCCESS'] else verdict.splitlines()
 
 
+# What a test of promtool shows begins its name, "fires, resolves: ...": each kind is needed for each alert. Whether it does
+# show that is seen in what it expects, True for each moment in which something fires.
+KINDS = {
+    'fires': lambda firing, _: True in firing,
+    'below': lambda firing, _: False in firing,
+    'resolves': lambda firing, _: True in firing and not firing[-1],
+    'restarts': lambda firing, gaps: gaps and firing.count(True) > 1,
+    'vanishes': lambda firing, _: bool(firing),
+}
+GAPS = re.compile(r'\bstale\b|_|(?<![\d.])0(?:x\d+)? 1')
+
+
+def minutes_of(time):
+    return int(time[:-1]) * {'m': 1, 'h': 60}[time[-1]]
+
+
+def kinds_shown(test):
+    """(alert, kind, whether the test does show it) of a unit test."""
+    name = test.get('name', '').partition(':')[0]
+    kinds = {re.sub(r'\d+$', '', kind) for kind in name.split(', ')} & set(KINDS)
+    gaps = any(GAPS.search(series['values']) for series in test['input_series'])
+    moments = {}
+    for expected in sorted(test.get('alert_rule_test', []), key=lambda entry: minutes_of(entry['eval_time'])):
+        moments.setdefault(expected['alertname'], []).append(bool(expected['exp_alerts']))
+    for alert, firing in moments.items():
+        yield from ((alert, kind, bool(KINDS[kind](firing, gaps))) for kind in kinds)
+
+
 def every_alert_is_tested(project, tests):
-    tested = ''.join(read(os.path.join(tests.folder, name)) for name in tests.names)
+    """Each alert fires, does not fire just below, resolves, survives a restart and a series that is missing."""
+    shown = set()
+    for name in tests.names:
+        for test in yaml.safe_load(read(os.path.join(tests.folder, name)))['tests']:
+            for alert, kind, holds in kinds_shown(test):
+                shown.add((alert, kind))
+                if not holds:
+                    yield f'{name}: "{test["name"]}" does not show that {alert} {kind}'
     for alert in sorted({rule['alert'] for rule in project.alerts}):
-        if not re.search(r'alertname"?: "?' + alert + r'\b', tested):
-            yield f'{alert} has no unit test'
+        yield from (f'{alert}: no unit test is called "{kind}"' for kind in KINDS if (alert, kind) not in shown)
 
 
 def rendered(project, tests):
@@ -446,6 +482,42 @@ def mute_example_is_valid(project, scratch):
     path = os.path.join(scratch, 'mute.yml')
     write(path, example.replace('\nroute:\n', '\nroute:\n  receiver: tickets\n') + 'receivers: [{name: tickets}]\n')
     yield from complaints('amtool', 'check-config', path)
+
+
+# Do the tests notice?
+
+def thresholds(config, path=()):
+    """(path, value) of every number of the configuration that decides when an alert fires."""
+    for name, value in sorted(config.items()):
+        if isinstance(value, dict):
+            yield from thresholds(value, path + (name,))
+        elif isinstance(value, (int, float)) and name != 'listenPort':
+            yield path + (name,), value
+
+
+def moved(value):
+    """A little less and a little more than a threshold."""
+    step = 1 if float(value).is_integer() else value / 100
+    return [other for other in (value - step, value + step) if other > 0]
+
+
+def unnoticed(scratch):
+    """Moves each threshold by a little, and tells of those moves after which every unit test still passes."""
+    for path, value in thresholds(jsonnet("(import 'mixin.libsonnet')._config")):
+        for other in moved(value):
+            override = json.dumps(other)
+            for name in reversed(path):
+                override = f'{{ {name}+: {override} }}' if not override[0].isdigit() else f'{{ {name}: {override} }}'
+            groups = jsonnet(f"((import 'mixin.libsonnet') + {{ _config+:: {override} }}).prometheusAlerts.groups")
+            folder = os.path.join(scratch, 'promtool')
+            write(os.path.join(folder, 'bare-alerts.yaml'), json.dumps(bare(groups)))
+            if sh('promtool', 'test', 'rules', *promtool_tests(folder), cwd=folder)[0] == 0:
+                yield f'{".".join(path)}: {other} instead of {value}, and every test passes'
+
+
+def promtool_tests(folder):
+    """The tests of the alerts without links."""
+    return sorted(name for name in os.listdir(folder) if name.startswith('TCPHealth') or name in ('exporter.yaml', 'leak.yaml'))
 
 
 def every(scratch):
