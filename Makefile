@@ -180,6 +180,11 @@ mixin: ## check alerts, rules, dashboards and runbooks with promtool and amtool
 	@deploy/setup.sh check
 	@tests/mixin/run
 
+panels: ## draw the dashboards in a browser, from real exporters with real stuck sockets, and look at them (as root)
+	@deploy/setup.sh build check
+	+@$(AGAIN) all
+	@TCPHEALTH_BUILD=$(BUILD) tests/grafana/run $(PANELS)
+
 fuzz-replay: $(REPLAY) ## feed the fuzz targets their corpora
 	@tests/run-replay $(REPLAY)
 
@@ -263,7 +268,7 @@ clean: ## remove what was built
 help: ## show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.PHONY: always mixin all run check bench bench-quick bench-docs bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
+.PHONY: always mixin panels all run check bench bench-quick bench-docs bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
 .PHONY: robust robust-run $(ROBUST_PARTS) hardening coverage coverage-run
 
 demo: ## play the night that the exporter was made for, and show the alerts (as root, a minute, leaves nothing)

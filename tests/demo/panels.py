@@ -1,4 +1,4 @@
-"""Asks a Prometheus every query of the shipped dashboards, and says which have no data."""
+"""Asks a Prometheus every query of the shipped dashboards, and says which have no data, or what they answer."""
 import datetime
 import glob
 import json
@@ -31,8 +31,8 @@ def dashboards():
     return found
 
 
-def with_values(expr, port):
-    for old, new in (*VARIABLES.items(), *SPANS.items(), ('$port', str(port))):
+def with_values(expr, port, spans=SPANS):
+    for old, new in (*VARIABLES.items(), *spans.items(), ('$port', str(port))):
         expr = expr.replace(old, new)
     if '$' in expr:
         raise AssertionError(f'a variable is left in {expr}')
@@ -49,6 +49,20 @@ def is_of_another_time(expr):
         if found and int(found[1]) not in present:
             return True
     return False
+
+
+def answers(prometheus, dashboard, port, span, spans=SPANS):
+    """{id of a panel: {refId: result}}, for `span`, which has `from` and `to` in milliseconds and a step in seconds."""
+    start, end = span['from'] / 1000, span['to'] / 1000
+
+    def ask(target):
+        expr = with_values(target['expr'], port, spans)
+        if target['range']:
+            return prometheus.api('query_range', query=expr, start=start, end=end, step=span['step'])['result']
+        return prometheus.api('query', query=expr, time=end)['result']
+
+    return {panel['id']: {target['refId']: ask(target) for target in panel['targets']}
+            for panel in dashboard['panels'] if 'targets' in panel}
 
 
 class Asker:
