@@ -1,5 +1,6 @@
 """The program as a process: flags, addresses, signals, files, logs, privileges, and a kernel that hangs."""
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -165,7 +166,14 @@ class SignalsTest(NetTest):
                 client.connect(('127.0.0.1', program.port))
                 client.sendall(b'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n' * 20)
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+        # As long as they are not all through, this address may have its share of connections.
+        eventually(lambda: self.is_served(program), timeout=exporter.patience(10), what=program.log_tail)
         self.assertEqual(program.fresh_page().value('tcphealth_sample_success'), 1)
+
+    def is_served(self, program):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return program.request('/-/healthy').status == 200
+        return False
 
     def test_as_process_1(self):
         """In a container nothing stands between the signal and the program; process 1 has no default actions."""
