@@ -31,8 +31,8 @@ struct sockdiag {
 	uint32_t seq;
 	uint32_t
 		unfinished; /* seq of a dump that was given up and may still hold the socket, or 0 */
-	unsigned int habits;    /* enum sockdiag_habit */
-	unsigned int unyielded; /* datagrams since the processor was last yielded */
+	unsigned int habits; /* enum sockdiag_habit */
+	size_t unyielded;    /* bytes read since the processor was last yielded */
 	struct sockdiag_stats stats;
 	uint8_t buffer[BUFFER_SIZE] __attribute__((aligned(8)));
 };
@@ -178,9 +178,10 @@ static ssize_t receive(struct sockdiag *diag, int flags)
  * Between batches others may run. Not more often: from Linux 6.18 on who yields at nice 19 forfeits a slice that is 68 times
  * as long as that of others, however short the piece of work was.
  */
-static void yield_between_batches(struct sockdiag *diag)
+static void yield_between_batches(struct sockdiag *diag, size_t len)
 {
-	if (++diag->unyielded < SOCKDIAG_BATCH)
+	diag->unyielded += len;
+	if (diag->unyielded < SOCKDIAG_BATCH)
 		return;
 	diag->unyielded = 0;
 	(void)sched_yield();
@@ -195,7 +196,7 @@ static int read_answer(struct sockdiag *diag, struct sockdiag_walk *walk, int fl
 
 		if (len < 0)
 			return (int)len;
-		yield_between_batches(diag);
+		yield_between_batches(diag, (size_t)len);
 		if (walk->arrived)
 			walk->arrived(walk->arg);
 		end = sockdiag_walk_datagram(walk, diag->buffer, (size_t)len);
