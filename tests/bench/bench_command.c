@@ -84,8 +84,9 @@ static void print(const char *name, double *ms, double *ratio, size_t rounds, do
 /* What follows "--", which is replaced by the end of what stands before; NULL if there is none. */
 static char **split(char **command)
 {
-	while (*command != NULL && strcmp(*command, "--") != 0)
+	do {
 		command++;
+	} while (*command != NULL && strcmp(*command, "--") != 0);
 	if (*command == NULL)
 		return NULL;
 	*command = NULL;

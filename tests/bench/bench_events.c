@@ -150,7 +150,8 @@ static void generate(uint16_t port, uint64_t rate, uint64_t seconds, int fd)
 static void hold(uint64_t seconds, int fd)
 {
 	const struct timespec step = { .tv_nsec = (long)(NANO / HELD) };
-	int listener = listen_on(PORT - 1), ends[HELD][2];
+	static int ends[HELD][2];
+	int listener = listen_on(PORT - 1);
 
 	for (int i = 0; i < HELD; i++)
 		connect_to(listener, &ends[i][0], &ends[i][1]);
