@@ -88,10 +88,13 @@ static inline ssize_t http_try(struct http_server *server)
 	return -1;
 }
 
+/* A server may have ended a connection on which nothing was asked for long: then another. */
 static inline size_t http_get(struct http_server *server)
 {
 	ssize_t len = http_try(server);
 
+	if (len < 0)
+		len = http_try(server);
 	if (len < 0) {
 		(void)fprintf(stderr, "the server on port %u does not answer\n", server->port);
 		(void)kill(server->pid, SIGTERM);
