@@ -72,7 +72,8 @@ static inline ssize_t http_try(struct http_server *server)
 		server->fd = http_connect(server->port);
 	if (server->fd < 0)
 		return -1;
-	(void)send(server->fd, request, (size_t)len, MSG_NOSIGNAL); /* recv() tells what came of it */
+	/* What came of it recv() tells. */
+	(void)send(server->fd, request, (size_t)len, MSG_NOSIGNAL);
 	do {
 		ssize_t got = recv(server->fd, buf + have, sizeof(buf) - 1 - have, 0);
 
