@@ -37,7 +37,7 @@ class HostileTest(RobustTest):
         prometheus = self.assert_scraped()
         self.connect_everywhere()
         self.listen_everywhere()
-        self.assert_recovers(timeout=30)
+        self.assert_recovers(timeout=60)
         body = self.program.request('/metrics').body
         page = expo.check(body, expo.TEXT)
         self.assertLess(len(body), PAGE_MAX)

@@ -170,9 +170,9 @@ class Exporter:
         return ''.join(f'  exporter: {line}\n' for line in self.log_text().splitlines()[-20:])
 
     def log_entries(self):
-        """The lines of its log (--log.format=logfmt) as dictionaries: ts, level, msg and more."""
+        """The lines of its log (--log.format=logfmt) as dictionaries: ts, level, msg and more. One that is being written is none yet."""
         return [{key: re.sub(r'\\(.)', r'\1', quoted) or bare for key, quoted, bare in _LOGFMT.findall(line)}
-                for line in self.log_text().splitlines()]
+                for line in self.log_text().splitlines(keepends=True) if line.endswith('\n')]
 
 
 def _sampled_since(page, begun):
