@@ -207,7 +207,7 @@ $(BUILD)/robust/%.so: tests/robust/%.c
 	$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu11 -O1 -g -Wall -Wextra $(WERROR) -D_GNU_SOURCE -fPIC -shared -pthread -MMD -MP -o $@ $<
 
-robust: ## all of the following (SIZE=quick, under 5 minutes, or full)
+robust: ## all of the following, and hardening (SIZE=quick, 6 minutes, or full)
 	@deploy/setup.sh build check robust
 	+@$(AGAIN) robust-run hardening
 
@@ -217,11 +217,12 @@ faults: ## system calls fail, by strace
 lifecycle: ## it is killed, stopped, told to reload, and loses netlink
 abuse: ## slow, idle, malformed and too many HTTP requests
 hostile: ## 100,000 ports of a peer, names full of quotes and newlines
-soak: ## connections and scrapes, and what has grown after them (SIZE=full: 100,000 and 10,000)
+soak: SIZE = full
+soak: ## 1,000,000 connections and 10,000 scrapes, and what has grown after them (SIZE=quick: 100,000 and 1,000)
 valgrind: ## all that it does, under valgrind
 $(ROBUST_PARTS):
 	@deploy/setup.sh build check robust
-	+@$(AGAIN) robust-run PART=test_$@.py
+	+@$(AGAIN) robust-run SIZE=$(SIZE) PART=test_$@.py
 
 robust-run: all $(HELPERS) $(ROBUST)
 	@tests/robust/run $(BUILD) $(SIZE) $(PART)
