@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,8 +336,9 @@ static bool is_ipv6(const char *text, size_t len)
 	address[address_len] = '\0';
 	if (inet_pton(AF_INET6, address, &ignored) != 1)
 		return false;
+	size_t zone_len = percent ? len - address_len - 1 : 0;
 	return !percent ||
-	       (len - address_len > 1 && is_of(percent + 1, len - address_len - 1, ".-_"));
+	       (zone_len > 0 && zone_len < IF_NAMESIZE && is_of(percent + 1, zone_len, ".-_"));
 }
 
 /* A name, or an IPv4 address; empty for all addresses. */

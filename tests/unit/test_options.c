@@ -251,6 +251,8 @@ static void test_listen_syntax(void **state)
 		{ "[:80", "not an IPv6 address in brackets" },
 		{ "[::1:80", "not an IPv6 address in brackets" },
 		{ "[::g]:80", "not an IPv6 address in brackets" },
+		{ "[::1%fifteen_letters]:80", NULL },
+		{ "[::1%sixteen__letters]:80", "not an IPv6 address in brackets" },
 		{ "[::1%]:80", "not an IPv6 address in brackets" },
 		{ "[::1%a/b]:80", "not an IPv6 address in brackets" },
 		{ "[127.0.0.1]:80", "not an IPv6 address in brackets" },
