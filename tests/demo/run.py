@@ -66,6 +66,7 @@ def main():
         return 1
     signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     signal.alarm(LIMIT)
     netns.sweep()
     print('So that it takes a minute and not an hour, these differ from what is shipped:')
