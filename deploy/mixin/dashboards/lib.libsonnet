@@ -180,7 +180,7 @@ function(config) {
           for figure in shown
         ]
         + [override('byName', headings[label], { noValue: '-' } + (if label in widths then { 'custom.width': widths[label] } else {})) for label in labels]
-        + [override('byName', headings[label], { links: [links[label]] }) for label in std.objectFields(links)],
+        + [override('byName', headings[label], { links: [links[label]] }) for label in std.objectFields(links) if links[label] != null],
     },
     transformations: [
       { id: 'merge', options: {} },
@@ -220,7 +220,9 @@ function(config) {
   toExporter:: { fieldConfig+: { defaults+: { links: [
     { title: 'The exporters', url: '/d/tcphealth-exporter?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}' },
   ] } } },
-  toRunbooks:: { title: 'The runbooks', url: config.runbookBase, targetBlank: true },
+  // A browser opens no file of the host that it is on: there are links only where the runbooks are on the web.
+  local isOnTheWeb = std.startsWith(config.runbookBase, 'http'),
+  toRunbooks:: if isOnTheWeb then { title: 'The runbooks', url: config.runbookBase, targetBlank: true },
 
   local variable(name, label, query, multi) = {
     type: 'query',
@@ -293,8 +295,7 @@ function(config) {
     annotations: { list: [] },
     links: [
       link { type: 'dashboards', title: 'TCP health', tags: settings.tags, asDropdown: true, includeVars: true, keepTime: true },
-      link { type: 'link', title: 'Runbooks', url: config.runbookBase, targetBlank: true },
-    ],
+    ] + (if isOnTheWeb then [link { type: 'link', title: 'Runbooks', url: config.runbookBase, targetBlank: true }] else []),
     templating: { list: [lib.variables.datasource, lib.variables.job, lib.variables.instance] + variables },
     panels: placed(rows),
   },
