@@ -56,9 +56,12 @@ class Target:
             if self.excess(f) <= 0:
                 return 'met' + self.note(f)
             by = f' by {self.excess(f):.0%}' if self.limit else ''
-            return f'**missed**{by}{self.note(f)}{self.why(f)}'
         except Missing:
             return 'not measured'
+        try:
+            return f'**missed**{by}{self.note(f)}{self.why(f)}'
+        except Missing:
+            return f'**missed**{by}'
 
     def row(self, f):
         sign = '≥' if self.least else '≤'
@@ -69,8 +72,11 @@ class Target:
         return f'| {self.what} | {sign} {self.text.format(self.limit)} | {value} | {self.verdict(f)} |'
 
 
-def user_space(f):
-    return f': user space takes {f["replay.counted_ns"]:.0f} ns a socket, the raw drain {f["100000.sample.raw_ns"]:.0f}'
+def user_space(size):
+    def why(f):
+        return (f': user space takes {f["replay.counted_ns"]:.0f} ns a socket from memory, '
+                f'the raw drain {f[f"{size}.sample.raw_ns"]:.0f}')
+    return why
 
 
 def sockets(size):
@@ -79,7 +85,7 @@ def sockets(size):
 
 def sample_targets(size):
     yield Target(f'full sample / raw drain, {sockets(size)}', 1.10 if size < 10000 else 1.05,
-                 lambda f: f[f'{size}.sample.ratio'], '{:.3f}', why=user_space)
+                 lambda f: f[f'{size}.sample.ratio'], '{:.3f}', why=user_space(size))
 
 
 def tick_targets(size):
