@@ -88,7 +88,7 @@ class RunbooksTest(unittest.TestCase):
         """As the runbook tells its reader: with the port of the alert, and sport on the server's side."""
         side = 'sport' if host is self.pair.b else 'dport'
         command = re.sub(r'[sd]port = :\d+', f'{side} = :{port}', command)
-        command = re.sub(r'\bport=\d+', f'port={port}', command)
+        command = re.sub(r'\bport=("?)\d+', rf'port=\g<1>{port}', command)
         printed = ''
 
         def look():

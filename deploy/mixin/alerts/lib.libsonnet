@@ -68,5 +68,5 @@ function(config) {
     inNamespace + 'ss -tnop' + (if states == '' then '' else ' ' + states)
     + '{{ if match "^[0-9]+$" $labels.port }} \'' + filters[role] + " = :{{ $labels.port }}'{{ end }}",
   ssListeners:: inNamespace + "ss -tlnp 'sport = :{{ $labels.port }}'",
-  curl(query):: "curl -s 'http://localhost:%d/api/v1/connections?port={{ $labels.port }}&%s&holders=1'" % [config.listenPort, query],
+  metrics(metric, labels):: "curl -s http://localhost:%d/metrics | grep -E '^tcphealth_%s.*port=\"{{ $labels.port }}\",%s'" % [config.listenPort, metric, labels],
 }

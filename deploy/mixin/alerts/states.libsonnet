@@ -60,7 +60,7 @@ function(config, lib) {
       config: config.dead,
       summary: 'A program holds descriptors of connections that the kernel has already ended.',
       what: 'that were reset or timed out and that the program has not noticed: no tool but this one shows them.',
-      confirm: lib.curl('reason=dead') + '; ss does not show them.',
+      confirm: lib.metrics('stale_unit', 'reason="dead"') + '; ss does not show them.',
       now: restart + ' before it runs out of descriptors.',
     },
     {
