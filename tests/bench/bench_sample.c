@@ -65,7 +65,8 @@ int main(int argc, char *argv[])
 	bench_enter(argv[1]);
 	for (int i = 0; i < STALE_REASONS; i++)
 		config.thresholds.ms[i] = 60000;
-	config.thresholds.ms[STALE_IDLE] = 7200000; /* as by default: else the fixture's age decides */
+	config.thresholds.ms[STALE_IDLE] =
+		7200000; /* as by default: else the fixture's age decides */
 	config.thresholds.keepalive_probes = 2;
 	struct feed *feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
 	struct census *census = census_new(&config);
