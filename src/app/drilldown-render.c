@@ -204,6 +204,10 @@ void drilldown_render_json(const struct drilldown *result, const struct drilldow
 	json_u64(&j, "matched", result->matched);
 	json_u64(&j, "limit", result->limit);
 	json_bool(&j, "truncated", result->matched > result->count);
+	if (result->unseen)
+		json_text(&j, "note",
+			  "no dump of the kernel shows a socket that was reset or timed out: "
+			  "tcphealth_stale_unit_connections counts those by unit");
 	if (holders != NULL)
 		json_text(&j, "holders_note", drilldown_holders_note(result, holders));
 	json_open(&j, "connections", '[');

@@ -225,6 +225,13 @@ static int dump(struct feed *feed, struct drilldown *d)
 	return r;
 }
 
+/* A socket that was reset or timed out leaves the kernel's table, though its program holds it. */
+static bool is_unseen(const struct drilldown_query *query)
+{
+	return query->states == TCP_STATE_BIT(TCP_STATE_CLOSE) ||
+	       (query->has_reason && query->reason == STALE_DEAD);
+}
+
 int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
 		   const struct drilldown_query *query, uint64_t now_ms,
 		   struct drilldown *ret_result)
@@ -239,6 +246,7 @@ int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgr
 	if (d->rows == NULL)
 		return -ENOMEM;
 	d->source = feed_source(feed);
+	d->unseen = is_unseen(query);
 	r = dump(feed, d);
 	if (r < 0)
 		return r;

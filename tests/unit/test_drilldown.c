@@ -315,6 +315,38 @@ static void test_filters(void **state)
 	end(&s);
 }
 
+/* What nothing can match says why, and not that there is none. */
+static void test_sockets_in_no_dump(void **state)
+{
+	static const struct {
+		const char *words[4];
+		bool unseen;
+	} cases[] = {
+		{ { "reason=dead", NULL }, true },
+		{ { "state=close", NULL }, true },
+		{ { "state=close_wait", NULL }, false },
+		{ { "reason=any", NULL }, false },
+	};
+	struct scene s;
+
+	(void)state;
+	begin(&s);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct drilldown_query query = parse(cases[i].words);
+		struct drilldown result;
+		struct buf json;
+
+		take(&s, &query, &result);
+		buf_init(&json, 0);
+		drilldown_render_json(&result, NULL, &json);
+		buf_putc(&json, '\0');
+		assert_int_equal(strstr(json.data, "\"note\":\"no dump") != NULL, cases[i].unseen);
+		buf_done(&json);
+		drilldown_done(&result);
+	}
+	end(&s);
+}
+
 static void test_failed_dump(void **state)
 {
 	struct drilldown_query query = parse((const char *const[]){ NULL });
@@ -513,6 +545,7 @@ int main(void)
 		cmocka_unit_test(test_the_longest_stuck_are_kept_and_come_first),
 		cmocka_unit_test(test_order_of_the_dump_does_not_matter),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_sockets_in_no_dump),
 		cmocka_unit_test(test_failed_dump),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_table_fits_every_width),

@@ -51,6 +51,7 @@ struct drilldown {
 	size_t count, cap;
 	size_t limit;
 	uint64_t matched; /* sockets that matched, shown or not */
+	bool unseen;      /* asked for what no dump shows: sockets in CLOSE */
 	enum health_source source;
 	/* while it is taken */
 	const struct drilldown_query *query;
