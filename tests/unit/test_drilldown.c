@@ -331,6 +331,7 @@ static void test_sockets_in_no_dump(void **state)
 
 	(void)state;
 	begin(&s);
+	sample(&s);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct drilldown_query query = parse(cases[i].words);
 		struct drilldown result;
@@ -340,7 +341,7 @@ static void test_sockets_in_no_dump(void **state)
 		buf_init(&json, 0);
 		drilldown_render_json(&result, NULL, &json);
 		buf_putc(&json, '\0');
-		assert_int_equal(strstr(json.data, "\"note\":\"no dump") != NULL, cases[i].unseen);
+		assert_int_equal(strstr(json.data, "\"note\": \"no dump") != NULL, cases[i].unseen);
 		buf_done(&json);
 		drilldown_done(&result);
 	}
