@@ -90,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (name_count == 0)
 		options_each(note_name, NULL);
+	require(name_count > 0);
 	if (text[0] != '\0') {
 		const char *name = choose_name(&value);
 		try_value(name, value);

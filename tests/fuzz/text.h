@@ -19,12 +19,11 @@ static inline void require(bool truth)
 /* A string on the heap, so that a sanitizer sees what is read past it. */
 static inline char *text_copy(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size + 1);
+	char *text = calloc(size + 1, 1);
 
 	require(text != NULL);
 	if (size > 0)
 		memcpy(text, data, size);
-	text[size] = '\0';
 	return text;
 }
 
