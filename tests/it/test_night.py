@@ -36,6 +36,7 @@ class NightTest(NetTest):
         client = self.enterContext(self.a.socket())
         client.settimeout(5)
         client.connect((address, port))
+        self.assertEqual(client.recv(1), b'')  # by then the listener is gone
 
     def attempt(self, port, blocking):
         """Connects anew, and is refused."""
