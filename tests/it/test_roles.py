@@ -203,6 +203,7 @@ def client_bound_to_listening_port(world):
     world.listen(world.a, 7000, reuse_port=True)
     listener = world.listen(world.b, 8080)
     opened = world.make(world.a, None, 7000, reuse_port=True)
+    world.settle()  # a sample in the middle of this would have to guess, before it knows who listens
     opened.connect((world.b.address[4], 8080))
     world.keep(listener.accept()[0])
 
