@@ -36,6 +36,7 @@
 struct collector {
 	const struct options *options;
 	pthread_t thread;
+	bool started;
 	int stop_fd;
 	/* the sampling thread's own */
 	struct feed *feed;
@@ -349,6 +350,8 @@ static void *run(void *arg)
 
 static void free_all(struct collector *c)
 {
+	if (c == NULL)
+		return;
 	eventfeed_done(&c->events);
 	feed_free(c->feed);
 	census_free(c->census);
@@ -385,7 +388,7 @@ static void init_lock(struct collector *c)
 	pthread_condattr_destroy(&attr);
 }
 
-static int create(const struct publisher_config *config, struct collector **ret_collector)
+int collector_new(const struct publisher_config *config, struct collector **ret_collector)
 {
 	const struct options *o = config->options;
 	struct collector *c = calloc(1, sizeof(*c));
@@ -424,20 +427,12 @@ static int create(const struct publisher_config *config, struct collector **ret_
 	return 0;
 }
 
-int collector_start(const struct publisher_config *config, struct collector **ret_collector)
+int collector_start(struct collector *c)
 {
-	struct collector *c;
-	int r = create(config, &c);
+	int r = pthread_create(&c->thread, NULL, run, c);
 
-	if (r < 0)
-		return r;
-	r = pthread_create(&c->thread, NULL, run, c);
-	if (r != 0) {
-		free_all(c);
-		return -r;
-	}
-	*ret_collector = c;
-	return 0;
+	c->started = r == 0;
+	return -r;
 }
 
 bool collector_stop(struct collector *c, uint64_t wait_ms)
@@ -445,8 +440,10 @@ bool collector_stop(struct collector *c, uint64_t wait_ms)
 	struct timespec until = clock_mono_after(wait_ms);
 	bool ended;
 
-	if (c == NULL)
+	if (c == NULL || !c->started) {
+		free_all(c);
 		return true;
+	}
 	(void)eventfd_write(c->stop_fd, 1);
 	pthread_mutex_lock(&c->lock);
 	while (!c->ended && pthread_cond_timedwait(&c->ended_cond, &c->lock, &until) == 0)
@@ -500,7 +497,7 @@ int collector_list_stale(const struct options *options, size_t limit, struct dri
 	struct feed_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct collector *c;
-	int r = create(&config, &c);
+	int r = collector_new(&config, &c);
 
 	*ret_result = (struct drilldown){ 0 };
 	if (r < 0)
@@ -522,7 +519,7 @@ int collector_once(const struct publisher_config *config, struct buf *page)
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	uint64_t begin_ns = clock_mono_ns();
-	int r = create(config, &c);
+	int r = collector_new(config, &c);
 
 	if (r < 0)
 		return r;

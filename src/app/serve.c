@@ -128,25 +128,41 @@ static void enter_sandbox(const struct options *options)
 		log_warn("no sandbox", "err", strerror(-r), NULL);
 }
 
-static bool start(struct service *service)
+/* Whatever a sample needs; the first is taken when the own listening sockets are there to be seen. */
+static int prepare(struct service *service)
 {
-	struct publisher_config collecting = { service->options, NULL, httpd_version() };
-	int r = -ENOMEM;
+	struct publisher_config collecting = { .options = service->options,
+					       .microhttpd = httpd_version() };
+	int r;
 
 	service->signal_fd = open_signals();
 	service->pages = pageslot_new();
+	if (service->signal_fd < 0 || service->pages == NULL)
+		return -ENOMEM;
 	collecting.pages = service->pages;
-	enter_sandbox(service->options);
-	if (service->signal_fd >= 0 && service->pages != NULL)
-		r = collector_start(&collecting, &service->collector);
-	if (r == 0)
-		service->api = api_new(service->options, service->collector);
-	if (service->api == NULL) {
-		log_error("start failed", "err", strerror(r < 0 ? -r : ENOMEM), NULL);
-		return false;
-	}
+	r = collector_new(&collecting, &service->collector);
+	if (r < 0)
+		return r;
+	service->api = api_new(service->options, service->collector);
+	if (service->api == NULL)
+		return -ENOMEM;
 	api_handlers(service->api, service->handlers);
-	return start_httpd(service);
+	return 0;
+}
+
+static bool start(struct service *service)
+{
+	int r = prepare(service);
+
+	if (r == 0) {
+		enter_sandbox(service->options);
+		if (!start_httpd(service))
+			return false;
+		r = collector_start(service->collector);
+	}
+	if (r < 0)
+		log_error("start failed", "err", strerror(-r), NULL);
+	return r == 0;
 }
 
 static void log_addresses(const struct service *service)

@@ -78,7 +78,8 @@ static struct scene *begin(const char *flag)
 	config = (struct publisher_config){ .options = &s->options,
 					    .pages = s->pages,
 					    .microhttpd = "1" };
-	assert_int_equal(collector_start(&config, &s->collector), 0);
+	assert_int_equal(collector_new(&config, &s->collector), 0);
+	assert_int_equal(collector_start(s->collector), 0);
 	s->api = api_new(&s->options, s->collector);
 	assert_non_null(s->api);
 	api_handlers(s->api, s->handlers);

@@ -20,11 +20,14 @@
 
 struct collector;
 
-/* Starts the sampling thread; the first sample begins at once. 0 and *ret_collector, or -errno. */
-int collector_start(const struct publisher_config *config, struct collector **ret_collector);
+/* All that sampling needs, but nothing is sampled yet. 0 and *ret_collector, or -errno. */
+int collector_new(const struct publisher_config *config, struct collector **ret_collector);
+
+/* Starts the sampling thread; the first sample begins at once. 0 or -errno. Once. */
+int collector_start(struct collector *collector);
 
 /*
- * Ends the thread and frees everything, waiting at most so long: a thread that hangs in the kernel is left
+ * Ends the thread, if it was started, and frees everything, waiting at most so long: a thread that hangs in the kernel is left
  * alone, with its memory. True if it ended.
  */
 bool collector_stop(struct collector *collector, uint64_t wait_ms);
