@@ -282,6 +282,28 @@ def alerts_are_told_apart(project):
             yield f'{group["name"]}: an alert twice'
 
 
+#: What has to stand in the description of whatever has a port: host, port, side, unit, age.
+NAMED = ('$labels.instance', '$labels.port', ' side of ', 'tcphealth_stale_unit_connections', 'humanizeDuration')
+#: By its meaning about one side: connections that were accepted on a port where nobody listens any more.
+ONE_SIDED = ('TCPHealthStuckWithoutListener',)
+
+
+def alerts_name_what_hurts(project):
+    for group in project.groups:
+        for rule in group['rules'] if group['name'] in ('tcphealth-states', 'tcphealth-impact') else ():
+            for part in NAMED:
+                if part not in rule['annotations']['description']:
+                    yield f'{rule["alert"]}: the description has no {part}'
+
+
+def states_alert_on_both_sides(project):
+    """The role of a connection may be a guess: no alert about a state depends on it."""
+    [rules] = [group['rules'] for group in project.groups if group['name'] == 'tcphealth-states']
+    for rule in rules:
+        if re.search(r'\brole\s*=', rule['expr']) and rule['alert'] not in ONE_SIDED:
+            yield f'{rule["alert"]} selects a role'
+
+
 def records_keep_conventions(project):
     for rule in project.records:
         if not re.fullmatch(r'[a-z_]+:tcphealth_[a-z_]+:[a-z0-9_]+', rule['record']):
@@ -562,6 +584,8 @@ def every(scratch):
         ('every alert has a unit test', lambda: every_alert_is_tested(project, tests)),
         ('descriptions', lambda: descriptions_are_as_agreed(project, tests)),
         ('conventions of alerts', lambda: alerts_keep_conventions(project)),
+        ('descriptions name what hurts', lambda: alerts_name_what_hurts(project)),
+        ('states alert on both sides', lambda: states_alert_on_both_sides(project)),
         ('pages are for impact', lambda: alerts_are_told_apart(project)),
         ('conventions of recording rules', lambda: records_keep_conventions(project)),
         ('links with one port only', lambda: links_need_one_port(project)),
