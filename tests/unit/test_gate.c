@@ -20,7 +20,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
+#define DEADLINE_MS 900 /* a second, but for the granularity of clocks */
 
 enum behaviour {
 	KEEPS,   /* holds the descriptor and says nothing */
@@ -174,11 +175,13 @@ static void test_forgets_what_was_never_served(void **state)
 
 	(void)state;
 	open_house(&house, KEEPS, "127.0.0.1:0");
+	uint64_t begun_ms = clock_mono_ms();
 	for (int i = 0; i < 3; i++)
 		fds[i] = knock(&house, i < 2 ? "127.0.0.1" : "127.0.0.2");
 	assert_true(reaches(&house.admitted, 3, PATIENCE_MS));
 	fds[3] = knock(&house, "127.0.0.3");
-	assert_false(reaches(&house.admitted, 4, 300));
+	if (reaches(&house.admitted, 4, 300)) /* only on a machine that took its time */
+		assert_true(clock_mono_ms() - begun_ms >= DEADLINE_MS);
 	assert_true(reaches(&house.admitted, 4, PATIENCE_MS));
 	assert_false(is_ended(fds[0], 0));
 	for (int i = 0; i < 4; i++)
@@ -195,7 +198,7 @@ static void test_ends_what_is_overdue(void **state)
 	open_house(&house, SERVES, "127.0.0.1:0");
 	int fd = knock(&house, "127.0.0.1");
 	assert_true(is_ended(fd, PATIENCE_MS));
-	assert_in_range(clock_mono_ms() - start, 900, 2500);
+	assert_true(clock_mono_ms() - start >= DEADLINE_MS);
 	close(fd);
 	close_house(&house);
 }
