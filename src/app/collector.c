@@ -168,7 +168,9 @@ static void log_source(struct collector *c, const struct feed_result *result)
 /* A failure is told when it is new, and its end once. */
 static void log_outcome(struct collector *c, int error)
 {
-	if (error != 0 && error != c->logged_error)
+	if (error == -EFBIG && error != c->logged_error)
+		log_error("the page would be too large, and has no data: lower --ports.max", NULL);
+	else if (error != 0 && error != c->logged_error)
 		log_error("sample failed, the last data stays", "err", strerror(-error), NULL);
 	if (error == 0 && c->logged_error != 0)
 		log_info("samples succeed again", NULL);
@@ -263,7 +265,7 @@ static void run_sample(struct collector *c)
 	struct feed_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct health health;
-	int r;
+	int r, published;
 
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
@@ -274,10 +276,10 @@ static void run_sample(struct collector *c)
 	else
 		pace_insist(&c->pace);
 	c->sampled = c->sampled || r == 0;
-	log_outcome(c, r);
 	stalelog_tick(&c->stalelog, clock_mono_ms(), false);
 	health = health_of(c, result.source, begin_ns);
-	publisher_end(c->publisher, r, &health, snapshot);
+	published = publisher_end(c->publisher, r, &health, snapshot);
+	log_outcome(c, r != 0 ? r : published);
 	pay(c, result.tier == CENSUS_FULL ? PACE_FULL : PACE_STATES);
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define READY_INTERVALS 3u
+#define PAGE_MAX        (64u << 20) /* some 800,000 series: more than any server takes from one target */
 #define HANG_MIN_MS     2000u /* what a dump may take beside a million sockets, whatever the interval */
 
 struct publisher {
@@ -63,65 +64,94 @@ static struct families_input families_of(const struct publisher_config *config,
 	};
 }
 
-/* The bytes of `buf` as a page; NULL when out of memory. */
-static struct page *page_of(struct buf *buf)
+static void render_metrics(const struct publisher *p, enum expo_format format,
+			   const struct snapshot *snapshot, const struct health *health,
+			   struct buf *buf)
 {
-	struct page *page = page_new(buf);
-
-	buf_done(buf);
-	return page;
-}
-
-static struct page *render_metrics(const struct publisher *p, enum expo_format format)
-{
-	struct families_input input = families_of(&p->config, p->snapshot, &p->health);
+	struct families_input input = families_of(&p->config, snapshot, health);
 	struct expo expo;
-	struct buf buf;
 
 	if (!p->config.options->disable_exporter_metrics)
 		input.procself = &p->procself;
-	buf_init(&buf, 0);
-	expo_init(&expo, &buf, format);
+	expo_init(&expo, buf, format);
 	families_render(&input, &expo);
-	return page_of(&buf);
 }
 
-static struct page *render_html(const struct publisher *p)
+static void render_html(const struct publisher *p, const struct snapshot *snapshot,
+			const struct health *health, struct buf *buf)
 {
 	const struct options *o = p->config.options;
 	struct html_input input = {
-		.snapshot = p->snapshot,
-		.health = &p->health,
+		.snapshot = snapshot,
+		.health = health,
 		.telemetry_path = o->telemetry_path,
 		.version = version_number(),
 		.interval_ms = o->interval_ms,
 		.connections = o->connections != OPTIONS_CONNECTIONS_NONE,
 	};
-	struct buf buf;
 
-	buf_init(&buf, 0);
-	html_render(&input, &buf);
-	return page_of(&buf);
+	html_render(&input, buf);
 }
 
-/* Under `lock`: all pages are replaced by whole ones, or all stay. */
-static void publish(struct publisher *p)
+/* 0 and *ret_page, -ENOMEM, or -EFBIG. */
+static int render(const struct publisher *p, enum page_kind kind, const struct snapshot *snapshot,
+		  const struct health *health, struct page **ret_page)
 {
-	struct page *pages[PAGE_KINDS] = {
-		[PAGE_METRICS_TEXT] = render_metrics(p, EXPO_TEXT),
-		[PAGE_METRICS_OPENMETRICS] = render_metrics(p, EXPO_OPENMETRICS),
-		[PAGE_HTML] = render_html(p),
-	};
-	bool whole = true;
+	struct buf buf;
+	int r;
 
-	for (int kind = 0; kind < PAGE_KINDS; kind++)
-		whole = whole && pages[kind] != NULL;
+	buf_init(&buf, p->config.page_max != 0 ? p->config.page_max : PAGE_MAX);
+	switch (kind) {
+	case PAGE_METRICS_TEXT:
+		render_metrics(p, EXPO_TEXT, snapshot, health, &buf);
+		break;
+	case PAGE_METRICS_OPENMETRICS:
+		render_metrics(p, EXPO_OPENMETRICS, snapshot, health, &buf);
+		break;
+	case PAGE_HTML:
+		render_html(p, snapshot, health, &buf);
+		break;
+	case PAGE_KINDS:
+		break;
+	}
+	r = buf.err;
+	*ret_page = page_new(&buf);
+	buf_done(&buf);
+	return r != 0 ? r : *ret_page == NULL ? -ENOMEM : 0;
+}
+
+/* A page that would be too large has no data, and says so: the exporter is blind, and does not look well with old figures. */
+static int render_bounded(const struct publisher *p, enum page_kind kind, struct page **ret_page)
+{
+	struct health health = p->health;
+	int r = render(p, kind, p->snapshot, &health, ret_page);
+
+	if (r != -EFBIG)
+		return r;
+	health.success = false;
+	r = render(p, kind, NULL, &health, ret_page);
+	return r != 0 ? r : -EFBIG;
+}
+
+/* Under `lock`: all pages are replaced by whole ones, or all stay (-ENOMEM). -EFBIG: by such without data. */
+static int publish(struct publisher *p)
+{
+	struct page *pages[PAGE_KINDS];
+	int result = 0;
+
 	for (int kind = 0; kind < PAGE_KINDS; kind++) {
-		if (whole)
+		int r = render_bounded(p, (enum page_kind)kind, &pages[kind]);
+
+		if (r != 0 && result != -ENOMEM)
+			result = pages[kind] != NULL ? r : -ENOMEM;
+	}
+	for (int kind = 0; kind < PAGE_KINDS; kind++) {
+		if (result != -ENOMEM)
 			pageslot_put(p->config.pages, (enum page_kind)kind, pages[kind]);
 		else
 			page_unref(pages[kind]);
 	}
+	return result;
 }
 
 void publisher_begin(struct publisher *p, uint64_t now_ms)
@@ -131,8 +161,10 @@ void publisher_begin(struct publisher *p, uint64_t now_ms)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void publisher_end(struct publisher *p, int error, struct health *health, struct snapshot *snapshot)
+int publisher_end(struct publisher *p, int error, struct health *health, struct snapshot *snapshot)
 {
+	int r;
+
 	pthread_mutex_lock(&p->lock);
 	health->success = error == 0;
 	health->errors = p->health.errors + (error != 0);
@@ -147,8 +179,9 @@ void publisher_end(struct publisher *p, int error, struct health *health, struct
 	}
 	if (!p->config.options->disable_exporter_metrics)
 		procself_read("/proc/self", &p->procself);
-	publish(p);
+	r = publish(p);
 	pthread_mutex_unlock(&p->lock);
+	return r;
 }
 
 /* Under `lock`. */
@@ -179,7 +212,7 @@ void publisher_watch(struct publisher *p)
 		p->watched_ms = now_ms;
 		p->health.success = false;
 		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
-		publish(p);
+		(void)publish(p);
 	}
 	pthread_mutex_unlock(&p->lock);
 }

@@ -28,12 +28,14 @@ struct scene {
 	struct publisher *publisher;
 };
 
-static void begin(struct scene *s, const char *interval)
+static void begin_bounded(struct scene *s, const char *interval, size_t page_max)
 {
 	char flag[64];
 	char *argv[] = { (char[]){ "test" }, flag };
 	struct options_error error;
-	struct publisher_config config = { .options = &s->options, .microhttpd = "1" };
+	struct publisher_config config = { .options = &s->options,
+					   .microhttpd = "1",
+					   .page_max = page_max };
 
 	(void)snprintf(flag, sizeof(flag), "%s", interval);
 	assert_int_equal(options_parse(2, argv, &s->options, &error), 0);
@@ -43,19 +45,24 @@ static void begin(struct scene *s, const char *interval)
 	assert_non_null(s->publisher);
 }
 
+static void begin(struct scene *s, const char *interval)
+{
+	begin_bounded(s, interval, 0);
+}
+
 static void end(struct scene *s)
 {
 	publisher_free(s->publisher);
 	pageslot_free(s->pages);
 }
 
-static void sample(struct scene *s, int error, double seconds)
+static int sample(struct scene *s, int error, double seconds)
 {
 	struct health health = { .duration_seconds = seconds };
 	struct snapshot *snapshot = error == 0 ? snapshot_new(0) : NULL;
 
 	publisher_begin(s->publisher, clock_mono_ms());
-	publisher_end(s->publisher, error, &health, snapshot);
+	return publisher_end(s->publisher, error, &health, snapshot);
 }
 
 static bool is_on_page(struct scene *s, const char *line)
@@ -195,6 +202,35 @@ static void test_slow_samples_are_waited_for(void **state)
 	end(&s);
 }
 
+static size_t text_len(struct scene *s)
+{
+	struct page *page = pageslot_get(s->pages, PAGE_METRICS_TEXT);
+	size_t len = page_len(page);
+
+	page_unref(page);
+	return len;
+}
+
+/* One byte more than may be: nothing but the exporter's own metrics, which say that it is blind. */
+static void test_a_page_that_would_be_too_large(void **state)
+{
+	struct scene s;
+	size_t len;
+
+	(void)state;
+	begin(&s, LONG);
+	assert_int_equal(sample(&s, 0, 0.05), 0);
+	len = text_len(&s);
+	end(&s);
+
+	begin_bounded(&s, LONG, len - 1);
+	assert_int_equal(sample(&s, 0, 0.05), -EFBIG);
+	assert_in_range(text_len(&s), 1, len - 1);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 0\n"));
+	assert_false(is_on_page(&s, "tcphealth_stale_threshold_seconds"));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_a_hanging_sample_shows),
 		cmocka_unit_test(test_no_longer_ready),
 		cmocka_unit_test(test_slow_samples_are_waited_for),
+		cmocka_unit_test(test_a_page_that_would_be_too_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "tcphealth/render/page.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct publisher;
@@ -23,6 +24,7 @@ struct publisher_config {
 	const struct options *options; /* borrowed */
 	struct pageslot *pages;        /* borrowed; NULL with --once */
 	const char *microhttpd;        /* version text for build_info; borrowed */
+	size_t page_max;               /* bytes of a page; 0: 64 MiB */
 };
 
 /* NULL when out of memory. */
@@ -34,10 +36,11 @@ void publisher_begin(struct publisher *publisher, uint64_t now_ms);
 
 /*
  * It has ended with `error`, 0 or -errno: the pages are made anew, so that a failure shows, and on success from `snapshot`,
- * whose reference is taken over. Failed samples are counted here: health->errors is set, not read. The sampling thread.
+ * whose reference is taken over. Failed samples are counted here: health->errors is set, not read. 0, -EFBIG if a page would
+ * be too large: it then has no data, and tcphealth_sample_success 0; or -ENOMEM: the old pages stay. The sampling thread.
  */
-void publisher_end(struct publisher *publisher, int error, struct health *health,
-		   struct snapshot *snapshot);
+int publisher_end(struct publisher *publisher, int error, struct health *health,
+		  struct snapshot *snapshot);
 
 /* While a sample hangs for longer than an interval and 2 s, publishes the last data as failed. From another thread, now and then. */
 void publisher_watch(struct publisher *publisher);
