@@ -6,6 +6,7 @@ import subprocess
 
 from tcph import exporter, netns, scenes, ss
 from tcph.case import NetTest
+from tcph.poll import eventually
 
 STATES = {'ESTAB': 'established', 'SYN-SENT': 'syn_sent', 'SYN-RECV': 'syn_recv', 'FIN-WAIT-1': 'fin_wait1',
           'FIN-WAIT-2': 'fin_wait2', 'TIME-WAIT': 'time_wait', 'CLOSE-WAIT': 'close_wait', 'LAST-ACK': 'last_ack',
@@ -100,9 +101,10 @@ class StatesTest(NetTest):
         self.addCleanup(holder.stdin.close)
         with holder.stdout:
             self.assertEqual(holder.stdout.readline(), 'ready\n')
+        eventually(lambda: {state for _, _, state in counts_of_ss(self.b, ports)} ==
+                   {'established', 'fin_wait2', 'close_wait'}, what='the end of FIN_WAIT1')
         wanted = counts_of_ss(self.b, ports)
         self.assertEqual(sum(wanted.values()), 20000)
-        self.assertEqual({state for _, _, state in wanted}, {'established', 'fin_wait2', 'close_wait'})
         page = program.wait_for(lambda page: sum(counts_of_page(page, ports).values()) == 20000)
         self.assertEqual(counts_of_page(page, ports), wanted)
         self.assertEqual(page.sum('tcphealth_ports_folded'), 0)
