@@ -256,7 +256,7 @@ static void watch(struct service *service)
 }
 
 /* Ends the threads that serve. One that computes a password cannot be interrupted, and is not waited for. */
-static void end_httpd(struct service *service)
+static void end_httpd(struct service *service, int status)
 {
 	if (service->httpd == NULL)
 		return;
@@ -264,7 +264,7 @@ static void end_httpd(struct service *service)
 	collector_interrupt(service->collector);
 	if (!httpd_settle(service->httpd, SETTLE_MS)) {
 		log_warn("a password is still being checked, ending without it", NULL);
-		_exit(EXIT_SUCCESS);
+		_exit(status);
 	}
 	httpd_stop(service->httpd);
 }
@@ -275,7 +275,7 @@ static void end_httpd(struct service *service)
  */
 static int end(struct service *service, int status)
 {
-	end_httpd(service);
+	end_httpd(service, status);
 	api_free(service->api);
 	if (service->collector != NULL && !collector_stop(service->collector, STOP_WAIT_MS)) {
 		log_warn("the kernel still holds the sampling thread, ending without it", NULL);

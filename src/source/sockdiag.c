@@ -178,30 +178,38 @@ static ssize_t receive(struct sockdiag *diag, int flags)
  * Between batches others may run. Not more often: from Linux 6.18 on who yields at nice 19 forfeits a slice that is 68 times
  * as long as that of others, however short the piece of work was.
  */
-static void yield_between_batches(struct sockdiag *diag, size_t len)
+static bool ends_batch(struct sockdiag *diag, size_t len)
 {
 	diag->unyielded += len;
 	if (diag->unyielded < SOCKDIAG_BATCH)
-		return;
+		return false;
 	diag->unyielded = 0;
-	(void)sched_yield();
+	return true;
 }
 
 /* Reads until the answer that `walk` waits for has ended: 0, or a negative error. */
 static int read_answer(struct sockdiag *diag, struct sockdiag_walk *walk, int flags)
 {
+	bool told = false;
+
 	for (;;) {
 		ssize_t len = receive(diag, flags);
 		int end;
 
 		if (len < 0)
 			return (int)len;
-		yield_between_batches(diag, (size_t)len);
-		if (walk->arrived)
+		if (walk->arrived && !told)
 			walk->arrived(walk->arg);
 		end = sockdiag_walk_datagram(walk, diag->buffer, (size_t)len);
 		if (end)
 			return end > 0 ? 0 : end;
+		told = ends_batch(diag, (size_t)len);
+		if (!told)
+			continue;
+		/* The kernel has filled the next one already: it is as old as this moment, not as the end of the pause. */
+		if (walk->arrived)
+			walk->arrived(walk->arg);
+		(void)sched_yield();
 	}
 }
 

@@ -80,7 +80,7 @@ struct track;
 struct track *track_new(void);
 void track_free(struct track *track);
 
-/* Begins a dump: nothing is seen yet. A dump that is not `whole` comes in another order, which is not learned. */
+/* Begins a dump: nothing is seen yet. A dump that is not `whole` comes in another order, which is remembered apart. */
 void track_begin(struct track *track, bool whole);
 
 /*
