@@ -379,17 +379,6 @@ static struct spaces *create_spaces(const struct options *o, const struct census
 	return spaces_new(&config);
 }
 
-static void init_lock(struct collector *c)
-{
-	pthread_condattr_t attr;
-
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->ended_cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 int collector_new(const struct publisher_config *config, struct collector **ret_collector)
 {
 	const struct options *o = config->options;
@@ -408,7 +397,8 @@ int collector_new(const struct publisher_config *config, struct collector **ret_
 	if (c == NULL)
 		return -ENOMEM;
 	c->options = o;
-	init_lock(c);
+	pthread_mutex_init(&c->lock, NULL);
+	clock_mono_cond_init(&c->ended_cond);
 	eventfeed_init(&c->events, o->events && o->source != OPTIONS_SOURCE_PROCFS);
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
 	netsysctl_defaults(&c->sysctl);

@@ -34,7 +34,6 @@ struct mailbox {
 struct mailbox *mailbox_new(void)
 {
 	struct mailbox *box = calloc(1, sizeof(*box));
-	pthread_condattr_t attr;
 
 	if (box == NULL)
 		return NULL;
@@ -44,10 +43,7 @@ struct mailbox *mailbox_new(void)
 		return NULL;
 	}
 	pthread_mutex_init(&box->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&box->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_mono_cond_init(&box->changed);
 	return box;
 }
 

@@ -34,6 +34,16 @@ uint64_t clock_mono_coarse_ms(void)
 	return (read_ns(CLOCK_MONOTONIC_COARSE) + (uint64_t)tick.tv_nsec) / NS_PER_MS;
 }
 
+void clock_mono_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 struct timespec clock_mono_after(uint64_t wait_ms)
 {
 	uint64_t ns = clock_mono_ns() + wait_ms * NS_PER_MS;

@@ -557,9 +557,9 @@ static void test_hostile_values_are_cleaned(void **state)
 	assert_fails(PARSE("--log.level=\x1b[2J\n\xff\xc2\x9b\x7f"),
 		     "--log.level: \"?[2J?????\": unknown (allowed: debug|info|warn|error)");
 
-	memset(value, 'x', sizeof(value) - 1);
+	memset(value, 'w', sizeof(value) - 1);
 	assert_int_equal(PARSE("--log.level", value), -EINVAL);
-	assert_non_null(strstr(error.text, "xxx...\": unknown (allowed"));
+	assert_non_null(strstr(error.text, "www...\": unknown (allowed"));
 	assert_true(strlen(error.text) < 200);
 	assert_int_equal(PARSE(value), -EINVAL);
 	assert_true(strlen(error.text) < 200);

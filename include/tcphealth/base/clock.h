@@ -7,6 +7,7 @@
 #ifndef TCPHEALTH_BASE_CLOCK_H
 #define TCPHEALTH_BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -20,7 +21,8 @@ uint64_t clock_mono_ms(void);
  */
 uint64_t clock_mono_coarse_ms(void);
 
-/* The moment of CLOCK_MONOTONIC so many milliseconds from now, for pthread_cond_timedwait(). */
+/* A condition whose waits end by CLOCK_MONOTONIC, and the moment so many milliseconds from now for such a wait. */
+void clock_mono_cond_init(pthread_cond_t *cond);
 struct timespec clock_mono_after(uint64_t wait_ms);
 
 /* CPU time of the calling thread in nanoseconds, kernel time included (CLOCK_THREAD_CPUTIME_ID). */
