@@ -205,7 +205,7 @@ static int take_row(void *arg, const struct tcpsock *sock)
 static int dump(struct feed *feed, struct drilldown *d)
 {
 	const struct drilldown_query *q = d->query;
-	struct sockdiag_query query = { .states = q->states, .info = true };
+	struct netlink_query query = { .states = q->states, .info = true };
 	bool filter =
 		q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source == HEALTH_SOURCE_NETLINK;
 	int r = 0;

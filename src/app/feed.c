@@ -20,9 +20,9 @@
 struct feed {
 	enum options_source wanted;
 	const char *procfs;
-	struct sockdiag *diag;
+	struct netlink *diag;
 	enum health_source used;
-	struct sockdiag_stats closed_stats; /* of netlink sockets that are closed by now */
+	struct netlink_stats closed_stats; /* of netlink sockets that are closed by now */
 	struct procnet_stats procnet_stats;
 	uint64_t retry_at_ms; /* when netlink is asked again while /proc is used */
 	uint64_t retry_ms;
@@ -51,14 +51,14 @@ static bool is_refusal(int err)
 
 static void close_diag(struct feed *feed)
 {
-	struct sockdiag_stats stats;
+	struct netlink_stats stats;
 
 	if (feed->diag == NULL)
 		return;
-	stats = sockdiag_stats(feed->diag);
+	stats = netlink_stats(feed->diag);
 	feed->closed_stats.forged += stats.forged;
 	feed->closed_stats.malformed += stats.malformed;
-	sockdiag_close(feed->diag);
+	netlink_close(feed->diag);
 	feed->diag = NULL;
 }
 
@@ -66,15 +66,15 @@ static int find_other_end(void *arg, const struct tcpsock *sock, struct tcpsock 
 {
 	struct feed *feed = arg;
 
-	return sockdiag_find(feed->diag, &sock->remote, sock->remote_port, &sock->local,
+	return netlink_find(feed->diag, &sock->remote, sock->remote_port, &sock->local,
 			     sock->local_port, ret_other);
 }
 
 static int dump_netlink(struct feed *feed, struct census *census, enum census_tier tier)
 {
-	const struct sockdiag_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+	const struct netlink_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						  .skmeminfo = true };
-	struct sockdiag_query connections = { .states = CONNECTIONS,
+	struct netlink_query connections = { .states = CONNECTIONS,
 					      .info = true,
 					      .arrived = census_arrived };
 	int r = 0;
@@ -83,11 +83,11 @@ static int dump_netlink(struct feed *feed, struct census *census, enum census_ti
 		connections.states &= ~TCP_STATE_BIT(TCP_STATE_ESTABLISHED);
 
 	if (feed->diag == NULL)
-		r = sockdiag_open(&feed->diag);
+		r = netlink_open(&feed->diag);
 	if (r == 0)
-		r = sockdiag_dump(feed->diag, &listeners, census_listener, census);
+		r = netlink_dump(feed->diag, &listeners, census_listener, census);
 	if (r == 0)
-		r = sockdiag_dump(feed->diag, &connections, census_socket, census);
+		r = netlink_dump(feed->diag, &connections, census_socket, census);
 	return r;
 }
 
@@ -220,15 +220,15 @@ int feed_sample(struct feed *feed, struct census *census, const struct census_sa
 	return r;
 }
 
-int feed_dump(struct feed *feed, const struct sockdiag_query *query, tcpsock_fn fn, void *arg)
+int feed_dump(struct feed *feed, const struct netlink_query *query, tcpsock_fn fn, void *arg)
 {
 	char dir[PATH_MAX];
 	int r = 0;
 
 	if (feed->used == HEALTH_SOURCE_NETLINK) {
 		if (feed->diag == NULL)
-			r = sockdiag_open(&feed->diag);
-		return r < 0 ? r : sockdiag_dump(feed->diag, query, fn, arg);
+			r = netlink_open(&feed->diag);
+		return r < 0 ? r : netlink_dump(feed->diag, query, fn, arg);
 	}
 	r = procfs_net_dir(feed->procfs, dir, sizeof(dir));
 	return r < 0 ? r : procnet_dump(dir, query->states, fn, arg, &feed->procnet_stats);
@@ -241,10 +241,10 @@ enum health_source feed_source(const struct feed *feed)
 
 void feed_skipped(const struct feed *feed, uint64_t *ret_forged, uint64_t *ret_malformed)
 {
-	struct sockdiag_stats stats = feed->closed_stats;
+	struct netlink_stats stats = feed->closed_stats;
 
 	if (feed->diag != NULL) {
-		struct sockdiag_stats open = sockdiag_stats(feed->diag);
+		struct netlink_stats open = netlink_stats(feed->diag);
 
 		stats.forged += open.forged;
 		stats.malformed += open.malformed;

@@ -10,7 +10,7 @@
 #include "tcphealth/source/netns.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/procnet.h"
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -237,12 +237,12 @@ static void read_figures(const struct spaces *s, struct space *space, const char
 /* Between netns_enter() and netns_leave(). */
 static int dump_inside(struct spaces *s, struct space *space, struct census_sample *sample)
 {
-	const struct sockdiag_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+	const struct netlink_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						  .skmeminfo = true };
-	const struct sockdiag_query connections = { .states = CONNECTIONS, .info = true };
-	struct sockdiag *diag;
+	const struct netlink_query connections = { .states = CONNECTIONS, .info = true };
+	struct netlink *diag;
 	char dir[PATH_MAX];
-	int r = sockdiag_open(&diag);
+	int r = netlink_open(&diag);
 
 	if (r < 0)
 		return r;
@@ -251,10 +251,10 @@ static int dump_inside(struct spaces *s, struct space *space, struct census_samp
 	sample->sysctl = space->sysctl;
 	r = census_begin(space->census, sample);
 	if (r == 0)
-		r = sockdiag_dump(diag, &listeners, census_listener, space->census);
+		r = netlink_dump(diag, &listeners, census_listener, space->census);
 	if (r == 0)
-		r = sockdiag_dump(diag, &connections, census_socket, space->census);
-	sockdiag_close(diag);
+		r = netlink_dump(diag, &connections, census_socket, space->census);
+	netlink_close(diag);
 	return r;
 }
 

@@ -8,7 +8,7 @@
 #include "tcphealth/source/sockevents.h"
 
 #include "tcphealth/base/await.h"
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -426,7 +426,7 @@ bool sockevents_parse(const void *msg, size_t len, struct tcpdeath *ret_death)
 	if (len < sizeof(*header) || header->nlmsg_len < sizeof(*header) ||
 	    header->nlmsg_len > len || header->nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return false;
-	if (!sockdiag_parse(header + 1, header->nlmsg_len - sizeof(*header), &sock))
+	if (!netlink_parse(header + 1, header->nlmsg_len - sizeof(*header), &sock))
 		return false;
 	copy_death(&sock, ret_death);
 	return true;

@@ -11,7 +11,7 @@
 
 #include "tcphealth/base/clock.h"
 #include "tcphealth/model/census.h"
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
 #define BYTES_MAX (1u << 30)
 
@@ -67,14 +67,14 @@ static int ignore(void *arg, const struct tcpsock *sock)
 
 static void parse(const struct recording *r, tcpsock_fn fn, void (*arrived)(void *), void *arg)
 {
-	struct sockdiag_stats stats = { 0 };
+	struct netlink_stats stats = { 0 };
 
 	for (size_t i = 0; i < r->count; i++) {
 		int end;
 
 		if (arrived != NULL)
 			arrived(arg);
-		end = sockdiag_parse_datagram(r->bytes + r->datagrams[i].at, r->datagrams[i].len, 1,
+		end = netlink_parse_datagram(r->bytes + r->datagrams[i].at, r->datagrams[i].len, 1,
 					      &stats, fn, arg);
 		if (end < 0) {
 			(void)fprintf(stderr, "parse: %s\n", strerror(-end));

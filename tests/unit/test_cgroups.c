@@ -1,6 +1,6 @@
 /* cgroups: ids of real cgroups, in a directory of the test's own below the host's cgroup2 hierarchy. */
 #include "tcphealth/source/cgroups.h"
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
 #include "../../src/source/cgroups-internal.h"
 #include "helpers/loopback.h"
@@ -524,8 +524,8 @@ static int take_id(void *arg, const struct tcpsock *sock)
 /* In a child: moves to the cgroup and tells the id that the kernel gives to a listener made there. */
 static int tell_socket_id(const char *dir, int out)
 {
-	const struct sockdiag_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN) };
-	struct sockdiag *diag;
+	const struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN) };
+	struct netlink *diag;
 	uint64_t id = 0;
 	char path[512];
 
@@ -536,11 +536,11 @@ static int tell_socket_id(const char *dir, int out)
 	bool written = fputs("0", procs) >= 0;
 	if (fclose(procs) || !written)
 		return 1;
-	if (loopback_enter() || loopback_listen("127.0.0.1", 0, 1) < 0 || sockdiag_open(&diag))
+	if (loopback_enter() || loopback_listen("127.0.0.1", 0, 1) < 0 || netlink_open(&diag))
 		return 2;
-	if (sockdiag_dump(diag, &query, take_id, &id))
+	if (netlink_dump(diag, &query, take_id, &id))
 		return 3;
-	sockdiag_close(diag);
+	netlink_close(diag);
 	return write(out, &id, sizeof(id)) == sizeof(id) ? 0 : 4;
 }
 

@@ -300,7 +300,7 @@ static void test_dump_from_either_source(void **state)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		struct wanted wanted = { .port = ntohs(addr.sin_port) };
-		struct sockdiag_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+		struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						.local_port = wanted.port };
 		uint64_t forged, malformed;
 		struct scene s;

@@ -10,7 +10,7 @@
 #include "tcphealth/app/options.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/health.h"
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,7 +41,7 @@ int feed_sample(struct feed *feed, struct census *census, const struct census_sa
  * The sockets that match, from the source in use, without touching a census. `query` is what netlink takes; from /proc
  * more may come than match its ports. 0 or -errno.
  */
-int feed_dump(struct feed *feed, const struct sockdiag_query *query, tcpsock_fn fn, void *arg);
+int feed_dump(struct feed *feed, const struct netlink_query *query, tcpsock_fn fn, void *arg);
 
 enum health_source feed_source(const struct feed *feed);
 

@@ -2,9 +2,9 @@
  * The dump: recorded datagrams (tests/helpers/record_netlink.c), made ones, and the kernel itself
  * with sockets in a network namespace of the test's own.
  */
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
-#include "../../src/source/sockdiag-internal.h"
+#include "../../src/source/netlink-internal.h"
 #include "helpers/loopback.h"
 
 #include <errno.h>
@@ -100,12 +100,12 @@ static size_t read_fixture(const char *name, unsigned int number, uint8_t *ret_d
 static void replay(const char *name, unsigned int datagrams, struct taken *to)
 {
 	static uint8_t data[32768] __attribute__((aligned(8)));
-	struct sockdiag_stats stats = { 0 };
+	struct netlink_stats stats = { 0 };
 
 	for (unsigned int i = 0; i < datagrams; i++) {
 		size_t len = read_fixture(name, i, data, sizeof(data));
 
-		assert_int_equal(sockdiag_parse_datagram(data, len, SEQ, &stats, take, to),
+		assert_int_equal(netlink_parse_datagram(data, len, SEQ, &stats, take, to),
 				 i == datagrams - 1);
 	}
 	assert_int_equal(stats.forged + stats.malformed, 0);
@@ -397,7 +397,7 @@ static void knows_what_tcp_info_is_long_enough_for(void **state)
 				known |= steps[i].bit;
 		}
 		put_attr(&made, INET_DIAG_INFO, info, len);
-		assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+		assert_true(netlink_parse(made.bytes, made.len, &sock));
 		assert_int_equal(sock.known, known);
 		assert_int_equal(sock.info_state,
 				 len >= 104 ? TCP_STATE_CLOSE_WAIT : TCP_STATE_ESTABLISHED);
@@ -440,7 +440,7 @@ static void tells_minis_and_fast_open_apart(void **state)
 			put_attr(&made, INET_DIAG_SHUTDOWN, &both, sizeof(both));
 		if (rows[i].attribute == INFO)
 			put_attr(&made, INET_DIAG_INFO, info, 280);
-		assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+		assert_true(netlink_parse(made.bytes, made.len, &sock));
 		assert_int_equal(sock.known, rows[i].known | TCPSOCK_COOKIE);
 	}
 }
@@ -461,7 +461,7 @@ static void reads_the_fixed_part(void **state)
 	msg.idiag_inode = 4242;
 	/* Only the first word belongs to an IPv4 address. */
 	msg.id.idiag_src[1] = msg.id.idiag_dst[3] = UINT32_MAX;
-	assert_true(sockdiag_parse(&msg, sizeof(msg), &sock));
+	assert_true(netlink_parse(&msg, sizeof(msg), &sock));
 	assert_int_equal(sock.id, UINT64_C(0x100000007));
 	assert_string_equal(tcpsock_addr_text(&sock.local, text), "192.0.2.1");
 	assert_string_equal(tcpsock_addr_text(&sock.remote, text), "192.0.2.2");
@@ -478,7 +478,7 @@ static void reads_the_fixed_part(void **state)
 	assert_int_equal(sock.inode, 4242);
 	assert_int_equal(sock.known, TCPSOCK_COOKIE);
 	msg.idiag_expires = UINT32_C(0x80000001);
-	assert_true(sockdiag_parse(&msg, sizeof(msg), &sock));
+	assert_true(netlink_parse(&msg, sizeof(msg), &sock));
 	assert_int_equal(sock.expires_ms, 0);
 }
 
@@ -496,7 +496,7 @@ static void reads_attributes_with_care(void **state)
 	put_attr(&made, INET_DIAG_SKMEMINFO, memory, 32);
 	put_attr(&made, INET_DIAG_CGROUP_ID, &cgroup, 7);
 	put_attr(&made, INET_DIAG_SKV6ONLY, &one, 0);
-	assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+	assert_true(netlink_parse(made.bytes, made.len, &sock));
 	assert_int_equal(sock.known, TCPSOCK_COOKIE | TCPSOCK_BACKLOG);
 	assert_int_equal(sock.v6only, 0);
 	/* Flags in an attribute's type are not its name. */
@@ -504,7 +504,7 @@ static void reads_attributes_with_care(void **state)
 	put_attr(&made, INET_DIAG_CGROUP_ID | NLA_F_NET_BYTEORDER, &cgroup, 8);
 	put_attr(&made, INET_DIAG_SKV6ONLY, &one, 1);
 	put_attr(&made, 999, &cgroup, 8);
-	assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+	assert_true(netlink_parse(made.bytes, made.len, &sock));
 	assert_int_equal(sock.known,
 			 TCPSOCK_COOKIE | TCPSOCK_BACKLOG | TCPSOCK_DROPS | TCPSOCK_CGROUP);
 	assert_int_equal(sock.drops, 77);
@@ -514,14 +514,14 @@ static void reads_attributes_with_care(void **state)
 	fill_info(info, TCP_STATE_COUNT, 0);
 	before = made.len;
 	put_attr(&made, INET_DIAG_INFO, info, 280);
-	assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+	assert_true(netlink_parse(made.bytes, made.len, &sock));
 	assert_int_equal(sock.info_state, TCP_STATE_LISTEN);
 	/* An attribute that claims more than the message holds, or less than its header, ends the list. */
 	((struct nlattr *)(void *)(made.bytes + before))->nla_len = 400;
-	assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+	assert_true(netlink_parse(made.bytes, made.len, &sock));
 	assert_false(tcpsock_knows(&sock, TCPSOCK_INFO));
 	((struct nlattr *)(void *)(made.bytes + before))->nla_len = 0;
-	assert_true(sockdiag_parse(made.bytes, made.len, &sock));
+	assert_true(netlink_parse(made.bytes, made.len, &sock));
 	assert_false(tcpsock_knows(&sock, TCPSOCK_INFO));
 	assert_true(tcpsock_knows(&sock, TCPSOCK_DROPS | TCPSOCK_CGROUP));
 }
@@ -551,7 +551,7 @@ static void refuses_what_is_no_tcp_socket(void **state)
 		msg.idiag_family = rows[i].family;
 		msg.id.idiag_cookie[0] = rows[i].cookie;
 		msg.id.idiag_cookie[1] = 0;
-		assert_int_equal(sockdiag_parse(&msg, sizeof(msg), &sock), rows[i].good);
+		assert_int_equal(netlink_parse(&msg, sizeof(msg), &sock), rows[i].good);
 	}
 }
 
@@ -567,7 +567,7 @@ static void survives_every_truncation(void **state)
 
 		for (size_t len = 0; len < whole; len++) {
 			struct taken *to = &taken;
-			struct sockdiag_stats stats = { 0 };
+			struct netlink_stats stats = { 0 };
 			/* Of this size, so that a sanitizer sees what is read behind it. */
 			uint8_t *copy = malloc(len ? len : 1);
 			struct tcpsock sock;
@@ -577,7 +577,7 @@ static void survives_every_truncation(void **state)
 			assert_non_null(copy);
 			memcpy(copy, data, len);
 			to->count = 0;
-			end = sockdiag_parse_datagram(copy, len, SEQ, &stats, take, to);
+			end = netlink_parse_datagram(copy, len, SEQ, &stats, take, to);
 			while (at < len && len - at >= 16 &&
 			       data[at] + data[at + 1] * 256u <= len - at)
 				at += data[at] + data[at + 1] * 256u;
@@ -585,7 +585,7 @@ static void survives_every_truncation(void **state)
 			assert_int_equal(end, at == len ? 0 : -EBADMSG);
 			assert_int_equal(stats.malformed, 0);
 			if (len >= 16)
-				assert_int_equal(sockdiag_parse(copy + 16, len - 16, &sock),
+				assert_int_equal(netlink_parse(copy + 16, len - 16, &sock),
 						 len - 16 >= sizeof(struct inet_diag_msg));
 			free(copy);
 		}
@@ -646,7 +646,7 @@ static void ends_as_the_kernel_says(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct nlmsgerr payload = { .error = rows[i].value };
-		struct sockdiag_stats stats = { 0 };
+		struct netlink_stats stats = { 0 };
 		struct taken *to = take_anew();
 		struct made made = { .len = 0 };
 
@@ -654,7 +654,7 @@ static void ends_as_the_kernel_says(void **state)
 		put_message(&made, rows[i].type, SEQ, &payload, sizes[rows[i].payload]);
 		put_record(&made, TCPDIAG_GETSOCK, SEQ);
 		assert_int_equal(
-			sockdiag_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
+			netlink_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
 			rows[i].want);
 		/* Nothing counts behind an end. */
 		assert_int_equal(to->count, rows[i].want == 0 ? 2 : 1);
@@ -665,7 +665,7 @@ static void ends_as_the_kernel_says(void **state)
 static void skips_what_is_not_the_answer(void **state)
 {
 	const struct inet_diag_msg short_of_one = base_record(TCP_STATE_ESTABLISHED);
-	struct sockdiag_stats stats = { 0 };
+	struct netlink_stats stats = { 0 };
 	struct taken *to = take_anew();
 	struct made made = { .len = 0 };
 	int error = -ENOENT;
@@ -677,7 +677,7 @@ static void skips_what_is_not_the_answer(void **state)
 	put_message(&made, TCPDIAG_GETSOCK, SEQ, &short_of_one, sizeof(short_of_one) - 1);
 	put_record(&made, 19, SEQ);
 	put_record(&made, TCPDIAG_GETSOCK, SEQ);
-	assert_int_equal(sockdiag_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to), 0);
+	assert_int_equal(netlink_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to), 0);
 	assert_int_equal(to->count, 2);
 	assert_int_equal(stats.malformed, 2);
 }
@@ -688,7 +688,7 @@ static void refuses_bad_framing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-		struct sockdiag_stats stats = { 0 };
+		struct netlink_stats stats = { 0 };
 		struct taken *to = take_anew();
 		struct made made = { .len = 0 };
 
@@ -696,7 +696,7 @@ static void refuses_bad_framing(void **state)
 		put_record(&made, TCPDIAG_GETSOCK, SEQ);
 		memcpy(made.bytes + made.len / 2, &lengths[i], sizeof(lengths[i]));
 		assert_int_equal(
-			sockdiag_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
+			netlink_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
 			-EBADMSG);
 		assert_int_equal(to->count, 1);
 	}
@@ -704,20 +704,20 @@ static void refuses_bad_framing(void **state)
 
 static void reports_an_interrupted_dump(void **state)
 {
-	struct sockdiag_stats stats = { 0 };
+	struct netlink_stats stats = { 0 };
 	struct taken *to = take_anew();
 	struct made made = { .len = 0 };
 
 	(void)state;
 	put_record(&made, TCPDIAG_GETSOCK, SEQ);
 	((struct nlmsghdr *)(void *)made.bytes)->nlmsg_flags |= NLM_F_DUMP_INTR;
-	assert_int_equal(sockdiag_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
+	assert_int_equal(netlink_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
 			 -EINTR);
 }
 
 static void stops_when_the_caller_says_so(void **state)
 {
-	struct sockdiag_stats stats = { 0 };
+	struct netlink_stats stats = { 0 };
 	struct taken *to = take_anew();
 	struct made made = { .len = 0 };
 
@@ -726,7 +726,7 @@ static void stops_when_the_caller_says_so(void **state)
 		put_record(&made, TCPDIAG_GETSOCK, SEQ);
 	to->stop_at = 2;
 	to->err = -ECANCELED;
-	assert_int_equal(sockdiag_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
+	assert_int_equal(netlink_parse_datagram(made.bytes, made.len, SEQ, &stats, take, to),
 			 -ECANCELED);
 	assert_int_equal(to->count, 2);
 }
@@ -734,18 +734,18 @@ static void stops_when_the_caller_says_so(void **state)
 static void falls_back_only_where_refused(void **state)
 {
 	(void)state;
-	assert_true(sockdiag_is_refusal(-EINVAL, 0));
-	assert_true(sockdiag_is_refusal(-EOPNOTSUPP, 0));
-	assert_true(sockdiag_is_refusal(-ENOENT, 0));
-	assert_false(sockdiag_is_refusal(-EINVAL, 1));
-	assert_false(sockdiag_is_refusal(-EPERM, 0));
-	assert_false(sockdiag_is_refusal(-ENOBUFS, 0));
-	assert_false(sockdiag_is_refusal(0, 0));
+	assert_true(netlink_is_refusal(-EINVAL, 0));
+	assert_true(netlink_is_refusal(-EOPNOTSUPP, 0));
+	assert_true(netlink_is_refusal(-ENOENT, 0));
+	assert_false(netlink_is_refusal(-EINVAL, 1));
+	assert_false(netlink_is_refusal(-EPERM, 0));
+	assert_false(netlink_is_refusal(-ENOBUFS, 0));
+	assert_false(netlink_is_refusal(0, 0));
 }
 
 /* --- the kernel --- */
 
-static const struct sockdiag_query everything = {
+static const struct netlink_query everything = {
 	.states = TCP_STATES_ALL,
 	.info = true,
 	.skmeminfo = true,
@@ -775,13 +775,13 @@ static void close_pair(struct pair *pair)
 	close(pair->listener);
 }
 
-static struct sockdiag *open_diag(void)
+static struct netlink *open_diag(void)
 {
-	struct sockdiag *diag = NULL;
+	struct netlink *diag = NULL;
 
 	if (geteuid() != 0)
 		skip();
-	assert_int_equal(sockdiag_open(&diag), 0);
+	assert_int_equal(netlink_open(&diag), 0);
 	return diag;
 }
 
@@ -808,7 +808,7 @@ static void check_pair(const struct taken *in, const char *address, uint16_t por
 
 static void dumps_both_families(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair v4 = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7001);
 	struct pair v6 = make_pair("::1", "::1", "::1", 7002);
 	struct pair mapped = make_pair("::", "127.0.0.1", "127.0.0.1", 7003);
@@ -818,20 +818,20 @@ static void dumps_both_families(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct taken *to = take_anew();
 
-		sockdiag_assume(diag, habits[i]);
-		assert_int_equal(sockdiag_dump(diag, &everything, take, to), 0);
+		netlink_assume(diag, habits[i]);
+		assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
 		assert_int_equal(to->count, 9);
 		check_pair(to, "127.0.0.1", 7001);
 		check_pair(to, "::1", 7002);
 		check_pair(to, "127.0.0.1", 7003);
-		assert_int_equal(sockdiag_habits(diag), habits[i]);
+		assert_int_equal(netlink_habits(diag), habits[i]);
 	}
-	assert_int_equal(sockdiag_stats(diag).malformed, 0);
-	assert_int_equal(sockdiag_stats(diag).forged, 0);
+	assert_int_equal(netlink_stats(diag).malformed, 0);
+	assert_int_equal(netlink_stats(diag).forged, 0);
 	close_pair(&v4);
 	close_pair(&v6);
 	close_pair(&mapped);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 /* What time alone changes. */
@@ -846,7 +846,7 @@ static struct tcpsock timeless(const struct tcpsock *sock)
 
 static void v2_and_legacy_agree(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair v4 = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7011);
 	struct pair v6 = make_pair("::", "::1", "::1", 7012);
 	struct taken *legacy = malloc(sizeof(*legacy)), *to = take_anew();
@@ -856,11 +856,11 @@ static void v2_and_legacy_agree(void **state)
 	assert_int_equal(send(v4.client, "hello", 5, 0), 5);
 	assert_int_equal(shutdown(v6.client, SHUT_WR), 0);
 	poll(NULL, 0, 100); /* beyond the delayed acknowledgement */
-	assert_int_equal(sockdiag_dump(diag, &everything, take, to), 0);
+	assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
 	*legacy = *to;
 	to = take_anew();
-	sockdiag_assume(diag, SOCKDIAG_NO_LEGACY);
-	assert_int_equal(sockdiag_dump(diag, &everything, take, to), 0);
+	netlink_assume(diag, SOCKDIAG_NO_LEGACY);
+	assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
 	assert_int_equal(to->count, 6);
 	assert_int_equal(to->count, legacy->count);
 	for (size_t i = 0; i < to->count; i++) {
@@ -877,14 +877,14 @@ static void v2_and_legacy_agree(void **state)
 	free(legacy);
 	close_pair(&v4);
 	close_pair(&v6);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 static void sees_time_wait_as_mini(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7021);
-	struct sockdiag_query query = { .states = TCP_STATE_BIT(TCP_STATE_TIME_WAIT),
+	struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_TIME_WAIT),
 					.info = true };
 	struct taken *to = take_anew();
 	const struct tcpsock *sock;
@@ -896,7 +896,7 @@ static void sees_time_wait_as_mini(void **state)
 	close(pair.server);
 	for (int tries = 0; tries < 200 && to->count == 0; tries++) {
 		to = take_anew();
-		assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+		assert_int_equal(netlink_dump(diag, &query, take, to), 0);
 		poll(NULL, 0, to->count ? 0 : 10);
 	}
 	sock = find(to, 8021, 7021);
@@ -907,7 +907,7 @@ static void sees_time_wait_as_mini(void **state)
 	assert_true(sock->expires_ms > 50000 && sock->expires_ms <= 60000);
 	assert_int_equal(sock->inode, 0);
 	close(pair.listener);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 static void filters_by_port(void **state)
@@ -919,20 +919,20 @@ static void filters_by_port(void **state)
 		{ 7031, 0, 2 },    { 0, 7031, 1 }, { 7032, 8032, 1 },   { 8032, 7032, 1 },
 		{ 8031, 7032, 0 }, { 1, 0, 0 },    { 65535, 65535, 0 },
 	};
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair one = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7031);
 	struct pair two = make_pair("::1", "::1", "::1", 7032);
 
 	(void)state;
 	for (unsigned int habits = 0; habits <= (SOCKDIAG_NO_LEGACY | SOCKDIAG_NO_EQ); habits++) {
-		sockdiag_assume(diag, habits);
+		netlink_assume(diag, habits);
 		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-			struct sockdiag_query query = everything;
+			struct netlink_query query = everything;
 			struct taken *to = take_anew();
 
 			query.local_port = rows[i].local;
 			query.remote_port = rows[i].remote;
-			assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+			assert_int_equal(netlink_dump(diag, &query, take, to), 0);
 			assert_int_equal(to->count, rows[i].count);
 			for (size_t k = 0; k < to->count; k++) {
 				if (rows[i].local)
@@ -941,16 +941,16 @@ static void filters_by_port(void **state)
 					assert_int_equal(to->socks[k].remote_port, rows[i].remote);
 			}
 		}
-		assert_int_equal(sockdiag_habits(diag), habits);
+		assert_int_equal(netlink_habits(diag), habits);
 	}
 	close_pair(&one);
 	close_pair(&two);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 static void finds_one_connection(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair v4 = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7041);
 	struct pair v6 = make_pair("::1", "::1", "::1", 7042);
 	struct pair mapped = make_pair("::", "127.0.0.1", "127.0.0.1", 7043);
@@ -977,7 +977,7 @@ static void finds_one_connection(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct tcpsock sock = { .id = 0 };
 
-		assert_int_equal(sockdiag_find(diag, rows[i].addr, rows[i].local, rows[i].addr,
+		assert_int_equal(netlink_find(diag, rows[i].addr, rows[i].local, rows[i].addr,
 					       rows[i].remote, &sock),
 				 rows[i].want);
 		assert_int_equal(sock.id != 0, rows[i].want == 0);
@@ -990,7 +990,7 @@ static void finds_one_connection(void **state)
 	close_pair(&v4);
 	close_pair(&v6);
 	close_pair(&mapped);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 /* More than the kernel sends ahead, so that a dump given up still runs in the kernel. */
@@ -1002,7 +1002,7 @@ static void recovers_from_a_dump_given_up(void **state)
 	static const unsigned int habits[] = { 0, SOCKDIAG_NO_LEGACY };
 	/* -EBUSY is also what the kernel says of a socket with an unfinished dump. */
 	static const int errors[] = { -ECANCELED, -EBUSY, -EINVAL, -ENOENT };
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct in6_addr lo4 = tcpsock_addr_v4(htonl(INADDR_LOOPBACK));
 	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7051);
 	struct tcpsock sock;
@@ -1015,27 +1015,27 @@ static void recovers_from_a_dump_given_up(void **state)
 	for (unsigned int i = 0; i < 8; i++) {
 		struct taken *to = take_anew();
 
-		sockdiag_assume(diag, habits[i % 2]);
+		netlink_assume(diag, habits[i % 2]);
 		to->stop_at = 3;
 		to->err = errors[i / 2];
-		assert_int_equal(sockdiag_dump(diag, &everything, take, to), errors[i / 2]);
+		assert_int_equal(netlink_dump(diag, &everything, take, to), errors[i / 2]);
 		assert_int_equal(to->count, 3);
-		assert_int_equal(sockdiag_habits(diag), habits[i % 2]);
+		assert_int_equal(netlink_habits(diag), habits[i % 2]);
 		if (i % 3 == 0)
-			assert_int_equal(sockdiag_find(diag, &lo4, 7051, &lo4, 8051, &sock), 0);
+			assert_int_equal(netlink_find(diag, &lo4, 7051, &lo4, 8051, &sock), 0);
 		to = take_anew();
-		assert_int_equal(sockdiag_dump(diag, &everything, take, to), 0);
+		assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
 		assert_int_equal(to->count, MANY + 3);
 	}
 	for (unsigned int i = 0; i < MANY; i++)
 		close(fds[i]);
 	close_pair(&pair);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 static void skips_forged_messages(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct taken *to = take_anew();
 	struct sockaddr_nl to_diag;
 	socklen_t len = sizeof(to_diag);
@@ -1046,23 +1046,23 @@ static void skips_forged_messages(void **state)
 	/* The first dump's sequence number is no secret. */
 	put_record(&made, TCPDIAG_GETSOCK, 1);
 	put_message(&made, NLMSG_DONE, 1, &none, sizeof(none));
-	assert_int_equal(getsockname(sockdiag_fd(diag), (struct sockaddr *)&to_diag, &len), 0);
+	assert_int_equal(getsockname(netlink_fd(diag), (struct sockaddr *)&to_diag, &len), 0);
 	assert_int_equal(sendto(forger, made.bytes, made.len, 0, (struct sockaddr *)&to_diag, len),
 			 (ssize_t)made.len);
-	assert_int_equal(sockdiag_dump(diag, &everything, take, to), 0);
-	assert_int_equal(sockdiag_stats(diag).forged, 1);
+	assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
+	assert_int_equal(netlink_stats(diag).forged, 1);
 	for (size_t i = 0; i < to->count; i++)
 		assert_true(to->socks[i].local_port != 80);
 	close(forger);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 /* The socket's namespace is the one it was opened in, after an error too. */
 static void stays_in_its_namespace(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7061);
-	struct sockdiag_query query = everything;
+	struct netlink_query query = everything;
 	struct taken *to = take_anew();
 
 	(void)state;
@@ -1070,30 +1070,30 @@ static void stays_in_its_namespace(void **state)
 	assert_int_equal(loopback_enter(), 0);
 	to->stop_at = 1;
 	to->err = -ECANCELED;
-	assert_int_equal(sockdiag_dump(diag, &query, take, to), -ECANCELED);
+	assert_int_equal(netlink_dump(diag, &query, take, to), -ECANCELED);
 	to = take_anew();
-	assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+	assert_int_equal(netlink_dump(diag, &query, take, to), 0);
 	assert_int_equal(to->count, 2);
 	close_pair(&pair);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 static void tells_of_arrivals(void **state)
 {
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7063);
-	struct sockdiag_query query = everything;
+	struct netlink_query query = everything;
 	struct taken *to = take_anew();
 
 	(void)state;
 	query.arrived = arrive;
-	assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+	assert_int_equal(netlink_dump(diag, &query, take, to), 0);
 	assert_in_range(to->arrivals, 1,
 			3); /* the records fit one datagram; the end may come in its own */
 	assert_int_equal(to->before_arrival, 0);
 	assert_true(to->count >= 2);
 	close_pair(&pair);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 /* In the place of the C library's. */
@@ -1108,9 +1108,9 @@ int sched_yield(void)
 /* A record of a listener has between 100 and 500 bytes. */
 static void yields_between_batches(void **state)
 {
-	const struct sockdiag_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+	const struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 					      .info = true };
-	struct sockdiag *diag = open_diag();
+	struct netlink *diag = open_diag();
 	size_t records = 0;
 	int fds[200];
 
@@ -1121,7 +1121,7 @@ static void yields_between_batches(void **state)
 	while (records * 100 < 2 * SOCKDIAG_BATCH) {
 		struct taken *to = take_anew();
 
-		assert_int_equal(sockdiag_dump(diag, &query, take, to), 0);
+		assert_int_equal(netlink_dump(diag, &query, take, to), 0);
 		assert_true(to->count >= 200);
 		records += to->count;
 		assert_in_range(yields, records * 100 / SOCKDIAG_BATCH,
@@ -1129,7 +1129,7 @@ static void yields_between_batches(void **state)
 	}
 	for (int i = 0; i < 200; i++)
 		close(fds[i]);
-	sockdiag_close(diag);
+	netlink_close(diag);
 }
 
 static int enter_namespace(void **state)

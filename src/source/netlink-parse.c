@@ -1,5 +1,5 @@
 /*
- * sockdiag-parse: the inet_diag message format.
+ * netlink-parse: the inet_diag message format.
  *
  * Turns bytes of a dump into struct tcpsock; pure but for the caller's function. Must not know sockets
  * or requests. Lengths are checked here and not by libmnl, whose 1.0.4 takes an nlmsg_len
@@ -7,7 +7,7 @@
  *
  * This is the hot path of a sample with a million sockets: one pass over the attributes, no lookups.
  */
-#include "sockdiag-internal.h"
+#include "netlink-internal.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -339,7 +339,7 @@ static int read_control(const struct nlmsghdr *msg, const uint8_t *payload, size
 	}
 }
 
-static inline int read_message(struct sockdiag_walk *walk, const struct nlmsghdr *msg,
+static inline int read_message(struct netlink_walk *walk, const struct nlmsghdr *msg,
 			       struct tcpsock *sock)
 {
 	const uint8_t *payload = (const uint8_t *)msg + sizeof(*msg);
@@ -361,7 +361,7 @@ static inline int read_message(struct sockdiag_walk *walk, const struct nlmsghdr
 	return err < 0 ? err : 0;
 }
 
-int sockdiag_walk_datagram(struct sockdiag_walk *walk, const void *data, size_t len)
+int netlink_walk_datagram(struct netlink_walk *walk, const void *data, size_t len)
 {
 	const uint8_t *from = data;
 	struct tcpsock sock;
@@ -388,15 +388,15 @@ int sockdiag_walk_datagram(struct sockdiag_walk *walk, const void *data, size_t 
 	return 0;
 }
 
-bool sockdiag_parse(const void *payload, size_t len, struct tcpsock *ret_sock)
+bool netlink_parse(const void *payload, size_t len, struct tcpsock *ret_sock)
 {
 	return parse_record(payload, len, ret_sock);
 }
 
-int sockdiag_parse_datagram(const void *data, size_t len, uint32_t seq,
-			    struct sockdiag_stats *stats, tcpsock_fn fn, void *arg)
+int netlink_parse_datagram(const void *data, size_t len, uint32_t seq,
+			    struct netlink_stats *stats, tcpsock_fn fn, void *arg)
 {
-	struct sockdiag_walk walk = { .seq = seq, .stats = stats, .fn = fn, .arg = arg };
+	struct netlink_walk walk = { .seq = seq, .stats = stats, .fn = fn, .arg = arg };
 
-	return sockdiag_walk_datagram(&walk, data, len);
+	return netlink_walk_datagram(&walk, data, len);
 }

@@ -1,12 +1,12 @@
 /*
- * sockdiag: TCP sockets by NETLINK_SOCK_DIAG.
+ * netlink: TCP sockets by NETLINK_SOCK_DIAG.
  *
  * Owns one netlink socket and its 32 KiB buffer. Knows inet_diag and libmnl;
- * must not know roles, history or metrics. A sockdiag belongs to the network namespace in which it was
+ * must not know roles, history or metrics. A netlink belongs to the network namespace in which it was
  * opened and pins that namespace until closed. One thread at a time.
  */
-#ifndef TCPHEALTH_SOURCE_SOCKDIAG_H
-#define TCPHEALTH_SOURCE_SOCKDIAG_H
+#ifndef TCPHEALTH_SOURCE_NETLINK_H
+#define TCPHEALTH_SOURCE_NETLINK_H
 
 #include "tcphealth/source/tcpsock.h"
 
@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct sockdiag;
+struct netlink;
 
-struct sockdiag_query {
+struct netlink_query {
 	uint32_t states;      /* TCP_STATE_BIT() mask */
 	bool info;            /* tcp_info: takes each socket's lock in the kernel */
 	bool skmeminfo;       /* drops */
@@ -26,14 +26,14 @@ struct sockdiag_query {
 		void *arg); /* NULL, or called with fn's `arg` before the records of each datagram: some hundred */
 };
 
-struct sockdiag_stats {
+struct netlink_stats {
 	uint64_t forged;    /* messages whose sender was not the kernel: skipped */
 	uint64_t malformed; /* records too short, of a wrong family or without a cookie: skipped */
 };
 
 /* Opens in the calling thread's namespace. 0 and *ret_diag, or -errno (-EPERM, -EACCES, -EAFNOSUPPORT where refused). */
-int sockdiag_open(struct sockdiag **ret_diag);
-void sockdiag_close(struct sockdiag *diag);
+int netlink_open(struct netlink **ret_diag);
+void netlink_close(struct netlink *diag);
 
 /*
  * Dumps the sockets that match and hands each to `fn`, IPv4 and IPv6, by the legacy request in one walk of the
@@ -43,29 +43,29 @@ void sockdiag_close(struct sockdiag *diag);
  * -ENOBUFS, whatever NLMSG_ERROR or NLMSG_DONE carried, or what `fn` returned.
  * A socket that moved in the kernel's table meanwhile may come twice or not at all.
  */
-int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcpsock_fn fn,
+int netlink_dump(struct netlink *diag, const struct netlink_query *query, tcpsock_fn fn,
 		  void *arg);
 
 /*
  * The one socket with exactly this 4-tuple, as this end sees it. 0, -ENOENT, or another error.
  * (The kernel may answer with the listener of that port: that is -ENOENT here.)
  */
-int sockdiag_find(struct sockdiag *diag, const struct in6_addr *local, uint16_t local_port,
+int netlink_find(struct netlink *diag, const struct in6_addr *local, uint16_t local_port,
 		  const struct in6_addr *remote, uint16_t remote_port, struct tcpsock *ret_sock);
 
-struct sockdiag_stats sockdiag_stats(const struct sockdiag *diag);
+struct netlink_stats netlink_stats(const struct netlink *diag);
 
 /*
  * One inet_diag_msg with its attributes (the payload of a netlink message, `len` bytes, 4-byte
  * aligned) as a record. Pure. False if it is no TCP socket; attributes that lie outside the message are ignored.
  */
-bool sockdiag_parse(const void *payload, size_t len, struct tcpsock *ret_sock);
+bool netlink_parse(const void *payload, size_t len, struct tcpsock *ret_sock);
 
 /*
  * One received datagram of a dump: calls `fn` for each record of it. Pure but for `fn`; never reads outside `len`.
- * Returns 1 at the end of the dump, 0 if more is to come, or a negative error as sockdiag_dump() gives.
+ * Returns 1 at the end of the dump, 0 if more is to come, or a negative error as netlink_dump() gives.
  */
-int sockdiag_parse_datagram(const void *data, size_t len, uint32_t seq,
-			    struct sockdiag_stats *stats, tcpsock_fn fn, void *arg);
+int netlink_parse_datagram(const void *data, size_t len, uint32_t seq,
+			    struct netlink_stats *stats, tcpsock_fn fn, void *arg);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * sockdiag: the conversation with NETLINK_SOCK_DIAG.
+ * netlink: the conversation with NETLINK_SOCK_DIAG.
  *
  * Owns the netlink socket, its buffer, and what was learnt of the kernel's habits. Must not know the
- * layout of an answer (sockdiag-parse.c does) nor what a record is good for.
+ * layout of an answer (netlink-parse.c does) nor what a record is good for.
  */
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
-#include "sockdiag-internal.h"
+#include "netlink-internal.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -26,14 +26,14 @@
 #define REQUEST_SIZE 256
 #define PORT_OPS_MAX 4
 
-struct sockdiag {
+struct netlink {
 	struct mnl_socket *nl;
 	uint32_t seq;
 	uint32_t
 		unfinished; /* seq of a dump that was given up and may still hold the socket, or 0 */
-	unsigned int habits; /* enum sockdiag_habit */
+	unsigned int habits; /* enum netlink_habit */
 	size_t unyielded;    /* bytes read since the processor was last yielded */
-	struct sockdiag_stats stats;
+	struct netlink_stats stats;
 	uint8_t buffer[BUFFER_SIZE] __attribute__((aligned(8)));
 };
 
@@ -80,7 +80,7 @@ static void chain_ops(struct port_filter *filter)
 	}
 }
 
-static void put_filter(struct nlmsghdr *msg, const struct sockdiag_query *query, bool equal)
+static void put_filter(struct nlmsghdr *msg, const struct netlink_query *query, bool equal)
 {
 	static const unsigned char local[] = { INET_DIAG_BC_S_EQ, INET_DIAG_BC_S_GE,
 					       INET_DIAG_BC_S_LE };
@@ -97,7 +97,7 @@ static void put_filter(struct nlmsghdr *msg, const struct sockdiag_query *query,
 		     filter.ops);
 }
 
-static uint8_t extensions(const struct sockdiag_query *query)
+static uint8_t extensions(const struct netlink_query *query)
 {
 	unsigned int mask = 0;
 
@@ -109,7 +109,7 @@ static uint8_t extensions(const struct sockdiag_query *query)
 }
 
 /* The request of before Linux 3.3, and the only one that gets both families from one walk of the table. */
-static void put_legacy(struct nlmsghdr *msg, const struct sockdiag_query *query)
+static void put_legacy(struct nlmsghdr *msg, const struct netlink_query *query)
 {
 	struct inet_diag_req *req = mnl_nlmsg_put_extra_header(msg, sizeof(*req));
 
@@ -119,7 +119,7 @@ static void put_legacy(struct nlmsghdr *msg, const struct sockdiag_query *query)
 	req->idiag_states = query->states;
 }
 
-static struct inet_diag_req_v2 *put_v2(struct nlmsghdr *msg, const struct sockdiag_query *query,
+static struct inet_diag_req_v2 *put_v2(struct nlmsghdr *msg, const struct netlink_query *query,
 				       int family)
 {
 	struct inet_diag_req_v2 *req = mnl_nlmsg_put_extra_header(msg, sizeof(*req));
@@ -133,14 +133,14 @@ static struct inet_diag_req_v2 *put_v2(struct nlmsghdr *msg, const struct sockdi
 }
 
 /* 0 is never a sequence number, so that it can mean "none". */
-static uint32_t next_seq(struct sockdiag *diag)
+static uint32_t next_seq(struct netlink *diag)
 {
 	if (++diag->seq == 0)
 		diag->seq = 1;
 	return diag->seq;
 }
 
-static int send_request(struct sockdiag *diag, const struct nlmsghdr *msg)
+static int send_request(struct netlink *diag, const struct nlmsghdr *msg)
 {
 	ssize_t sent;
 
@@ -154,7 +154,7 @@ static int send_request(struct sockdiag *diag, const struct nlmsghdr *msg)
  * One datagram from the kernel into the buffer: its length,
  * or -errno. Anyone may send to a netlink socket.
  */
-static ssize_t receive(struct sockdiag *diag, int flags)
+static ssize_t receive(struct netlink *diag, int flags)
 {
 	for (;;) {
 		struct sockaddr_nl from = { .nl_family = AF_UNSPEC };
@@ -178,7 +178,7 @@ static ssize_t receive(struct sockdiag *diag, int flags)
  * Between batches others may run. Not more often: from Linux 6.18 on who yields at nice 19 forfeits a slice that is 68 times
  * as long as that of others, however short the piece of work was.
  */
-static bool ends_batch(struct sockdiag *diag, size_t len)
+static bool ends_batch(struct netlink *diag, size_t len)
 {
 	diag->unyielded += len;
 	if (diag->unyielded < SOCKDIAG_BATCH)
@@ -188,7 +188,7 @@ static bool ends_batch(struct sockdiag *diag, size_t len)
 }
 
 /* Reads until the answer that `walk` waits for has ended: 0, or a negative error. */
-static int read_answer(struct sockdiag *diag, struct sockdiag_walk *walk, int flags)
+static int read_answer(struct netlink *diag, struct netlink_walk *walk, int flags)
 {
 	bool told = false;
 
@@ -200,7 +200,7 @@ static int read_answer(struct sockdiag *diag, struct sockdiag_walk *walk, int fl
 			return (int)len;
 		if (walk->arrived && !told)
 			walk->arrived(walk->arg);
-		end = sockdiag_walk_datagram(walk, diag->buffer, (size_t)len);
+		end = netlink_walk_datagram(walk, diag->buffer, (size_t)len);
 		if (end)
 			return end > 0 ? 0 : end;
 		told = ends_batch(diag, (size_t)len);
@@ -225,10 +225,10 @@ static int ignore_sock(void *arg, const struct tcpsock *sock)
  * read and the socket not closed, because a new one would belong to the namespace the thread is in
  * now, perhaps another.
  */
-static void finish_unfinished(struct sockdiag *diag, int flags)
+static void finish_unfinished(struct netlink *diag, int flags)
 {
-	struct sockdiag_stats ignored = { 0 };
-	struct sockdiag_walk walk = {
+	struct netlink_stats ignored = { 0 };
+	struct netlink_walk walk = {
 		.seq = diag->unfinished,
 		.stats = &ignored,
 		.fn = ignore_sock,
@@ -238,7 +238,7 @@ static void finish_unfinished(struct sockdiag *diag, int flags)
 		diag->unfinished = 0;
 }
 
-static struct nlmsghdr *build_dump(struct sockdiag *diag, const struct sockdiag_query *query,
+static struct nlmsghdr *build_dump(struct netlink *diag, const struct netlink_query *query,
 				   int family, void *request)
 {
 	struct nlmsghdr *msg = mnl_nlmsg_put_header(request);
@@ -253,7 +253,7 @@ static struct nlmsghdr *build_dump(struct sockdiag *diag, const struct sockdiag_
 	return msg;
 }
 
-static int exchange(struct sockdiag *diag, struct nlmsghdr *msg, struct sockdiag_walk *walk)
+static int exchange(struct netlink *diag, struct nlmsghdr *msg, struct netlink_walk *walk)
 {
 	int err = send_request(diag, msg);
 
@@ -272,8 +272,8 @@ static int exchange(struct sockdiag *diag, struct nlmsghdr *msg, struct sockdiag
  * memory for the next datagram; then the answer is -EBUSY, and reading it sets the old dump going
  * again (af_netlink.c: netlink_recvmsg).
  */
-static int dump_as_is(struct sockdiag *diag, const struct sockdiag_query *query, int family,
-		      struct sockdiag_walk *walk)
+static int dump_as_is(struct netlink *diag, const struct netlink_query *query, int family,
+		      struct netlink_walk *walk)
 {
 	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
 	struct nlmsghdr *msg = build_dump(diag, query, family, request);
@@ -289,8 +289,8 @@ static int dump_as_is(struct sockdiag *diag, const struct sockdiag_query *query,
 }
 
 /* The same, with the port filter spelt for older kernels where the modern form is refused. */
-static int dump_family(struct sockdiag *diag, const struct sockdiag_query *query, int family,
-		       struct sockdiag_walk *walk)
+static int dump_family(struct netlink *diag, const struct netlink_query *query, int family,
+		       struct netlink_walk *walk)
 {
 	bool filtered = query->local_port || query->remote_port;
 	int err = dump_as_is(diag, query, family, walk);
@@ -304,8 +304,8 @@ static int dump_family(struct sockdiag *diag, const struct sockdiag_query *query
 	return err;
 }
 
-static int dump_v2(struct sockdiag *diag, const struct sockdiag_query *query,
-		   struct sockdiag_walk *walk)
+static int dump_v2(struct netlink *diag, const struct netlink_query *query,
+		   struct netlink_walk *walk)
 {
 	uint64_t before;
 	int err = dump_family(diag, query, AF_INET, walk);
@@ -315,7 +315,7 @@ static int dump_v2(struct sockdiag *diag, const struct sockdiag_query *query,
 	before = walk->records;
 	err = dump_family(diag, query, AF_INET6, walk);
 	/* A kernel without IPv6 has no such sockets. */
-	if (walk->records == before && (err == -EAFNOSUPPORT || sockdiag_is_refusal(err, 0)))
+	if (walk->records == before && (err == -EAFNOSUPPORT || netlink_is_refusal(err, 0)))
 		return 0;
 	return err;
 }
@@ -352,10 +352,10 @@ static void put_address(uint32_t words[4], int family, const struct in6_addr *ad
 		memcpy(words, addr, sizeof(*addr));
 }
 
-static struct nlmsghdr *build_find(struct sockdiag *diag, const struct wanted *wanted, int family,
+static struct nlmsghdr *build_find(struct netlink *diag, const struct wanted *wanted, int family,
 				   void *request)
 {
-	static const struct sockdiag_query query = {
+	static const struct netlink_query query = {
 		.states = TCP_STATES_ALL,
 		.info = true,
 		.skmeminfo = true,
@@ -375,11 +375,11 @@ static struct nlmsghdr *build_find(struct sockdiag *diag, const struct wanted *w
 }
 
 /* A request without NLM_F_DUMP is answered by one record or one error, and nothing marks the end. */
-static int find_in_family(struct sockdiag *diag, struct wanted *wanted, int family)
+static int find_in_family(struct netlink *diag, struct wanted *wanted, int family)
 {
 	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
 	struct nlmsghdr *msg = build_find(diag, wanted, family, request);
-	struct sockdiag_walk walk = {
+	struct netlink_walk walk = {
 		.seq = msg->nlmsg_seq,
 		.stats = &diag->stats,
 		.fn = take_wanted,
@@ -395,36 +395,36 @@ static int find_in_family(struct sockdiag *diag, struct wanted *wanted, int fami
 
 		if (len < 0)
 			return (int)len;
-		err = sockdiag_walk_datagram(&walk, diag->buffer, (size_t)len);
+		err = netlink_walk_datagram(&walk, diag->buffer, (size_t)len);
 		if (err > 0 || diag->stats.malformed != malformed)
 			return -EBADMSG;
 	}
 	return err;
 }
 
-bool sockdiag_is_refusal(int err, uint64_t records)
+bool netlink_is_refusal(int err, uint64_t records)
 {
 	return records == 0 && (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOENT);
 }
 
-void sockdiag_assume(struct sockdiag *diag, unsigned int habits)
+void netlink_assume(struct netlink *diag, unsigned int habits)
 {
 	diag->habits = habits;
 }
 
-unsigned int sockdiag_habits(const struct sockdiag *diag)
+unsigned int netlink_habits(const struct netlink *diag)
 {
 	return diag->habits;
 }
 
-int sockdiag_fd(const struct sockdiag *diag)
+int netlink_fd(const struct netlink *diag)
 {
 	return mnl_socket_get_fd(diag->nl);
 }
 
-int sockdiag_open(struct sockdiag **ret_diag)
+int netlink_open(struct netlink **ret_diag)
 {
-	struct sockdiag *diag = calloc(1, sizeof(*diag));
+	struct netlink *diag = calloc(1, sizeof(*diag));
 	int err;
 
 	if (!diag)
@@ -432,14 +432,14 @@ int sockdiag_open(struct sockdiag **ret_diag)
 	diag->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	if (!diag->nl || mnl_socket_bind(diag->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		err = -errno;
-		sockdiag_close(diag);
+		netlink_close(diag);
 		return err;
 	}
 	*ret_diag = diag;
 	return 0;
 }
 
-void sockdiag_close(struct sockdiag *diag)
+void netlink_close(struct netlink *diag)
 {
 	if (!diag)
 		return;
@@ -448,10 +448,10 @@ void sockdiag_close(struct sockdiag *diag)
 	free(diag);
 }
 
-int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcpsock_fn fn,
+int netlink_dump(struct netlink *diag, const struct netlink_query *query, tcpsock_fn fn,
 		  void *arg)
 {
-	struct sockdiag_walk walk = {
+	struct netlink_walk walk = {
 		.stats = &diag->stats,
 		.fn = fn,
 		.arrived = query->arrived,
@@ -462,7 +462,7 @@ int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcp
 	if (diag->habits & SOCKDIAG_NO_LEGACY)
 		return dump_v2(diag, query, &walk);
 	err = dump_family(diag, query, AF_UNSPEC, &walk);
-	if (!sockdiag_is_refusal(err, walk.records))
+	if (!netlink_is_refusal(err, walk.records))
 		return err;
 	/* Learnt only when it works: a module that is not loaded today may be tomorrow. */
 	err = dump_v2(diag, query, &walk);
@@ -471,7 +471,7 @@ int sockdiag_dump(struct sockdiag *diag, const struct sockdiag_query *query, tcp
 	return err;
 }
 
-int sockdiag_find(struct sockdiag *diag, const struct in6_addr *local, uint16_t local_port,
+int netlink_find(struct netlink *diag, const struct in6_addr *local, uint16_t local_port,
 		  const struct in6_addr *remote, uint16_t remote_port, struct tcpsock *ret_sock)
 {
 	struct wanted wanted = {
@@ -489,7 +489,7 @@ int sockdiag_find(struct sockdiag *diag, const struct in6_addr *local, uint16_t 
 	return err;
 }
 
-struct sockdiag_stats sockdiag_stats(const struct sockdiag *diag)
+struct netlink_stats netlink_stats(const struct netlink *diag)
 {
 	return diag->stats;
 }

@@ -1,7 +1,7 @@
 /*
  * Fuzzes the parsers of a dump: the input is one datagram, and its payload a record.
  */
-#include "tcphealth/source/sockdiag.h"
+#include "tcphealth/source/netlink.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* On the heap at its exact size, aligned as a receive buffer is. */
 	uint8_t *copy = calloc(1, size ? size : 1);
-	struct sockdiag_stats stats = { 0 };
+	struct netlink_stats stats = { 0 };
 	struct tcpsock sock;
 	size_t left = size;
 	int end;
@@ -41,11 +41,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (size)
 		memcpy(copy, data, size);
-	end = sockdiag_parse_datagram(copy, size, 1, &stats, check_record, &left);
+	end = netlink_parse_datagram(copy, size, 1, &stats, check_record, &left);
 	if (end > 1 || end < -4095)
 		abort();
-	sockdiag_parse(copy, size, &sock);
-	if (size >= 16 && sockdiag_parse(copy + 16, size - 16, &sock)) {
+	netlink_parse(copy, size, &sock);
+	if (size >= 16 && netlink_parse(copy + 16, size - 16, &sock)) {
 		left = 88;
 		check_record(&left, &sock);
 	}
