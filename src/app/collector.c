@@ -131,7 +131,7 @@ static struct health health_of(struct collector *c, enum health_source source, u
 		.cpu_ns = c->cpu_ns,
 		.wiped_closes = census_wiped_closes(c->census),
 	};
-	struct sockevents_stats stats = eventfeed_stats(&c->events);
+	struct events_stats stats = eventfeed_stats(&c->events);
 
 	if (c->spaces != NULL) {
 		struct spaces_stats spaces = spaces_stats(c->spaces);

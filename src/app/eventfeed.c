@@ -13,7 +13,7 @@
 #define BATCH    256u
 #define RETRY_MS 60000u
 
-static void add_stats(struct sockevents_stats *to, const struct sockevents_stats *from)
+static void add_stats(struct events_stats *to, const struct events_stats *from)
 {
 	to->received += from->received;
 	to->lost += from->lost;
@@ -25,11 +25,11 @@ static void add_stats(struct sockevents_stats *to, const struct sockevents_stats
 /* The reader ended by itself: its socket failed. */
 static void bury_reader(struct eventfeed *feed, struct census *census)
 {
-	struct sockevents_stats stats = sockevents_stats(feed->events);
+	struct events_stats stats = events_stats(feed->events);
 
 	eventfeed_drain(feed, census);
 	add_stats(&feed->past, &stats);
-	sockevents_stop(feed->events);
+	events_stop(feed->events);
 	feed->events = NULL;
 	feed->overruns = 0;
 	log_warn("the reader of destroy events ended, starting another", NULL);
@@ -42,7 +42,7 @@ void eventfeed_init(struct eventfeed *feed, bool wanted)
 
 void eventfeed_done(struct eventfeed *feed)
 {
-	sockevents_stop(feed->events);
+	events_stop(feed->events);
 	feed->events = NULL;
 }
 
@@ -51,12 +51,12 @@ void eventfeed_tend(struct eventfeed *feed, struct census *census, uint64_t now_
 	bool first = feed->retry_ms == 0;
 	int r;
 
-	if (feed->events != NULL && !sockevents_stats(feed->events).active)
+	if (feed->events != NULL && !events_stats(feed->events).active)
 		bury_reader(feed, census);
 	if (!feed->wanted || feed->events != NULL || now_ms < feed->retry_ms)
 		return;
 	feed->retry_ms = now_ms + RETRY_MS;
-	r = sockevents_start(RCVBUF_BYTES, &feed->events);
+	r = events_start(RCVBUF_BYTES, &feed->events);
 	if (r < 0 && !feed->told)
 		log_warn("no destroy events: connections that live and die between samples are not "
 			 "counted",
@@ -76,11 +76,11 @@ void eventfeed_drain(struct eventfeed *feed, struct census *census)
 	if (feed->events == NULL)
 		return;
 	do {
-		n = sockevents_take(feed->events, deaths, BATCH);
+		n = events_take(feed->events, deaths, BATCH);
 		for (size_t i = 0; i < n; i++)
 			feed->dropped += census_event(census, &deaths[i]) < 0;
 	} while (n == BATCH);
-	overruns = sockevents_stats(feed->events).overruns;
+	overruns = events_stats(feed->events).overruns;
 	if (overruns != feed->overruns)
 		census_overrun(census);
 	feed->overruns = overruns;
@@ -88,20 +88,20 @@ void eventfeed_drain(struct eventfeed *feed, struct census *census)
 
 bool eventfeed_active(const struct eventfeed *feed)
 {
-	return feed->events != NULL && sockevents_stats(feed->events).active;
+	return feed->events != NULL && events_stats(feed->events).active;
 }
 
 int eventfeed_fd(const struct eventfeed *feed)
 {
-	return feed->events != NULL ? sockevents_fd(feed->events) : -1;
+	return feed->events != NULL ? events_fd(feed->events) : -1;
 }
 
-struct sockevents_stats eventfeed_stats(const struct eventfeed *feed)
+struct events_stats eventfeed_stats(const struct eventfeed *feed)
 {
-	struct sockevents_stats all = { 0 };
+	struct events_stats all = { 0 };
 
 	if (feed->events != NULL)
-		all = sockevents_stats(feed->events);
+		all = events_stats(feed->events);
 	add_stats(&all, &feed->past);
 	all.lost += feed->dropped;
 	return all;

@@ -351,8 +351,8 @@ static void start_events(struct meter *m, const char *buffer)
 	eventfeed_init(&m->events, true);
 	if (strcmp(buffer, "with") != 0)
 		drop_privilege();
-	if (bytes != 0 && sockevents_start(bytes / 2, &m->events.events) < 0) /* which it doubles */
-		bench_die("sockevents");
+	if (bytes != 0 && events_start(bytes / 2, &m->events.events) < 0) /* which it doubles */
+		bench_die("events");
 	eventfeed_tend(&m->events, m->census, clock_mono_ms());
 	if (!eventfeed_active(&m->events))
 		bench_die("events");
@@ -373,7 +373,7 @@ static void set_up(struct meter *m, const char *buffer)
 
 static void print(const struct meter *m, uint64_t made, uint64_t seconds, uint64_t cpu_ns)
 {
-	struct sockevents_stats stats = eventfeed_stats(&m->events);
+	struct events_stats stats = eventfeed_stats(&m->events);
 	uint64_t closed = counted(m, LEDGER_CLOSED), opened = counted(m, LEDGER_OPENED);
 	uint64_t established = bench_raw_drain_of(bench_diag_open(), 1u << TCP_ESTABLISHED);
 	int64_t missing = (int64_t)(2 * made + HELD) - (int64_t)closed;
@@ -383,7 +383,7 @@ static void print(const struct meter *m, uint64_t made, uint64_t seconds, uint64
 	printf("| %llu | %llu | %u | %llu | %llu | %lld | %llu in %llu | %llu, %llu, %lld | %llu | "
 	       "%.2f |\n",
 	       (unsigned long long)(made / seconds), (unsigned long long)made,
-	       m->events.events != NULL ? sockevents_stats(m->events.events).rcvbuf_bytes / 1024
+	       m->events.events != NULL ? events_stats(m->events.events).rcvbuf_bytes / 1024
 					: 0,
 	       (unsigned long long)stats.received, (unsigned long long)closed, (long long)missing,
 	       (unsigned long long)stats.lost, (unsigned long long)stats.overruns,

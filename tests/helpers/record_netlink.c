@@ -8,7 +8,7 @@
  *   plain.N.bin    the same without extensions
  *   inet.N.bin, inet6.N.bin   the version 2 dumps with INFO and SKMEMINFO
  *   destroy.N.bin  the destroy notices as the connections of ports 6001 and 6002 and the dual-stack listener end
- * The expectations in tests/unit/test_netlink.c and test_sockevents.c are of this scene; cookies, inodes,
+ * The expectations in tests/unit/test_netlink.c and test_events.c are of this scene; cookies, inodes,
  * times and the cgroup differ with each recording.
  *
  *   listener          client             state

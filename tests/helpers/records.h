@@ -5,7 +5,7 @@
 #define TCPHEALTH_TESTS_RECORDS_H
 
 #include "tcphealth/source/netstat.h"
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <arpa/inet.h>

@@ -8,7 +8,7 @@
 #define TCPHEALTH_APP_EVENTFEED_H
 
 #include "tcphealth/model/census.h"
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,11 +16,11 @@
 struct eventfeed {
 	bool wanted;
 	bool told;                    /* that there are none */
-	struct sockevents *events;    /* NULL while there is no reader */
+	struct events *events;    /* NULL while there is no reader */
 	uint64_t retry_ms;            /* monotonic: not before */
 	uint64_t overruns;            /* answered already */
 	uint64_t dropped;             /* for want of memory */
-	struct sockevents_stats past; /* of readers that ended */
+	struct events_stats past; /* of readers that ended */
 };
 
 void eventfeed_init(struct eventfeed *feed, bool wanted);
@@ -38,6 +38,6 @@ bool eventfeed_active(const struct eventfeed *feed);
 int eventfeed_fd(const struct eventfeed *feed);
 
 /* Of all readers since the start. */
-struct sockevents_stats eventfeed_stats(const struct eventfeed *feed);
+struct events_stats eventfeed_stats(const struct eventfeed *feed);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/track.h"
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>

@@ -19,7 +19,7 @@
 #include "tcphealth/model/stale.h"
 #include "tcphealth/model/verdict.h"
 #include "tcphealth/source/netstat.h"
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>

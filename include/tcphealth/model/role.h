@@ -7,7 +7,7 @@
 #ifndef TCPHEALTH_MODEL_ROLE_H
 #define TCPHEALTH_MODEL_ROLE_H
 
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>

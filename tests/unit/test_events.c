@@ -2,7 +2,7 @@
  * Destroy notices: recorded ones (tests/helpers/record_netlink.c), made ones, and the kernel's
  * own of connections in a network namespace of the test's own.
  */
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 
 #include "helpers/loopback.h"
 
@@ -108,7 +108,7 @@ static void parses_recorded_events(void **state)
 		size_t len = read_fixture(i, data);
 		struct tcpdeath want = rows[i], got;
 
-		assert_true(sockevents_parse(data, len, &got));
+		assert_true(events_parse(data, len, &got));
 		want.tuple_hash = got.tuple_hash;
 		assert_memory_equal(&got, &want, sizeof(want));
 	}
@@ -121,8 +121,8 @@ static void hashes_the_tuple_of_the_record(void **state)
 	struct tcpdeath one, two;
 
 	(void)state;
-	assert_true(sockevents_parse(data, read_fixture(0, data), &one));
-	assert_true(sockevents_parse(data, read_fixture(1, data), &two));
+	assert_true(events_parse(data, read_fixture(0, data), &one));
+	assert_true(events_parse(data, read_fixture(1, data), &two));
 	assert_int_equal(one.tuple_hash, tcptuple_hash(&lo4, 6001, &lo4, 5001));
 	assert_int_equal(two.tuple_hash, tcptuple_hash(&lo4, 5001, &lo4, 6001));
 	assert_int_not_equal(one.tuple_hash, two.tuple_hash);
@@ -180,7 +180,7 @@ static void flags_tell_what_was_long_enough(void **state)
 		read_fixture(0, data);
 		for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
 			want |= len >= steps[i].len ? steps[i].flag : 0;
-		assert_true(sockevents_parse(data, shorten_info(data, len), &death));
+		assert_true(events_parse(data, shorten_info(data, len), &death));
 		assert_int_equal(death.flags, want);
 		assert_int_equal(death.delivered, len >= 196 ? 3 : 0);
 		assert_int_equal(death.bytes_acked, len >= 136 ? 7 : 0);
@@ -200,11 +200,11 @@ static void survives_every_truncation(void **state)
 
 		assert_non_null(copy);
 		memcpy(copy, data, len);
-		assert_int_equal(sockevents_parse(copy, len, &death), len == whole);
+		assert_int_equal(events_parse(copy, len, &death), len == whole);
 		/* Cut with a header that knows of it. */
 		if (len >= sizeof(claimed)) {
 			memcpy(copy, &claimed, sizeof(claimed));
-			assert_int_equal(sockevents_parse(copy, len, &death),
+			assert_int_equal(events_parse(copy, len, &death),
 					 len >= EVENT_INFO_OFFSET);
 		}
 		free(copy);
@@ -237,20 +237,20 @@ static void refuses_what_is_no_event(void **state)
 
 		header->nlmsg_len = rows[i].len;
 		header->nlmsg_type = rows[i].type;
-		assert_false(sockevents_parse(data, len, &death));
+		assert_false(events_parse(data, len, &death));
 	}
 }
 
 /* --- the kernel --- */
 
-static struct sockevents *start(uint32_t rcvbuf)
+static struct events *start(uint32_t rcvbuf)
 {
-	struct sockevents *events = NULL;
+	struct events *events = NULL;
 
 	if (geteuid() != 0)
 		skip();
-	assert_int_equal(sockevents_start(rcvbuf, &events), 0);
-	assert_true(sockevents_stats(events).active);
+	assert_int_equal(events_start(rcvbuf, &events), 0);
+	assert_true(events_stats(events).active);
 	return events;
 }
 
@@ -279,21 +279,21 @@ static void connect_once(int listener, uint16_t port)
  * Waits until so many were received or lost; notices are made
  * in a kernel thread, after close(2) has returned.
  */
-static struct sockevents_stats await(const struct sockevents *events, uint64_t total)
+static struct events_stats await(const struct events *events, uint64_t total)
 {
 	uint64_t end = now_ms() + WAIT_MS;
-	struct sockevents_stats stats = sockevents_stats(events);
+	struct events_stats stats = events_stats(events);
 
 	while (stats.received + stats.lost < total && now_ms() < end) {
 		poll(NULL, 0, 1);
-		stats = sockevents_stats(events);
+		stats = events_stats(events);
 	}
 	return stats;
 }
 
-static bool is_readable(const struct sockevents *events, int timeout_ms)
+static bool is_readable(const struct events *events, int timeout_ms)
 {
-	struct pollfd fd = { .fd = sockevents_fd(events), .events = POLLIN };
+	struct pollfd fd = { .fd = events_fd(events), .events = POLLIN };
 
 	return poll(&fd, 1, timeout_ms) == 1;
 }
@@ -302,9 +302,9 @@ static void counts_connections_exactly(void **state)
 {
 	enum { CONNECTIONS = 2000 };
 	static struct tcpdeath deaths[2 * CONNECTIONS + 1];
-	struct sockevents *events = start(BIG_BUFFER);
+	struct events *events = start(BIG_BUFFER);
 	int listener = loopback_listen("127.0.0.1", 7101, 16);
-	struct sockevents_stats stats;
+	struct events_stats stats;
 	unsigned int servers = 0;
 
 	(void)state;
@@ -316,11 +316,11 @@ static void counts_connections_exactly(void **state)
 	assert_true(stats.rcvbuf_bytes >= BIG_BUFFER);
 	/* 4,000 are more than an eighth of the ring. */
 	assert_true(is_readable(events, 0));
-	assert_int_equal(sockevents_take(events, deaths, 1), 1);
+	assert_int_equal(events_take(events, deaths, 1), 1);
 	assert_true(is_readable(events, 0));
-	assert_int_equal(sockevents_take(events, deaths + 1, 2 * CONNECTIONS), 2 * CONNECTIONS - 1);
+	assert_int_equal(events_take(events, deaths + 1, 2 * CONNECTIONS), 2 * CONNECTIONS - 1);
 	assert_false(is_readable(events, 0));
-	assert_int_equal(sockevents_take(events, deaths, 1), 0);
+	assert_int_equal(events_take(events, deaths, 1), 0);
 	for (unsigned int i = 0; i < 2 * CONNECTIONS; i++) {
 		assert_int_equal(deaths[i].flags, ALL_FLAGS);
 		assert_true(deaths[i].id != 0 && deaths[i].delivered >= 1);
@@ -329,17 +329,17 @@ static void counts_connections_exactly(void **state)
 	}
 	assert_int_equal(servers, CONNECTIONS);
 	close(listener);
-	sockevents_stop(events);
+	events_stop(events);
 }
 
-static size_t take_all(struct sockevents *events, uint64_t total)
+static size_t take_all(struct events *events, uint64_t total)
 {
 	static struct tcpdeath deaths[1000];
 	uint64_t end = now_ms() + WAIT_MS;
 	size_t taken = 0;
 
 	while (now_ms() < end && (taken < total || total == 0)) {
-		size_t now = sockevents_take(events, deaths, 1000);
+		size_t now = events_take(events, deaths, 1000);
 
 		taken += now;
 		if (now == 0 && total == 0)
@@ -353,7 +353,7 @@ static size_t take_all(struct sockevents *events, uint64_t total)
 static void a_full_ring_waits_for_the_consumer(void **state)
 {
 	enum { CONNECTIONS = RING / 2 + 500 };
-	struct sockevents *events = start(BIG_BUFFER);
+	struct events *events = start(BIG_BUFFER);
 	int listener = loopback_listen("127.0.0.1", 7102, 16);
 
 	(void)state;
@@ -362,10 +362,10 @@ static void a_full_ring_waits_for_the_consumer(void **state)
 	assert_int_equal(await(events, RING).received, RING);
 	assert_true(is_readable(events, 0));
 	assert_int_equal(take_all(events, 2 * CONNECTIONS), 2 * CONNECTIONS);
-	assert_int_equal(sockevents_stats(events).received, 2 * CONNECTIONS);
-	assert_int_equal(sockevents_stats(events).lost, 0);
+	assert_int_equal(events_stats(events).received, 2 * CONNECTIONS);
+	assert_int_equal(events_stats(events).lost, 0);
 	close(listener);
-	sockevents_stop(events);
+	events_stop(events);
 }
 
 /*
@@ -375,9 +375,9 @@ static void a_full_ring_waits_for_the_consumer(void **state)
 static void counts_what_is_lost(void **state)
 {
 	enum { CONNECTIONS = RING / 2 + 3000 };
-	struct sockevents *events = start(1u << 20);
+	struct events *events = start(1u << 20);
 	int listener = loopback_listen("127.0.0.1", 7103, 16);
-	struct sockevents_stats stats;
+	struct events_stats stats;
 
 	(void)state;
 	for (unsigned int i = 0; i < CONNECTIONS; i++)
@@ -386,7 +386,7 @@ static void counts_what_is_lost(void **state)
 	take_all(events, RING);
 	/* What the kernel still held comes now. */
 	for (unsigned int i = 0; i < 100; i++) {
-		stats = sockevents_stats(events);
+		stats = events_stats(events);
 		if (stats.received + stats.lost == 2 * CONNECTIONS)
 			break;
 		poll(NULL, 0, 10);
@@ -403,12 +403,12 @@ static void counts_what_is_lost(void **state)
 	connect_once(listener, 7103);
 	assert_int_equal(take_all(events, 2), 2);
 	close(listener);
-	sockevents_stop(events);
+	events_stop(events);
 }
 
 static void shows_an_abort_as_wiped(void **state)
 {
-	struct sockevents *events = start(0);
+	struct events *events = start(0);
 	int listener = loopback_listen("127.0.0.1", 7104, 16);
 	int client = loopback_connect("127.0.0.1", 8104, "127.0.0.1", 7104);
 	int server = accept(listener, NULL, NULL);
@@ -420,7 +420,7 @@ static void shows_an_abort_as_wiped(void **state)
 	assert_int_equal(await(events, 1).received, 1);
 	close(server);
 	assert_int_equal(await(events, 2).received, 2);
-	assert_int_equal(sockevents_take(events, deaths, 2), 2);
+	assert_int_equal(events_take(events, deaths, 2), 2);
 	assert_int_equal(deaths[0].local_port, 8104);
 	assert_int_equal(deaths[0].remote_port, 0);
 	assert_int_equal(deaths[0].bytes_acked, 0);
@@ -429,7 +429,7 @@ static void shows_an_abort_as_wiped(void **state)
 	assert_int_equal(deaths[1].local_port, 7104);
 	assert_int_equal(deaths[1].remote_port, 8104);
 	close(listener);
-	sockevents_stop(events);
+	events_stop(events);
 }
 
 static void takes_v4_v6_and_mapped_alike(void **state)
@@ -441,7 +441,7 @@ static void takes_v4_v6_and_mapped_alike(void **state)
 		{ "::1", "::1", "::1" },
 		{ "::", "127.0.0.1", "127.0.0.1" },
 	};
-	struct sockevents *events = start(0);
+	struct events *events = start(0);
 
 	(void)state;
 	for (unsigned int i = 0; i < 3; i++) {
@@ -460,20 +460,20 @@ static void takes_v4_v6_and_mapped_alike(void **state)
 		assert_int_equal(await(events, 3 * i + 2).received, 3 * i + 2);
 		close(listener);
 		assert_int_equal(await(events, 3 * i + 3).received, 3 * i + 3);
-		assert_int_equal(sockevents_take(events, deaths, 4), 3);
+		assert_int_equal(events_take(events, deaths, 4), 3);
 		assert_int_equal(deaths[0].tuple_hash,
 				 tcptuple_hash(&addr, from_port, &addr, port));
 		assert_int_equal(deaths[1].tuple_hash,
 				 tcptuple_hash(&addr, port, &addr, from_port));
 		assert_int_equal(deaths[2].flags & TCPDEATH_REMOTE, 0);
 	}
-	sockevents_stop(events);
+	events_stop(events);
 }
 
 /* Anyone with CAP_NET_ADMIN in the namespace may send to the group. */
 static void skips_forged_events(void **state)
 {
-	struct sockevents *events = start(0);
+	struct events *events = start(0);
 	struct sockaddr_nl group = { .nl_family = AF_NETLINK,
 				     .nl_groups = 1u << (SKNLGRP_INET_TCP_DESTROY - 1) };
 	int forger = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -487,30 +487,30 @@ static void skips_forged_events(void **state)
 		/* The kernel refuses the message as a request, after it gave it to the group. */
 		sendto(forger, data, len, 0, (struct sockaddr *)&group, sizeof(group));
 	}
-	while (sockevents_stats(events).forged < 100 && now_ms() < end)
+	while (events_stats(events).forged < 100 && now_ms() < end)
 		poll(NULL, 0, 1);
-	assert_int_equal(sockevents_stats(events).forged, 100);
-	assert_int_equal(sockevents_stats(events).received, 0);
-	assert_int_equal(sockevents_take(events, &death, 1), 0);
+	assert_int_equal(events_stats(events).forged, 100);
+	assert_int_equal(events_stats(events).received, 0);
+	assert_int_equal(events_take(events, &death, 1), 0);
 	close(forger);
-	sockevents_stop(events);
+	events_stop(events);
 }
 
 static void stops_at_once(void **state)
 {
-	struct sockevents *events;
+	struct events *events;
 	uint64_t begin;
 	int before, after;
 
 	(void)state;
-	sockevents_stop(NULL);
+	events_stop(NULL);
 	events = start(0);
-	sockevents_stop(events);
+	events_stop(events);
 	before = dup(0);
 	close(before);
 	begin = now_ms();
 	for (unsigned int i = 0; i < 20; i++)
-		sockevents_stop(start(0));
+		events_stop(start(0));
 	assert_true(now_ms() - begin < 2000);
 	after = dup(0);
 	close(after);

@@ -1,17 +1,17 @@
 /*
- * sockevents: the kernel's notice of each destroyed TCP socket.
+ * events: the kernel's notice of each destroyed TCP socket.
  *
  * Owns a netlink socket subscribed to SKNLGRP_INET_TCP_DESTROY and INET6_TCP_DESTROY, the thread that drains
  * it at all times, and a single-producer single-consumer ring. Knows inet_diag; must not know what
  * an event means for a counter. The socket belongs to (and pins) the namespace of the thread that called
- * sockevents_start().
+ * events_start().
  *
  * An event fires when the socket's structure is freed: at entry to TIME_WAIT or the FIN_WAIT2 mini, at the last
  * ACK of a passive close, at close(2) of a socket that was reset or timed out; never for TIME_WAIT's end or a request.
  * (net/core/sock_diag.c: sock_diag_broadcast_destroy)
  */
-#ifndef TCPHEALTH_SOURCE_SOCKEVENTS_H
-#define TCPHEALTH_SOURCE_SOCKEVENTS_H
+#ifndef TCPHEALTH_SOURCE_EVENTS_H
+#define TCPHEALTH_SOURCE_EVENTS_H
 
 #include "tcphealth/source/tcpsock.h"
 
@@ -53,7 +53,7 @@ struct tcpdeath {
 		tuple_hash; /* tcptuple_hash() of the connection: its TIME_WAIT mini may bear another cookie */
 };
 
-struct sockevents_stats {
+struct events_stats {
 	uint64_t received; /* events put into the ring */
 	uint64_t lost;     /* events the kernel dropped for want of buffer (SO_MEMINFO) */
 	uint64_t overruns; /* times that happened (ENOBUFS) */
@@ -63,26 +63,26 @@ struct sockevents_stats {
 	bool active;           /* subscribed, and the reader runs */
 };
 
-struct sockevents;
+struct events;
 
 /*
  * Subscribes in the calling thread's namespace and starts the reader. rcvbuf_bytes is tried with SO_RCVBUFFORCE
  * (CAP_NET_ADMIN), else SO_RCVBUF; 0 leaves the kernel's default. 0 and *ret_events, or -errno (no permission, kernel before 4.2).
  */
-int sockevents_start(uint32_t rcvbuf_bytes, struct sockevents **ret_events);
-void sockevents_stop(struct sockevents *events);
+int events_start(uint32_t rcvbuf_bytes, struct events **ret_events);
+void events_stop(struct events *events);
 
 /* Takes up to `max` events, oldest first; returns how many. One consumer thread. */
-size_t sockevents_take(struct sockevents *events, struct tcpdeath *ret_deaths, size_t max);
+size_t events_take(struct events *events, struct tcpdeath *ret_deaths, size_t max);
 
 /* An eventfd, readable when the ring is filling or events were lost: take, so that the reader need not wait. */
-int sockevents_fd(const struct sockevents *events);
+int events_fd(const struct events *events);
 
 /* Any thread. */
-struct sockevents_stats sockevents_stats(const struct sockevents *events);
+struct events_stats events_stats(const struct events *events);
 
 /* One destroy message (a whole netlink message). Pure. False if it is none. */
-bool sockevents_parse(const void *msg, size_t len, struct tcpdeath *ret_death);
+bool events_parse(const void *msg, size_t len, struct tcpdeath *ret_death);
 
 /* The same for both records of one connection's end; addresses and ports as in struct tcpsock. */
 uint32_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,

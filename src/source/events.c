@@ -1,11 +1,11 @@
 /*
- * sockevents: destroy notices of TCP sockets, from the kernel's multicast groups into a ring.
+ * events: destroy notices of TCP sockets, from the kernel's multicast groups into a ring.
  *
  * Owns the subscription, the thread that reads it and the ring. Must not know what a death means for a
  * counter. The thread copies and counts, nothing else, so that the kernel's buffer is
  * emptied at all times; the consumer takes the events when it suits.
  */
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 
 #include "tcphealth/base/await.h"
 #include "tcphealth/source/netlink.h"
@@ -38,7 +38,7 @@
 #endif
 
 /* The reader writes head and the counters, the consumer tail; both indices run freely. */
-struct sockevents {
+struct events {
 	int fd;
 	int stop_fd;
 	int wake_fd;
@@ -75,7 +75,7 @@ static uint64_t counted(const _Atomic uint64_t *counter)
 }
 
 /* All drops ever, or what was known before where the kernel cannot say (before Linux 4.12). */
-static uint64_t read_lost(const struct sockevents *events)
+static uint64_t read_lost(const struct events *events)
 {
 	uint32_t info[SK_MEMINFO_VARS] = { 0 };
 	socklen_t len = sizeof(info);
@@ -91,7 +91,7 @@ static uint64_t read_lost(const struct sockevents *events)
 }
 
 /* Each overrun lost one event at least, which is all that is known where the kernel does not count. */
-static void note_overrun(struct sockevents *events)
+static void note_overrun(struct events *events)
 {
 	uint64_t overruns = counted(&events->overruns) + 1;
 	uint64_t lost = read_lost(events);
@@ -101,19 +101,19 @@ static void note_overrun(struct sockevents *events)
 	count(&events->overruns, 1);
 }
 
-static uint32_t ring_used(const struct sockevents *events)
+static uint32_t ring_used(const struct events *events)
 {
 	return atomic_load_explicit(&events->head, memory_order_acquire) -
 	       atomic_load_explicit(&events->tail, memory_order_acquire);
 }
 
-static void wake_consumer(struct sockevents *events)
+static void wake_consumer(struct events *events)
 {
 	eventfd_write(events->wake_fd, 1);
 }
 
 /* Sleeps until stop, or until the time is over or `fd` (unless -1) has something. */
-static void wait_for(struct sockevents *events, int fd, int timeout_ms)
+static void wait_for(struct events *events, int fd, int timeout_ms)
 {
 	struct pollfd fds[] = {
 		{ .fd = events->stop_fd, .events = POLLIN },
@@ -123,7 +123,7 @@ static void wait_for(struct sockevents *events, int fd, int timeout_ms)
 	(void)await_fds(fds, 2, timeout_ms);
 }
 
-static void prepare_batch(struct sockevents *events, struct batch *batch)
+static void prepare_batch(struct events *events, struct batch *batch)
 {
 	memset(batch, 0, sizeof(*batch));
 	for (unsigned int i = 0; i < BATCH; i++) {
@@ -136,7 +136,7 @@ static void prepare_batch(struct sockevents *events, struct batch *batch)
 }
 
 /* How many datagrams came, 0 if there is none, or a negative error. */
-static int receive_batch(struct sockevents *events, struct batch *batch, uint32_t room)
+static int receive_batch(struct events *events, struct batch *batch, uint32_t room)
 {
 	int taken;
 
@@ -157,7 +157,7 @@ static bool is_from_kernel(const struct msghdr *header, const struct sockaddr_nl
 }
 
 /* Parses into the ring, which has room for all of the batch, and then shows it to the consumer. */
-static void take_batch(struct sockevents *events, const struct batch *batch, unsigned int taken)
+static void take_batch(struct events *events, const struct batch *batch, unsigned int taken)
 {
 	uint32_t start = atomic_load_explicit(&events->head, memory_order_relaxed);
 	uint32_t head = start;
@@ -168,7 +168,7 @@ static void take_batch(struct sockevents *events, const struct batch *batch, uns
 		if (!is_from_kernel(header, &batch->senders[i]))
 			count(&events->forged, 1);
 		else if (!(header->msg_flags & MSG_TRUNC) &&
-			 sockevents_parse(events->messages[i], batch->headers[i].msg_len,
+			 events_parse(events->messages[i], batch->headers[i].msg_len,
 					  &events->ring[head % RING_SIZE]))
 			head++;
 		else
@@ -179,7 +179,7 @@ static void take_batch(struct sockevents *events, const struct batch *batch, uns
 }
 
 /* One step of the reader; false if the socket is of no use any more. */
-static bool read_step(struct sockevents *events, struct batch *batch)
+static bool read_step(struct events *events, struct batch *batch)
 {
 	uint32_t room = RING_SIZE - ring_used(events);
 	int taken;
@@ -208,7 +208,7 @@ static bool read_step(struct sockevents *events, struct batch *batch)
 
 static void *read_events(void *arg)
 {
-	struct sockevents *events = arg;
+	struct events *events = arg;
 	struct batch batch;
 
 	prctl(PR_SET_NAME, THREAD_NAME);
@@ -222,7 +222,7 @@ static void *read_events(void *arg)
 	return NULL;
 }
 
-static int open_fds(struct sockevents *events)
+static int open_fds(struct events *events)
 {
 	events->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	if (events->fd < 0)
@@ -236,7 +236,7 @@ static int open_fds(struct sockevents *events)
  * Without the capability the kernel caps it at
  * net.core.rmem_max; either way it doubles what was asked for.
  */
-static int set_rcvbuf(struct sockevents *events, uint32_t bytes)
+static int set_rcvbuf(struct events *events, uint32_t bytes)
 {
 	int value = bytes > INT_MAX / 2 ? INT_MAX / 2 : (int)bytes;
 	socklen_t len = sizeof(value);
@@ -251,7 +251,7 @@ static int set_rcvbuf(struct sockevents *events, uint32_t bytes)
 }
 
 /* Bound first: a netlink socket without an address gets no multicast, although it may join. */
-static int subscribe(struct sockevents *events)
+static int subscribe(struct events *events)
 {
 	static const int groups[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY };
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
@@ -267,7 +267,7 @@ static int subscribe(struct sockevents *events)
 }
 
 /* The reader takes no signals: they are for the main thread. */
-static int start_reader(struct sockevents *events)
+static int start_reader(struct events *events)
 {
 	sigset_t all, before;
 	int err;
@@ -286,7 +286,7 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-static void free_events(struct sockevents *events)
+static void free_events(struct events *events)
 {
 	close_fd(events->fd);
 	close_fd(events->stop_fd);
@@ -294,9 +294,9 @@ static void free_events(struct sockevents *events)
 	free(events);
 }
 
-int sockevents_start(uint32_t rcvbuf_bytes, struct sockevents **ret_events)
+int events_start(uint32_t rcvbuf_bytes, struct events **ret_events)
 {
-	struct sockevents *events = calloc(1, sizeof(*events));
+	struct events *events = calloc(1, sizeof(*events));
 	int err;
 
 	if (!events)
@@ -317,7 +317,7 @@ int sockevents_start(uint32_t rcvbuf_bytes, struct sockevents **ret_events)
 	return 0;
 }
 
-void sockevents_stop(struct sockevents *events)
+void events_stop(struct events *events)
 {
 	if (!events)
 		return;
@@ -328,7 +328,7 @@ void sockevents_stop(struct sockevents *events)
 }
 
 /* After the reset the ring is looked at again: what came in between must not wait for the next event. */
-static void reset_wake(struct sockevents *events)
+static void reset_wake(struct events *events)
 {
 	eventfd_t ignored;
 
@@ -337,7 +337,7 @@ static void reset_wake(struct sockevents *events)
 		wake_consumer(events);
 }
 
-size_t sockevents_take(struct sockevents *events, struct tcpdeath *ret_deaths, size_t max)
+size_t events_take(struct events *events, struct tcpdeath *ret_deaths, size_t max)
 {
 	uint32_t tail = atomic_load_explicit(&events->tail, memory_order_relaxed);
 	uint32_t used = ring_used(events);
@@ -353,14 +353,14 @@ size_t sockevents_take(struct sockevents *events, struct tcpdeath *ret_deaths, s
 	return taken;
 }
 
-int sockevents_fd(const struct sockevents *events)
+int events_fd(const struct events *events)
 {
 	return events->wake_fd;
 }
 
-struct sockevents_stats sockevents_stats(const struct sockevents *events)
+struct events_stats events_stats(const struct events *events)
 {
-	return (struct sockevents_stats){
+	return (struct events_stats){
 		.received = counted(&events->received),
 		.lost = read_lost(events),
 		.overruns = counted(&events->overruns),
@@ -418,7 +418,7 @@ static void copy_death(const struct tcpsock *sock, struct tcpdeath *death)
 	};
 }
 
-bool sockevents_parse(const void *msg, size_t len, struct tcpdeath *ret_death)
+bool events_parse(const void *msg, size_t len, struct tcpdeath *ret_death)
 {
 	const struct nlmsghdr *header = msg;
 	struct tcpsock sock;

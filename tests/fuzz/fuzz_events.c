@@ -1,7 +1,7 @@
 /*
  * Fuzzes the parser of destroy notices: the input is one netlink message.
  */
-#include "tcphealth/source/sockevents.h"
+#include "tcphealth/source/events.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (size)
 		memcpy(copy, data, size);
-	if (sockevents_parse(copy, size, &death))
+	if (events_parse(copy, size, &death))
 		check_death(&death);
 	free(copy);
 	return 0;
