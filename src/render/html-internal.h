@@ -5,7 +5,7 @@
 #define TCPHEALTH_RENDER_HTML_INTERNAL_H
 
 #include "tcphealth/model/snapshot.h"
-#include "tcphealth/render/verdicttext.h"
+#include "tcphealth/render/words.h"
 
 #include <stdbool.h>
 #include <stddef.h>

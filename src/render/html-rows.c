@@ -172,7 +172,7 @@ static void judge(struct html_row *row)
 	struct finding findings[HTML_FINDINGS_MAX];
 
 	html_row_findings(row, findings);
-	row->level = verdicttext_level(findings[0].kind);
+	row->level = words_level(findings[0].kind);
 }
 
 static void fill_row(struct html_row *row, const struct snapshot_ns *ns,

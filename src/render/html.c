@@ -1,5 +1,5 @@
 /*
- * html: the markup of the page. Judges nothing itself (html-rows.c) and words nothing (verdicttext.c).
+ * html: the markup of the page. Judges nothing itself (html-rows.c) and words nothing (words.c).
  */
 #include "tcphealth/render/html.h"
 
@@ -112,7 +112,7 @@ static void put_count(struct html *html, uint64_t n, const char *noun)
 
 static void put_age(struct html *html, uint64_t age_ms)
 {
-	verdicttext_put_age(html->out, age_ms);
+	words_put_age(html->out, age_ms);
 }
 
 /* What `put` says, between two pieces of markup; nothing at all where it says nothing. */
@@ -215,17 +215,17 @@ static void put_role(struct html *html, const struct html_row *row)
 static void put_finding(struct html *html, const struct html_row *row,
 			const struct finding *finding, bool lost_listener)
 {
-	enum finding_level level = verdicttext_level(finding->kind);
+	enum finding_level level = words_level(finding->kind);
 
 	buf_printf(html->out, "<p class=\"said\"><span class=\"tag %s\">%s</span> ",
-		   verdicttext_level_name(level), verdicttext_level_name(level));
-	put_words(html, "", verdicttext_put_verdict, finding, "");
+		   words_level_name(level), words_level_name(level));
+	put_words(html, "", words_put_verdict, finding, "");
 	if (lost_listener && row->stuck > 0)
 		put_raw(html, "; nobody listens on this port any more");
 	put_raw(html, "</p>\n");
-	put_words(html, "<p class=\"next\">", verdicttext_put_next, finding, "</p>\n");
-	put_words(html, "<p class=\"run\"><code>", verdicttext_put_look, finding, "</code></p>\n");
-	put_words(html, "<p class=\"run\"><code>", verdicttext_put_restart, finding,
+	put_words(html, "<p class=\"next\">", words_put_next, finding, "</p>\n");
+	put_words(html, "<p class=\"run\"><code>", words_put_look, finding, "</code></p>\n");
+	put_words(html, "<p class=\"run\"><code>", words_put_restart, finding,
 		  "</code></p>\n");
 }
 
@@ -410,7 +410,7 @@ static void put_head(struct html *html)
 /* The key is the same in the next sample: the script finds the row again by it. */
 static void put_row(struct html *html, const struct html_row *row)
 {
-	buf_printf(html->out, "<tr class=\"%s\" data-key=\"%s/", verdicttext_level_name(row->level),
+	buf_printf(html->out, "<tr class=\"%s\" data-key=\"%s/", words_level_name(row->level),
 		   role_name(row->pair->role));
 	put_port_name(html, row->pair->port);
 	if (row->ns->name != NULL) {
@@ -572,7 +572,7 @@ static void put_legend(struct html *html)
 	put_raw(html, "<details id=\"legend\">\n<summary>What counts as stuck</summary>\n<dl>\n");
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
 		buf_printf(html->out, "<div><dt>%s</dt>\n<dd>", stale_reason_name(reason));
-		put_text(html, verdicttext_meaning(reason));
+		put_text(html, words_meaning(reason));
 		put_raw(html, reason == STALE_KEEPALIVE ? ": at least " : ": longer than ");
 		if (reason == STALE_KEEPALIVE)
 			put_count(html, limits->keepalive_probes, "probe");
@@ -612,7 +612,7 @@ static void put_footer(struct html *html)
 static void put_header(struct html *html)
 {
 	buf_printf(html->out, "<header>\n<h1 id=\"headline\" class=\"%s\" aria-live=\"polite\">",
-		   verdicttext_level_name(html->rows->level));
+		   words_level_name(html->rows->level));
 	put_headline(html);
 	put_raw(html, "</h1>\n");
 	put_facts(html);

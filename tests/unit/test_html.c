@@ -5,7 +5,7 @@
  * comparing them; then read the difference, and run tests/web, before committing it. Runs in the project's root.
  */
 #include "tcphealth/render/html.h"
-#include "tcphealth/render/verdicttext.h"
+#include "tcphealth/render/words.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -601,23 +601,23 @@ static void test_words_of_a_leak(void **state)
 	struct finding finding = leak;
 
 	(void)state;
-	check_put(verdicttext_put_verdict, &finding,
+	check_put(words_put_verdict, &finding,
 		  "4 connections: the peer closed 2 h ago, load@35111.service never called close");
-	check_put(verdicttext_put_look, &finding, "ss -tnp state close-wait 'sport = :35111'");
-	check_put(verdicttext_put_restart, &finding, "systemctl restart load@35111.service");
+	check_put(words_put_look, &finding, "ss -tnp state close-wait 'sport = :35111'");
+	check_put(words_put_restart, &finding, "systemctl restart load@35111.service");
 	finding.count = 1;
 	finding.age_ms = 0;
 	finding.owners = 0;
 	finding.role = ROLE_CLIENT;
 	finding.netns = "blue";
-	check_put(verdicttext_put_verdict, &finding,
+	check_put(words_put_verdict, &finding,
 		  "1 connection: the peer closed, the local program never called close");
-	check_put(verdicttext_put_look, &finding,
+	check_put(words_put_look, &finding,
 		  "ip netns exec blue ss -tnp state close-wait 'dport = :35111'");
-	check_put(verdicttext_put_restart, &finding, "");
+	check_put(words_put_restart, &finding, "");
 	finding.port_known = false;
 	finding.netns = NULL;
-	check_put(verdicttext_put_look, &finding, "ss -tnp state close-wait");
+	check_put(words_put_look, &finding, "ss -tnp state close-wait");
 }
 
 static void test_words_of_one_and_many(void **state)
@@ -626,18 +626,18 @@ static void test_words_of_one_and_many(void **state)
 
 	(void)state;
 	finding.kind = STALE_DEAD;
-	check_put(verdicttext_put_verdict, &finding,
+	check_put(words_put_verdict, &finding,
 		  "4 connections: reset or timed out 2 h ago, still held by load@35111.service");
 	finding.count = 1;
-	check_put(verdicttext_put_verdict, &finding,
+	check_put(words_put_verdict, &finding,
 		  "1 connection: reset or timed out 2 h ago, still held by load@35111.service");
 	finding.kind = FINDING_REFUSED;
-	check_put(verdicttext_put_verdict, &finding,
+	check_put(words_put_verdict, &finding,
 		  "1 connect refused since the exporter started");
 	finding.owner[1] = "b";
 	finding.owners = 4;
 	finding.kind = STALE_FIN_WAIT2;
-	check_put(verdicttext_put_verdict, &finding,
+	check_put(words_put_verdict, &finding,
 		  "1 connection: load@35111.service, b and 2 others shut down this end 2 h ago, "
 		  "the peer never closed");
 }
@@ -655,10 +655,10 @@ static void test_commands_are_safe(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		finding.owner[0] = names[i];
-		check_put(verdicttext_put_restart, &finding, "");
+		check_put(words_put_restart, &finding, "");
 	}
 	finding.netns = "blue; reboot";
-	check_put(verdicttext_put_look, &finding, "");
+	check_put(words_put_look, &finding, "");
 }
 
 /* Each kind has a verdict without a gap left open, and each trouble a next step. */
@@ -672,12 +672,12 @@ static void test_all_kinds_have_words(void **state)
 		size_t verdict;
 
 		buf_init(&buf, 0);
-		verdicttext_put_verdict(&buf, &finding);
+		words_put_verdict(&buf, &finding);
 		verdict = buf.len;
 		assert_true(verdict > 0);
-		verdicttext_put_next(&buf, &finding);
-		assert_int_equal(buf.len > verdict, verdicttext_level(finding.kind) > LEVEL_FINE);
-		verdicttext_put_look(&buf, &finding);
+		words_put_next(&buf, &finding);
+		assert_int_equal(buf.len > verdict, words_level(finding.kind) > LEVEL_FINE);
+		words_put_look(&buf, &finding);
 		buf_putc(&buf, '\0');
 		assert_null(strpbrk(buf.data, "{}[]"));
 		buf_done(&buf);
@@ -707,7 +707,7 @@ static void test_ages(void **state)
 		struct buf buf;
 
 		buf_init(&buf, 0);
-		verdicttext_put_age(&buf, ages[i].ms);
+		words_put_age(&buf, ages[i].ms);
 		buf_putc(&buf, '\0');
 		assert_string_equal(buf.data, ages[i].text);
 		buf_done(&buf);

@@ -1,11 +1,11 @@
 /*
- * verdicttext: what was found at a port, in words, and what to do about it.
+ * words: what was found at a port, in words, and what to do about it.
  *
  * Plain text without markup: names in it are cleaned (utf8_clean()) but not escaped. Knows what TCP's states mean to an administrator,
  * and which commands look closer; must not know snapshots or pages. Pure.
  */
-#ifndef TCPHEALTH_RENDER_VERDICTTEXT_H
-#define TCPHEALTH_RENDER_VERDICTTEXT_H
+#ifndef TCPHEALTH_RENDER_WORDS_H
+#define TCPHEALTH_RENDER_WORDS_H
 
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/role.h"
@@ -53,28 +53,28 @@ struct finding {
 	const char *netns; /* NULL: the exporter's own */
 };
 
-enum finding_level verdicttext_level(unsigned int kind);
+enum finding_level words_level(unsigned int kind);
 
 /* "stuck", "full", "watch", "note", "fine" */
-const char *verdicttext_level_name(enum finding_level level);
+const char *words_level_name(enum finding_level level);
 
 /* "4 connections: the peer closed 2 h ago, load@35111.service never called close" */
-void verdicttext_put_verdict(struct buf *buf, const struct finding *finding);
+void words_put_verdict(struct buf *buf, const struct finding *finding);
 
 /* What to do next, in whole sentences. Nothing where there is nothing to complain of. */
-void verdicttext_put_next(struct buf *buf, const struct finding *finding);
+void words_put_next(struct buf *buf, const struct finding *finding);
 
 /*
  * A command line that looks closer, and one that restarts the owner; nothing where there is none. Safe to paste into a shell: a
  * name that would have to be quoted is never part of one.
  */
-void verdicttext_put_look(struct buf *buf, const struct finding *finding);
-void verdicttext_put_restart(struct buf *buf, const struct finding *finding);
+void words_put_look(struct buf *buf, const struct finding *finding);
+void words_put_restart(struct buf *buf, const struct finding *finding);
 
 /* "45 s", "6 min", "2 h", "2 h 5 min", "3 d 4 h", "12 d": the last unit cut, not rounded. */
-void verdicttext_put_age(struct buf *buf, uint64_t age_ms);
+void words_put_age(struct buf *buf, uint64_t age_ms);
 
 /* What a reason means, for a legend: "reset or timed out, but its program still holds it". */
-const char *verdicttext_meaning(enum stale_reason reason);
+const char *words_meaning(enum stale_reason reason);
 
 #endif

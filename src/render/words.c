@@ -1,7 +1,7 @@
 /*
- * verdicttext: one table row of sentences a finding, and what fills their gaps.
+ * words: one table row of sentences a finding, and what fills their gaps.
  */
-#include "tcphealth/render/verdicttext.h"
+#include "tcphealth/render/words.h"
 
 #include "tcphealth/base/utf8.h"
 
@@ -220,7 +220,7 @@ static void put_limit(struct buf *buf, const struct finding *finding)
 
 static void put_age(struct buf *buf, const struct finding *finding)
 {
-	verdicttext_put_age(buf, finding->age_ms);
+	words_put_age(buf, finding->age_ms);
 }
 
 static void put_drops(struct buf *buf, const struct finding *finding)
@@ -308,12 +308,12 @@ static bool is_service(const char *name)
 	return len > n && strcmp(name + len - n, suffix) == 0;
 }
 
-enum finding_level verdicttext_level(unsigned int kind)
+enum finding_level words_level(unsigned int kind)
 {
 	return kind < FINDING_KINDS ? table[kind].level : LEVEL_FINE;
 }
 
-const char *verdicttext_level_name(enum finding_level level)
+const char *words_level_name(enum finding_level level)
 {
 	static const char *const names[] = {
 		[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note",   [LEVEL_WATCH] = "watch",
@@ -323,18 +323,18 @@ const char *verdicttext_level_name(enum finding_level level)
 	return names[level];
 }
 
-void verdicttext_put_verdict(struct buf *buf, const struct finding *finding)
+void words_put_verdict(struct buf *buf, const struct finding *finding)
 {
 	fill_in(buf, words_of(finding)->verdict, finding);
 }
 
-void verdicttext_put_next(struct buf *buf, const struct finding *finding)
+void words_put_next(struct buf *buf, const struct finding *finding)
 {
 	if (words_of(finding)->next != NULL)
 		fill_in(buf, words_of(finding)->next, finding);
 }
 
-void verdicttext_put_look(struct buf *buf, const struct finding *finding)
+void words_put_look(struct buf *buf, const struct finding *finding)
 {
 	const char *look = words_of(finding)->look;
 
@@ -345,7 +345,7 @@ void verdicttext_put_look(struct buf *buf, const struct finding *finding)
 	fill_in(buf, look, finding);
 }
 
-void verdicttext_put_restart(struct buf *buf, const struct finding *finding)
+void words_put_restart(struct buf *buf, const struct finding *finding)
 {
 	if (!words_of(finding)->restart || finding->owners != 1)
 		return;
@@ -353,7 +353,7 @@ void verdicttext_put_restart(struct buf *buf, const struct finding *finding)
 		buf_printf(buf, "systemctl restart %s", finding->owner[0]);
 }
 
-void verdicttext_put_age(struct buf *buf, uint64_t age_ms)
+void words_put_age(struct buf *buf, uint64_t age_ms)
 {
 	uint64_t s = age_ms / 1000, min = s / 60, h = min / 60, d = h / 24;
 
@@ -376,7 +376,7 @@ void verdicttext_put_age(struct buf *buf, uint64_t age_ms)
 	}
 }
 
-const char *verdicttext_meaning(enum stale_reason reason)
+const char *words_meaning(enum stale_reason reason)
 {
 	return (size_t)reason < STALE_REASONS ? meanings[reason] : meanings[STALE_NONE];
 }
