@@ -2,7 +2,7 @@
  * main: the process. Reads the command line and does what it says; what only prints and ends is here, serving is in serve.c.
  */
 #include "tcphealth/app/collector.h"
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 #include "tcphealth/app/options.h"
 #include "tcphealth/app/serve.h"
 #include "tcphealth/base/buf.h"
@@ -97,18 +97,18 @@ static unsigned int terminal_width(void)
 	return size.ws_col;
 }
 
-static void print_stale(const struct options *options, const struct drilldown *result,
-			const struct drilldown_holders *holders, struct buf *text)
+static void print_stale(const struct options *options, const struct connections_result *result,
+			const struct connections_holders *holders, struct buf *text)
 {
-	const char *note = drilldown_holders_note(result, holders);
+	const char *note = connections_holders_note(result, holders);
 
 	if (options->list_format == OPTIONS_LIST_JSON) {
-		drilldown_render_json(result, holders, text);
+		connections_render_json(result, holders, text);
 		return;
 	}
 	if (result->count == 0)
 		return;
-	drilldown_render_table(result, holders, terminal_width(), text);
+	connections_render_table(result, holders, terminal_width(), text);
 	if (result->matched > result->count)
 		buf_printf(text, "%llu more\n",
 			   (unsigned long long)(result->matched - result->count));
@@ -119,14 +119,14 @@ static void print_stale(const struct options *options, const struct drilldown *r
 /* As grep does: 0 and 1 tell whether there was something, 2 that it is not known. */
 static int list_stale(const struct options *options)
 {
-	struct drilldown_holders holders = { 0 };
-	struct drilldown result;
+	struct connections_holders holders = { 0 };
+	struct connections_result result;
 	struct buf text;
-	int r = collector_list_stale(options, DRILLDOWN_LIMIT_MAX, &result);
+	int r = collector_list_stale(options, CONNECTIONS_LIMIT_MAX, &result);
 
 	buf_init(&text, 0);
 	if (r == 0)
-		r = drilldown_find_holders(&result, options->path_procfs, HOLDERS_BUDGET_MS,
+		r = connections_find_holders(&result, options->path_procfs, HOLDERS_BUDGET_MS,
 					   &holders);
 	if (r == 0) {
 		print_stale(options, &result, &holders, &text);
@@ -136,8 +136,8 @@ static int list_stale(const struct options *options)
 		log_error("listing failed", "err", strerror(-r), NULL);
 	else
 		r = result.count != 0;
-	drilldown_holders_done(&holders);
-	drilldown_done(&result);
+	connections_holders_done(&holders);
+	connections_done(&result);
 	buf_done(&text);
 	return r < 0 ? EXIT_USAGE : r;
 }

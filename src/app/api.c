@@ -3,7 +3,7 @@
  */
 #include "tcphealth/app/api.h"
 
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/render/json.h"
 
@@ -65,7 +65,7 @@ static const char *query_arg(void *arg, const char *key)
 }
 
 /* False, and the reply says why, if the words of the query are off. */
-static bool parse(const struct httpd_query *query, struct drilldown_query *ret_query,
+static bool parse(const struct httpd_query *query, struct connections_query *ret_query,
 		  struct httpd_reply *reply)
 {
 	struct httpd_query copy = *query;
@@ -73,7 +73,7 @@ static bool parse(const struct httpd_query *query, struct drilldown_query *ret_q
 	bool ok;
 
 	buf_init(&why, 1024);
-	ok = drilldown_parse(query_arg, &copy, ret_query, &why) == 0;
+	ok = connections_parse(query_arg, &copy, ret_query, &why) == 0;
 	buf_putc(&why, '\0');
 	if (!ok)
 		refuse(reply, 400, why.err == 0 ? why.data : "bad query");
@@ -81,11 +81,11 @@ static bool parse(const struct httpd_query *query, struct drilldown_query *ret_q
 	return ok;
 }
 
-static void answer(struct api *api, const struct drilldown_query *question,
+static void answer(struct api *api, const struct connections_query *question,
 		   struct httpd_reply *reply)
 {
-	struct drilldown_holders holders = { 0 };
-	struct drilldown result;
+	struct connections_holders holders = { 0 };
+	struct connections_result result;
 	int r = collector_ask(api->collector, question, ASK_WAIT_MS, &result);
 
 	if (r == -ETIMEDOUT || r == -EBUSY) {
@@ -97,21 +97,21 @@ static void answer(struct api *api, const struct drilldown_query *question,
 		return;
 	}
 	if (question->holders)
-		r = drilldown_find_holders(&result, api->options->path_procfs, HOLDERS_BUDGET_MS,
+		r = connections_find_holders(&result, api->options->path_procfs, HOLDERS_BUDGET_MS,
 					   &holders);
 	if (r < 0)
 		refuse(reply, 500, strerror(-r));
 	else
-		drilldown_render_json(&result, question->holders ? &holders : NULL, &reply->body);
-	drilldown_holders_done(&holders);
-	drilldown_done(&result);
+		connections_render_json(&result, question->holders ? &holders : NULL, &reply->body);
+	connections_holders_done(&holders);
+	connections_done(&result);
 }
 
 static void answer_connections(void *arg, const struct httpd_query *query,
 			       struct httpd_reply *reply)
 {
 	struct api *api = arg;
-	struct drilldown_query question;
+	struct connections_query question;
 	uint64_t now_ms;
 
 	if (!may_ask(api, query)) {
@@ -292,7 +292,7 @@ static bool has_state(const struct snapshot_pair *pair, uint32_t states)
 	return false;
 }
 
-static bool wants(const struct drilldown_query *question, const struct snapshot_pair *pair)
+static bool wants(const struct connections_query *question, const struct snapshot_pair *pair)
 {
 	bool stale = false;
 
@@ -308,7 +308,7 @@ static bool wants(const struct drilldown_query *question, const struct snapshot_
 	return stale || !(question->has_reason || question->stale_only);
 }
 
-static void render_ports(const struct snapshot *snapshot, const struct drilldown_query *question,
+static void render_ports(const struct snapshot *snapshot, const struct connections_query *question,
 			 struct buf *buf)
 {
 	struct json j;
@@ -337,7 +337,7 @@ static void render_ports(const struct snapshot *snapshot, const struct drilldown
 static void answer_ports(void *arg, const struct httpd_query *query, struct httpd_reply *reply)
 {
 	struct api *api = arg;
-	struct drilldown_query question;
+	struct connections_query question;
 	struct snapshot *snapshot;
 	struct health health;
 

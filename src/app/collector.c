@@ -286,13 +286,13 @@ static void run_sample(struct collector *c)
 /* Answers the question in the box, if there is one. */
 static void answer_mail(struct collector *c)
 {
-	struct drilldown_query query;
-	struct drilldown result;
+	struct connections_query query;
+	struct connections_result result;
 	int r;
 
 	if (!mailbox_take(c->mailbox, &query))
 		return;
-	r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), &result);
+	r = connections_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), &result);
 	mailbox_answer(c->mailbox, r, &result);
 }
 
@@ -463,8 +463,8 @@ bool collector_ready(void *collector, struct buf *why)
 	return publisher_ready(c->publisher, why);
 }
 
-int collector_ask(struct collector *c, const struct drilldown_query *query, uint64_t wait_ms,
-		  struct drilldown *ret_result)
+int collector_ask(struct collector *c, const struct connections_query *query, uint64_t wait_ms,
+		  struct connections_result *ret_result)
 {
 	return mailbox_ask(c->mailbox, query, wait_ms, ret_result);
 }
@@ -479,10 +479,10 @@ struct snapshot *collector_snapshot(struct collector *c, struct health *ret_heal
 	return publisher_snapshot(c->publisher, ret_health);
 }
 
-int collector_list_stale(const struct options *options, size_t limit, struct drilldown *ret_result)
+int collector_list_stale(const struct options *options, size_t limit, struct connections_result *ret_result)
 {
 	struct publisher_config config = { .options = options };
-	struct drilldown_query query = { .stale_only = true,
+	struct connections_query query = { .stale_only = true,
 					 .limit = limit,
 					 .states = TCP_STATES_ALL &
 						   ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
@@ -491,14 +491,14 @@ int collector_list_stale(const struct options *options, size_t limit, struct dri
 	struct collector *c;
 	int r = collector_new(&config, &c);
 
-	*ret_result = (struct drilldown){ 0 };
+	*ret_result = (struct connections_result){ 0 };
 	if (r < 0)
 		return r;
 	c->stalelog.enabled = false;
 	r = sample_once(c, CENSUS_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)
-		r = drilldown_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(),
+		r = connections_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(),
 				   ret_result);
 	free_all(c);
 	return r;

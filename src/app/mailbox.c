@@ -26,8 +26,8 @@ struct mailbox {
 	pthread_cond_t changed;
 	enum mail_state state;
 	bool interrupted;
-	struct drilldown_query query;
-	struct drilldown result;
+	struct connections_query query;
+	struct connections_result result;
 	int error;
 };
 
@@ -52,7 +52,7 @@ void mailbox_free(struct mailbox *box)
 	if (box == NULL)
 		return;
 	if (box->state == MAIL_ANSWERED)
-		drilldown_done(&box->result);
+		connections_done(&box->result);
 	pthread_cond_destroy(&box->changed);
 	pthread_mutex_destroy(&box->lock);
 	close(box->fd);
@@ -60,8 +60,8 @@ void mailbox_free(struct mailbox *box)
 }
 
 /* Under `lock`: puts the question in and waits. */
-static int ask(struct mailbox *box, const struct drilldown_query *query, uint64_t wait_ms,
-	       struct drilldown *ret_result)
+static int ask(struct mailbox *box, const struct connections_query *query, uint64_t wait_ms,
+	       struct connections_result *ret_result)
 {
 	struct timespec until = clock_mono_after(wait_ms);
 	int r = 0;
@@ -79,14 +79,14 @@ static int ask(struct mailbox *box, const struct drilldown_query *query, uint64_
 	}
 	box->state = MAIL_EMPTY;
 	if (box->error < 0)
-		drilldown_done(&box->result);
+		connections_done(&box->result);
 	else
 		*ret_result = box->result;
 	return box->error;
 }
 
-int mailbox_ask(struct mailbox *box, const struct drilldown_query *query, uint64_t wait_ms,
-		struct drilldown *ret_result)
+int mailbox_ask(struct mailbox *box, const struct connections_query *query, uint64_t wait_ms,
+		struct connections_result *ret_result)
 {
 	int r;
 
@@ -109,7 +109,7 @@ int mailbox_fd(const struct mailbox *box)
 	return box->fd;
 }
 
-bool mailbox_take(struct mailbox *box, struct drilldown_query *ret_query)
+bool mailbox_take(struct mailbox *box, struct connections_query *ret_query)
 {
 	eventfd_t count;
 	bool asked;
@@ -125,7 +125,7 @@ bool mailbox_take(struct mailbox *box, struct drilldown_query *ret_query)
 	return asked;
 }
 
-void mailbox_answer(struct mailbox *box, int error, struct drilldown *result)
+void mailbox_answer(struct mailbox *box, int error, struct connections_result *result)
 {
 	pthread_mutex_lock(&box->lock);
 	if (box->state == MAIL_RUNNING) {
@@ -134,7 +134,7 @@ void mailbox_answer(struct mailbox *box, int error, struct drilldown *result)
 		box->state = MAIL_ANSWERED;
 		pthread_cond_broadcast(&box->changed);
 	} else {
-		drilldown_done(result);
+		connections_done(result);
 		box->state = MAIL_EMPTY;
 	}
 	pthread_mutex_unlock(&box->lock);

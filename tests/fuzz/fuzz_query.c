@@ -1,5 +1,5 @@
 /* query: the words of a question for connections: what is taken is within its bounds, what is not is told in one line. */
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 #include "text.h"
 
 #define WORDS_MAX 8
@@ -34,9 +34,9 @@ static void split(char *text, struct words *words)
 	}
 }
 
-static void check(const struct drilldown_query *query)
+static void check(const struct connections_query *query)
 {
-	require(query->limit >= 1 && query->limit <= DRILLDOWN_LIMIT_MAX);
+	require(query->limit >= 1 && query->limit <= CONNECTIONS_LIMIT_MAX);
 	require((query->states & TCP_STATE_BIT(TCP_STATE_LISTEN)) == 0);
 	require(query->states != 0 && (query->states & ~(uint32_t)TCP_STATES_ALL) == 0);
 	require(!query->has_role || (unsigned int)query->role < ROLE_COUNT);
@@ -47,13 +47,13 @@ static void check(const struct drilldown_query *query)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = text_copy(data, size);
-	struct drilldown_query query;
+	struct connections_query query;
 	struct words words;
 	struct buf why;
 
 	buf_init(&why, 1024);
 	split(text, &words);
-	if (drilldown_parse(find, &words, &query, &why) == 0) {
+	if (connections_parse(find, &words, &query, &why) == 0) {
 		require(why.len == 0);
 		check(&query);
 	} else {

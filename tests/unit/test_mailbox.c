@@ -23,14 +23,14 @@ struct asker {
 	uint64_t wait_ms;
 	uint16_t port;
 	pthread_t thread;
-	struct drilldown result;
+	struct connections_result result;
 	int r;
 };
 
 static void *ask(void *arg)
 {
 	struct asker *asker = arg;
-	struct drilldown_query query = { .port = asker->port };
+	struct connections_query query = { .port = asker->port };
 
 	asker->r = mailbox_ask(asker->box, &query, asker->wait_ms, &asker->result);
 	return NULL;
@@ -52,7 +52,7 @@ static int end(struct asker *asker)
 static uint16_t take(struct mailbox *box)
 {
 	struct pollfd fd = { .fd = mailbox_fd(box), .events = POLLIN };
-	struct drilldown_query query;
+	struct connections_query query;
 
 	assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
 	assert_true(mailbox_take(box, &query));
@@ -60,9 +60,9 @@ static uint16_t take(struct mailbox *box)
 }
 
 /* A result that has to be freed, and tells which question it answers. */
-static struct drilldown result_for(uint16_t port)
+static struct connections_result result_for(uint16_t port)
 {
-	struct drilldown result = { .rows = calloc(1, sizeof(*result.rows)), .matched = port };
+	struct connections_result result = { .rows = calloc(1, sizeof(*result.rows)), .matched = port };
 
 	assert_non_null(result.rows);
 	return result;
@@ -71,7 +71,7 @@ static struct drilldown result_for(uint16_t port)
 static void test_nothing_asked(void **state)
 {
 	struct mailbox *box = mailbox_new();
-	struct drilldown_query query;
+	struct connections_query query;
 
 	(void)state;
 	assert_non_null(box);
@@ -86,7 +86,7 @@ static void test_answer_reaches_who_asked(void **state)
 
 	(void)state;
 	for (uint16_t port = 1; port <= ROUNDS; port++) {
-		struct drilldown result = result_for(port);
+		struct connections_result result = result_for(port);
 		struct asker asker;
 
 		begin(&asker, box, PATIENCE_MS, port);
@@ -94,7 +94,7 @@ static void test_answer_reaches_who_asked(void **state)
 		mailbox_answer(box, 0, &result);
 		assert_int_equal(end(&asker), 0);
 		assert_int_equal(asker.result.matched, port);
-		drilldown_done(&asker.result);
+		connections_done(&asker.result);
 	}
 	mailbox_free(box);
 }
@@ -103,7 +103,7 @@ static void test_answer_reaches_who_asked(void **state)
 static void test_failure_reaches_who_asked(void **state)
 {
 	struct mailbox *box = mailbox_new();
-	struct drilldown result = result_for(1);
+	struct connections_result result = result_for(1);
 	struct asker asker;
 
 	(void)state;
@@ -117,8 +117,8 @@ static void test_failure_reaches_who_asked(void **state)
 static void test_one_at_a_time(void **state)
 {
 	struct mailbox *box = mailbox_new();
-	struct drilldown_query query = { 0 };
-	struct drilldown result = result_for(1), other;
+	struct connections_query query = { 0 };
+	struct connections_result result = result_for(1), other;
 	struct asker asker;
 
 	(void)state;
@@ -127,7 +127,7 @@ static void test_one_at_a_time(void **state)
 	assert_int_equal(mailbox_ask(box, &query, PATIENCE_MS, &other), -EBUSY);
 	mailbox_answer(box, 0, &result);
 	assert_int_equal(end(&asker), 0);
-	drilldown_done(&asker.result);
+	connections_done(&asker.result);
 	mailbox_free(box);
 }
 
@@ -135,8 +135,8 @@ static void test_one_at_a_time(void **state)
 static void test_too_late_to_be_taken(void **state)
 {
 	struct mailbox *box = mailbox_new();
-	struct drilldown_query query = { .port = 1 };
-	struct drilldown result;
+	struct connections_query query = { .port = 1 };
+	struct connections_result result;
 
 	(void)state;
 	assert_int_equal(mailbox_ask(box, &query, 1, &result), -ETIMEDOUT);
@@ -148,8 +148,8 @@ static void test_too_late_to_be_taken(void **state)
 static void test_too_late_to_be_answered(void **state)
 {
 	struct mailbox *box = mailbox_new();
-	struct drilldown_query query = { .port = 1 };
-	struct drilldown late = result_for(1), result = result_for(2), none;
+	struct connections_query query = { .port = 1 };
+	struct connections_result late = result_for(1), result = result_for(2), none;
 	struct asker asker;
 
 	(void)state;
@@ -164,14 +164,14 @@ static void test_too_late_to_be_answered(void **state)
 	mailbox_answer(box, 0, &result);
 	assert_int_equal(end(&asker), 0);
 	assert_int_equal(asker.result.matched, 2);
-	drilldown_done(&asker.result);
+	connections_done(&asker.result);
 	mailbox_free(box);
 }
 
 static void test_interruption(void **state)
 {
 	struct mailbox *box = mailbox_new();
-	struct drilldown late = result_for(1);
+	struct connections_result late = result_for(1);
 	struct asker asker;
 
 	(void)state;

@@ -8,7 +8,7 @@
 #ifndef TCPHEALTH_APP_COLLECTOR_H
 #define TCPHEALTH_APP_COLLECTOR_H
 
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 #include "tcphealth/app/options.h"
 #include "tcphealth/app/publisher.h"
 #include "tcphealth/base/buf.h"
@@ -43,11 +43,11 @@ bool collector_ready(void *collector, struct buf *why);
 
 /*
  * Asks the sampling thread for the connections that match, between two samples. 0 and *ret_result (to be freed by
- * drilldown_done()), -EBUSY while another question is being answered, -ETIMEDOUT after wait_ms, or what the dump gave. Any
+ * connections_done()), -EBUSY while another question is being answered, -ETIMEDOUT after wait_ms, or what the dump gave. Any
  * thread.
  */
-int collector_ask(struct collector *collector, const struct drilldown_query *query,
-		  uint64_t wait_ms, struct drilldown *ret_result);
+int collector_ask(struct collector *collector, const struct connections_query *query,
+		  uint64_t wait_ms, struct connections_result *ret_result);
 
 /* Lets nobody wait any longer, so that threads that ask can be joined: collector_ask() gives -ETIMEDOUT from now on. */
 void collector_interrupt(struct collector *collector);
@@ -58,7 +58,7 @@ struct snapshot *collector_snapshot(struct collector *collector, struct health *
 /* One sample as a page of metrics (--once), without threads and events. 0 or -errno. */
 int collector_once(const struct publisher_config *config, struct buf *page);
 
-/* One sample, and what is stuck in it, without threads and events (--list-stale). 0 or -errno; as drilldown_take(). */
-int collector_list_stale(const struct options *options, size_t limit, struct drilldown *ret_result);
+/* One sample, and what is stuck in it, without threads and events (--list-stale). 0 or -errno; as connections_take(). */
+int collector_list_stale(const struct options *options, size_t limit, struct connections_result *ret_result);
 
 #endif

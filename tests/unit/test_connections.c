@@ -1,7 +1,7 @@
 /*
- * Tests of drilldown: what may be asked, what is picked from the tables in /proc that a test writes, and how it is shown.
+ * Tests of connections: what may be asked, what is picked from the tables in /proc that a test writes, and how it is shown.
  */
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 
 #include "helpers/records.h"
 
@@ -34,13 +34,13 @@ static const char *find_word(void *arg, const char *key)
 	return NULL;
 }
 
-static struct drilldown_query parse(const char *const *words)
+static struct connections_query parse(const char *const *words)
 {
-	struct drilldown_query query;
+	struct connections_query query;
 	struct buf why;
 
 	buf_init(&why, 0);
-	assert_int_equal(drilldown_parse(find_word, (void *)(uintptr_t)words, &query, &why), 0);
+	assert_int_equal(connections_parse(find_word, (void *)(uintptr_t)words, &query, &why), 0);
 	assert_int_equal(why.len, 0);
 	buf_done(&why);
 	return query;
@@ -48,12 +48,12 @@ static struct drilldown_query parse(const char *const *words)
 
 static void test_nothing_asked_is_everything_with_a_limit(void **state)
 {
-	struct drilldown_query query = parse((const char *const[]){ NULL });
+	struct connections_query query = parse((const char *const[]){ NULL });
 
 	(void)state;
 	assert_false(query.has_port || query.has_role || query.has_state || query.has_reason);
 	assert_false(query.stale_only || query.holders);
-	assert_int_equal(query.limit, DRILLDOWN_LIMIT);
+	assert_int_equal(query.limit, CONNECTIONS_LIMIT);
 	assert_int_equal(query.states & TCP_STATE_BIT(TCP_STATE_LISTEN), 0);
 	for (unsigned int i = 1; i < TCP_STATE_COUNT; i++)
 		assert_true(i == TCP_STATE_LISTEN || query.states & TCP_STATE_BIT(i));
@@ -65,7 +65,7 @@ static void test_every_word(void **state)
 		"port=65535", "role=client", "state=fin_wait2", "reason=zero_window", "limit=1000",
 		"holders=1",  NULL
 	};
-	struct drilldown_query query = parse(words);
+	struct connections_query query = parse(words);
 
 	(void)state;
 	assert_true(query.has_port && query.has_role && query.has_state && query.has_reason &&
@@ -107,11 +107,11 @@ static void test_bad_words_say_what_is_allowed(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const char *words[] = { cases[i][0], NULL };
-		struct drilldown_query query;
+		struct connections_query query;
 		struct buf why;
 
 		buf_init(&why, 0);
-		if (drilldown_parse(find_word, words, &query, &why) != -EINVAL)
+		if (connections_parse(find_word, words, &query, &why) != -EINVAL)
 			fail_msg("%s was taken", cases[i][0]);
 		buf_putc(&why, '\0');
 		assert_non_null(strstr(why.data, cases[i][1]));
@@ -160,7 +160,7 @@ static void begin(struct scene *s)
 	struct census_config config = { .keep_ms = 3600000 };
 	char path[80];
 
-	*s = (struct scene){ .procfs = "/tmp/test_drilldown.XXXXXX", .now_ms = 100000000 };
+	*s = (struct scene){ .procfs = "/tmp/test_connections.XXXXXX", .now_ms = 100000000 };
 	assert_non_null(mkdtemp(s->procfs));
 	(void)snprintf(path, sizeof(path), "%s/net", s->procfs);
 	assert_int_equal(mkdir(path, 0755), 0);
@@ -204,9 +204,9 @@ static void sample(struct scene *s)
 	assert_int_equal(feed_sample(s->feed, s->census, &sample, &result), 0);
 }
 
-static void take(struct scene *s, const struct drilldown_query *query, struct drilldown *ret_result)
+static void take(struct scene *s, const struct connections_query *query, struct connections_result *ret_result)
 {
-	assert_int_equal(drilldown_take(s->feed, s->census, NULL, query, s->now_ms, ret_result), 0);
+	assert_int_equal(connections_take(s->feed, s->census, NULL, query, s->now_ms, ret_result), 0);
 }
 
 /* Sockets that got into CLOSE_WAIT one second after the other. */
@@ -221,8 +221,8 @@ static void strand(struct scene *s, unsigned int count)
 
 static void test_the_longest_stuck_are_kept_and_come_first(void **state)
 {
-	struct drilldown_query query = parse((const char *const[]){ "reason=close_wait", NULL });
-	struct drilldown result;
+	struct connections_query query = parse((const char *const[]){ "reason=close_wait", NULL });
+	struct connections_result result;
 	struct scene s;
 
 	(void)state;
@@ -239,7 +239,7 @@ static void test_the_longest_stuck_are_kept_and_come_first(void **state)
 			assert_in_range(result.rows[i].look.verdict.stale_ms, (40 - i) * 1000 - 100,
 					(40 - i) * 1000);
 		}
-		drilldown_done(&result);
+		connections_done(&result);
 	}
 	end(&s);
 }
@@ -247,8 +247,8 @@ static void test_the_longest_stuck_are_kept_and_come_first(void **state)
 /* The dump's order is not that of the ages. */
 static void test_order_of_the_dump_does_not_matter(void **state)
 {
-	struct drilldown_query query = parse((const char *const[]){ "limit=7", NULL });
-	struct drilldown result;
+	struct connections_query query = parse((const char *const[]){ "limit=7", NULL });
+	struct connections_result result;
 	char rows[65536] = "";
 	struct scene s;
 	size_t cut;
@@ -269,7 +269,7 @@ static void test_order_of_the_dump_does_not_matter(void **state)
 	assert_int_equal(result.matched, 30);
 	for (size_t i = 0; i < 7; i++)
 		assert_int_equal(result.rows[i].sock.remote_port, 40001 + i);
-	drilldown_done(&result);
+	connections_done(&result);
 	end(&s);
 }
 
@@ -302,15 +302,15 @@ static void test_filters(void **state)
 	sample(&s);
 	s.now_ms += 10000;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct drilldown_query query = parse(cases[i].words);
-		struct drilldown result;
+		struct connections_query query = parse(cases[i].words);
+		struct connections_result result;
 
 		take(&s, &query, &result);
 		if (result.matched != cases[i].matched)
 			fail_msg("%s: %u", cases[i].words[0], (unsigned int)result.matched);
 		assert_int_equal(result.count, cases[i].matched);
 		assert_int_equal(result.source, HEALTH_SOURCE_PROCFS);
-		drilldown_done(&result);
+		connections_done(&result);
 	}
 	end(&s);
 }
@@ -333,25 +333,25 @@ static void test_sockets_in_no_dump(void **state)
 	begin(&s);
 	sample(&s);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct drilldown_query query = parse(cases[i].words);
-		struct drilldown result;
+		struct connections_query query = parse(cases[i].words);
+		struct connections_result result;
 		struct buf json;
 
 		take(&s, &query, &result);
 		buf_init(&json, 0);
-		drilldown_render_json(&result, NULL, &json);
+		connections_render_json(&result, NULL, &json);
 		buf_putc(&json, '\0');
 		assert_int_equal(strstr(json.data, "\"note\": \"no dump") != NULL, cases[i].unseen);
 		buf_done(&json);
-		drilldown_done(&result);
+		connections_done(&result);
 	}
 	end(&s);
 }
 
 static void test_failed_dump(void **state)
 {
-	struct drilldown_query query = parse((const char *const[]){ NULL });
-	struct drilldown result;
+	struct connections_query query = parse((const char *const[]){ NULL });
+	struct connections_result result;
 	struct scene s;
 	char path[80];
 
@@ -359,18 +359,18 @@ static void test_failed_dump(void **state)
 	begin(&s);
 	(void)snprintf(path, sizeof(path), "%s/net/tcp", s.procfs);
 	(void)unlink(path);
-	assert_int_equal(drilldown_take(s.feed, s.census, NULL, &query, s.now_ms, &result),
+	assert_int_equal(connections_take(s.feed, s.census, NULL, &query, s.now_ms, &result),
 			 -ENOENT);
-	drilldown_done(&result);
-	drilldown_done(&result);
+	connections_done(&result);
+	connections_done(&result);
 	end(&s);
 }
 
 /* -- how it is shown -------------------------------------------------------------------------------- */
 
-static struct drilldown_row row_of(uint32_t inode, uint64_t stale_ms)
+static struct connections_row row_of(uint32_t inode, uint64_t stale_ms)
 {
-	struct drilldown_row row = {
+	struct connections_row row = {
 		.sock = record_full(inode, TCP_STATE_CLOSE_WAIT, 35111, 40001),
 		.look = { .role = ROLE_SERVER,
 			  .port = 35111,
@@ -385,12 +385,12 @@ static struct drilldown_row row_of(uint32_t inode, uint64_t stale_ms)
 	return row;
 }
 
-static const char *render_table(const struct drilldown *result,
-				const struct drilldown_holders *holders, unsigned int width,
+static const char *render_table(const struct connections_result *result,
+				const struct connections_holders *holders, unsigned int width,
 				struct buf *buf)
 {
 	buf_init(buf, 0);
-	drilldown_render_table(result, holders, width, buf);
+	connections_render_table(result, holders, width, buf);
 	buf_putc(buf, '\0');
 	assert_int_equal(buf->err, 0);
 	return buf->data;
@@ -398,13 +398,13 @@ static const char *render_table(const struct drilldown *result,
 
 static void test_table(void **state)
 {
-	struct drilldown_row rows[] = { row_of(1, 93784000), row_of(2, 7384000),
+	struct connections_row rows[] = { row_of(1, 93784000), row_of(2, 7384000),
 					row_of(0, 187999) };
 	struct holder holder[] = { { .inode = 1, .pid = 4711, .fd = 7, .comm = "leak" },
 				   { .inode = 2, .pid = 1, .fd = 3, .comm = "systemd" },
 				   { .inode = 2, .pid = 4712, .fd = 3, .comm = "web" } };
-	struct drilldown_holders holders = { .holders = holder, .count = 3 };
-	struct drilldown result = { .rows = rows, .count = 3, .limit = 3, .matched = 3 };
+	struct connections_holders holders = { .holders = holder, .count = 3 };
+	struct connections_result result = { .rows = rows, .count = 3, .limit = 3, .matched = 3 };
 	struct buf buf;
 
 	(void)state;
@@ -425,10 +425,10 @@ static void test_table(void **state)
 
 static void test_table_fits_every_width(void **state)
 {
-	struct drilldown_row rows[] = { row_of(1, 93784000), row_of(2, 1000) };
+	struct connections_row rows[] = { row_of(1, 93784000), row_of(2, 1000) };
 	struct holder holder[] = { { .inode = 1, .pid = 2147483647, .comm = "fifteen_letters" } };
-	struct drilldown_holders holders = { .holders = holder, .count = 1 };
-	struct drilldown result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+	struct connections_holders holders = { .holders = holder, .count = 1 };
+	struct connections_result result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
 
 	(void)state;
 	memset(rows[0].unit, 'u', UNIT_NAME_MAX - 1);
@@ -453,11 +453,11 @@ static void test_table_fits_every_width(void **state)
 	}
 }
 
-static const char *render_json(const struct drilldown *result,
-			       const struct drilldown_holders *holders, struct buf *buf)
+static const char *render_json(const struct connections_result *result,
+			       const struct connections_holders *holders, struct buf *buf)
 {
 	buf_init(buf, 0);
-	drilldown_render_json(result, holders, buf);
+	connections_render_json(result, holders, buf);
 	buf_putc(buf, '\0');
 	assert_int_equal(buf->err, 0);
 	return buf->data;
@@ -465,8 +465,8 @@ static const char *render_json(const struct drilldown *result,
 
 static void test_json_leaves_out_what_is_not_known(void **state)
 {
-	struct drilldown_row rows[] = { row_of(1, 1500) };
-	struct drilldown result = { .rows = rows, .count = 1, .limit = 1, .matched = 2 };
+	struct connections_row rows[] = { row_of(1, 1500) };
+	struct connections_result result = { .rows = rows, .count = 1, .limit = 1, .matched = 2 };
 	struct buf buf;
 	const char *text;
 
@@ -493,29 +493,29 @@ static void test_json_leaves_out_what_is_not_known(void **state)
 
 static void test_note_says_why_a_holder_is_missing(void **state)
 {
-	struct drilldown_row rows[] = { row_of(1, 1500), row_of(0, 1000) };
+	struct connections_row rows[] = { row_of(1, 1500), row_of(0, 1000) };
 	struct holder holder[] = { { .inode = 1, .pid = 7 } };
-	struct drilldown_holders holders = { .holders = holder, .count = 1, .result.denied = 5 };
-	struct drilldown result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+	struct connections_holders holders = { .holders = holder, .count = 1, .result.denied = 5 };
+	struct connections_result result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
 
 	(void)state;
-	assert_string_equal(drilldown_holders_note(&result, &holders),
+	assert_string_equal(connections_holders_note(&result, &holders),
 			    ""); /* nobody can hold the second */
 	holders.count = 0;
-	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "CAP_SYS_PTRACE"));
+	assert_non_null(strstr(connections_holders_note(&result, &holders), "CAP_SYS_PTRACE"));
 	holders.result.timed_out = true; /* whoever was refused, others were not even asked */
-	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "time"));
+	assert_non_null(strstr(connections_holders_note(&result, &holders), "time"));
 	holders.result = (struct holders_result){ 0 };
-	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "pid namespace"));
+	assert_non_null(strstr(connections_holders_note(&result, &holders), "pid namespace"));
 	holders.error = -ENOENT;
-	assert_non_null(strstr(drilldown_holders_note(&result, &holders), "cannot be read"));
+	assert_non_null(strstr(connections_holders_note(&result, &holders), "cannot be read"));
 }
 
 static void test_holders_of_this_process(void **state)
 {
-	struct drilldown_row rows[] = { row_of(0, 1), row_of(0, 1) };
-	struct drilldown result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
-	struct drilldown_holders holders;
+	struct connections_row rows[] = { row_of(0, 1), row_of(0, 1) };
+	struct connections_result result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+	struct connections_holders holders;
 	struct stat st;
 	int fds[2];
 
@@ -523,16 +523,16 @@ static void test_holders_of_this_process(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	assert_int_equal(fstat(fds[0], &st), 0);
 	rows[1].sock.inode = (uint32_t)st.st_ino;
-	assert_int_equal(drilldown_find_holders(&result, "/proc", 60000, &holders), 0);
+	assert_int_equal(connections_find_holders(&result, "/proc", 60000, &holders), 0);
 	assert_int_equal(holders.error, 0);
 	assert_int_equal(holders.count, 1);
 	assert_int_equal(holders.holders[0].pid, getpid());
 	assert_int_equal(holders.holders[0].fd, fds[0]);
-	assert_string_equal(drilldown_holders_note(&result, &holders), "");
-	drilldown_holders_done(&holders);
-	assert_int_equal(drilldown_find_holders(&result, "/nonexistent", 60000, &holders), 0);
+	assert_string_equal(connections_holders_note(&result, &holders), "");
+	connections_holders_done(&holders);
+	assert_int_equal(connections_find_holders(&result, "/nonexistent", 60000, &holders), 0);
 	assert_int_equal(holders.error, -ENOENT);
-	drilldown_holders_done(&holders);
+	connections_holders_done(&holders);
 	close(fds[0]);
 	close(fds[1]);
 }

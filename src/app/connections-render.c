@@ -1,7 +1,7 @@
 /*
- * drilldown-render: connections and their holders as JSON or as a table. Pure but for the holders' look-up.
+ * connections-render: connections and their holders as JSON or as a table. Pure but for the holders' look-up.
  */
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 #include "tcphealth/base/utf8.h"
 #include "tcphealth/render/json.h"
 
@@ -19,13 +19,13 @@ static int compare_inodes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int drilldown_find_holders(const struct drilldown *result, const char *procfs, uint64_t budget_ms,
-			   struct drilldown_holders *ret_holders)
+int connections_find_holders(const struct connections_result *result, const char *procfs, uint64_t budget_ms,
+			   struct connections_holders *ret_holders)
 {
 	uint32_t *inodes = calloc(result->count + 1, sizeof(*inodes));
 	size_t n = 0;
 
-	*ret_holders = (struct drilldown_holders){ 0 };
+	*ret_holders = (struct connections_holders){ 0 };
 	ret_holders->holders = calloc(HOLDERS_MAX, sizeof(*ret_holders->holders));
 	if (inodes == NULL || ret_holders->holders == NULL) {
 		free(inodes);
@@ -45,13 +45,13 @@ int drilldown_find_holders(const struct drilldown *result, const char *procfs, u
 	return 0;
 }
 
-void drilldown_holders_done(struct drilldown_holders *holders)
+void connections_holders_done(struct connections_holders *holders)
 {
 	free(holders->holders);
-	*holders = (struct drilldown_holders){ 0 };
+	*holders = (struct connections_holders){ 0 };
 }
 
-static bool has_holder(const struct drilldown_holders *holders, uint32_t inode)
+static bool has_holder(const struct connections_holders *holders, uint32_t inode)
 {
 	for (size_t i = 0; i < holders->count; i++) {
 		if (holders->holders[i].inode == inode)
@@ -60,8 +60,8 @@ static bool has_holder(const struct drilldown_holders *holders, uint32_t inode)
 	return false;
 }
 
-static bool all_have_holders(const struct drilldown *result,
-			     const struct drilldown_holders *holders)
+static bool all_have_holders(const struct connections_result *result,
+			     const struct connections_holders *holders)
 {
 	for (size_t i = 0; i < result->count; i++) {
 		if (result->rows[i].sock.inode != 0 &&
@@ -71,8 +71,8 @@ static bool all_have_holders(const struct drilldown *result,
 	return true;
 }
 
-const char *drilldown_holders_note(const struct drilldown *result,
-				   const struct drilldown_holders *holders)
+const char *connections_holders_note(const struct connections_result *result,
+				   const struct connections_holders *holders)
 {
 	if (all_have_holders(result, holders))
 		return "";
@@ -155,7 +155,7 @@ static void render_holder(struct json *j, const struct holder *h)
 	json_close(j, '}');
 }
 
-static void render_holders(struct json *j, const struct drilldown_holders *holders, uint32_t inode)
+static void render_holders(struct json *j, const struct connections_holders *holders, uint32_t inode)
 {
 	json_open(j, "holders", '[');
 	for (size_t i = 0; i < holders->count && inode != 0; i++) {
@@ -165,8 +165,8 @@ static void render_holders(struct json *j, const struct drilldown_holders *holde
 	json_close(j, ']');
 }
 
-static void render_row(struct json *j, const struct drilldown_row *row,
-		       const struct drilldown_holders *holders)
+static void render_row(struct json *j, const struct connections_row *row,
+		       const struct connections_holders *holders)
 {
 	const struct tcpsock *sock = &row->sock;
 
@@ -193,7 +193,7 @@ static void render_row(struct json *j, const struct drilldown_row *row,
 	json_close(j, '}');
 }
 
-void drilldown_render_json(const struct drilldown *result, const struct drilldown_holders *holders,
+void connections_render_json(const struct connections_result *result, const struct connections_holders *holders,
 			   struct buf *buf)
 {
 	struct json j;
@@ -209,7 +209,7 @@ void drilldown_render_json(const struct drilldown *result, const struct drilldow
 			  "no dump of the kernel shows a socket that was reset or timed out: "
 			  "tcphealth_stale_unit_connections counts those by unit");
 	if (holders != NULL)
-		json_text(&j, "holders_note", drilldown_holders_note(result, holders));
+		json_text(&j, "holders_note", connections_holders_note(result, holders));
 	json_open(&j, "connections", '[');
 	for (size_t i = 0; i < result->count; i++)
 		render_row(&j, &result->rows[i], holders);
@@ -249,7 +249,7 @@ struct table_row {
 };
 
 /* The first holder, and how many more there are. */
-static void format_holder(char *dst, size_t size, const struct drilldown_holders *holders,
+static void format_holder(char *dst, size_t size, const struct connections_holders *holders,
 			  uint32_t inode)
 {
 	const struct holder *first = NULL;
@@ -270,8 +270,8 @@ static void format_holder(char *dst, size_t size, const struct drilldown_holders
 		(void)snprintf(dst, size, "%s/%d +%zu", first->comm, (int)first->pid, n - 1);
 }
 
-static void fill_table_row(struct table_row *to, const struct drilldown_row *row,
-			   const struct drilldown_holders *holders)
+static void fill_table_row(struct table_row *to, const struct connections_row *row,
+			   const struct connections_holders *holders)
 {
 	const struct verdict *v = &row->look.verdict;
 
@@ -348,7 +348,7 @@ static void shrink(size_t widths[COLUMNS], unsigned int width)
 	}
 }
 
-void drilldown_render_table(const struct drilldown *result, const struct drilldown_holders *holders,
+void connections_render_table(const struct connections_result *result, const struct connections_holders *holders,
 			    unsigned int width, struct buf *buf)
 {
 	static const char *const head[COLUMNS] = { "PORT", "ROLE", "REASON", "FOR",

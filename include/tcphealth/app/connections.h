@@ -1,11 +1,11 @@
 /*
- * drilldown: which connections stand behind a number.
+ * connections: which connections stand behind a number.
  *
  * A question (port, role, state, reason, limit), the sockets of a fresh dump that match, and their rendering. Knows what is
  * asked and answered; must not know HTTP nor threads. Rows are taken on the collector's thread and rendered on another.
  */
-#ifndef TCPHEALTH_APP_DRILLDOWN_H
-#define TCPHEALTH_APP_DRILLDOWN_H
+#ifndef TCPHEALTH_APP_CONNECTIONS_H
+#define TCPHEALTH_APP_CONNECTIONS_H
 
 #include "tcphealth/app/feed.h"
 #include "tcphealth/base/buf.h"
@@ -18,10 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DRILLDOWN_LIMIT     100 /* rows, unless asked for more */
-#define DRILLDOWN_LIMIT_MAX 1000
+#define CONNECTIONS_LIMIT     100 /* rows, unless asked for more */
+#define CONNECTIONS_LIMIT_MAX 1000
 
-struct drilldown_query {
+struct connections_query {
 	bool has_port, has_role, has_state, has_reason;
 	bool stale_only; /* reason=any */
 	bool holders;
@@ -33,41 +33,41 @@ struct drilldown_query {
 };
 
 /* One word of a query string: its value, or NULL. */
-typedef const char *(*drilldown_arg_fn)(void *arg, const char *key);
+typedef const char *(*connections_arg_fn)(void *arg, const char *key);
 
 /* 0, or -EINVAL and one line of what is allowed in `why`. */
-int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query,
+int connections_parse(connections_arg_fn fn, void *arg, struct connections_query *ret_query,
 		    struct buf *why);
 
-struct drilldown_row {
+struct connections_row {
 	struct tcpsock sock;
 	struct census_look look;
 	char unit[UNIT_NAME_MAX];
 };
 
 /* Rows are ordered by how long they have been stuck, then by age. */
-struct drilldown {
-	struct drilldown_row *rows;
+struct connections_result {
+	struct connections_row *rows;
 	size_t count, cap;
 	size_t limit;
 	uint64_t matched; /* sockets that matched, shown or not */
 	bool unseen;      /* asked for what no dump shows: sockets in CLOSE */
 	enum health_source source;
 	/* while it is taken */
-	const struct drilldown_query *query;
+	const struct connections_query *query;
 	struct census *census;
 	uint64_t now_ms;
 	bool second; /* the dump by remote port that follows the one by local port */
 };
 
-/* Dumps and selects. 0 or -errno; *ret_result is to be freed by drilldown_done() in any case. The collector's thread. */
-int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
-		   const struct drilldown_query *query, uint64_t now_ms,
-		   struct drilldown *ret_result);
-void drilldown_done(struct drilldown *result);
+/* Dumps and selects. 0 or -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread. */
+int connections_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
+		   const struct connections_query *query, uint64_t now_ms,
+		   struct connections_result *ret_result);
+void connections_done(struct connections_result *result);
 
 /* Who holds the sockets of a result. */
-struct drilldown_holders {
+struct connections_holders {
 	struct holder *holders;
 	size_t count;
 	struct holders_result result;
@@ -75,18 +75,18 @@ struct drilldown_holders {
 };
 
 /* Looks them up: slow, for `budget_ms` at most (1 ms looks at some 400 descriptors). Any thread. 0 or -ENOMEM. */
-int drilldown_find_holders(const struct drilldown *result, const char *procfs, uint64_t budget_ms,
-			   struct drilldown_holders *ret_holders);
-void drilldown_holders_done(struct drilldown_holders *holders);
+int connections_find_holders(const struct connections_result *result, const char *procfs, uint64_t budget_ms,
+			   struct connections_holders *ret_holders);
+void connections_holders_done(struct connections_holders *holders);
 
 /* As JSON, or as a table for a terminal of `width` columns (0: no limit). `holders` may be NULL. */
-void drilldown_render_json(const struct drilldown *result, const struct drilldown_holders *holders,
+void connections_render_json(const struct connections_result *result, const struct connections_holders *holders,
 			   struct buf *buf);
-void drilldown_render_table(const struct drilldown *result, const struct drilldown_holders *holders,
+void connections_render_table(const struct connections_result *result, const struct connections_holders *holders,
 			    unsigned int width, struct buf *buf);
 
 /* A sentence on why some socket's holder is not seen, "" if every one is. */
-const char *drilldown_holders_note(const struct drilldown *result,
-				   const struct drilldown_holders *holders);
+const char *connections_holders_note(const struct connections_result *result,
+				   const struct connections_holders *holders);
 
 #endif

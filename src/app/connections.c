@@ -1,7 +1,7 @@
 /*
- * drilldown: a question about connections, and the sockets that answer it. Knows no HTTP and no threads.
+ * connections: a question about connections, and the sockets that answer it. Knows no HTTP and no threads.
  */
-#include "tcphealth/app/drilldown.h"
+#include "tcphealth/app/connections.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
 	return true;
 }
 
-static int parse_port(const char *text, struct drilldown_query *query, struct buf *why)
+static int parse_port(const char *text, struct connections_query *query, struct buf *why)
 {
 	uint64_t value = 0;
 
@@ -40,7 +40,7 @@ static int parse_port(const char *text, struct drilldown_query *query, struct bu
 	return 0;
 }
 
-static int parse_role(const char *text, struct drilldown_query *query, struct buf *why)
+static int parse_role(const char *text, struct connections_query *query, struct buf *why)
 {
 	query->has_role = true;
 	query->role = strcmp(text, "client") == 0 ? ROLE_CLIENT : ROLE_SERVER;
@@ -50,7 +50,7 @@ static int parse_role(const char *text, struct drilldown_query *query, struct bu
 	return -EINVAL;
 }
 
-static int parse_state(const char *text, struct drilldown_query *query, struct buf *why)
+static int parse_state(const char *text, struct connections_query *query, struct buf *why)
 {
 	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
 		if ((CONNECTION_STATES & TCP_STATE_BIT(state)) != 0 &&
@@ -68,7 +68,7 @@ static int parse_state(const char *text, struct drilldown_query *query, struct b
 	return -EINVAL;
 }
 
-static int parse_reason(const char *text, struct drilldown_query *query, struct buf *why)
+static int parse_reason(const char *text, struct connections_query *query, struct buf *why)
 {
 	if (strcmp(text, "any") == 0) {
 		query->stale_only = true;
@@ -87,19 +87,19 @@ static int parse_reason(const char *text, struct drilldown_query *query, struct 
 	return -EINVAL;
 }
 
-static int parse_limit(const char *text, struct drilldown_query *query, struct buf *why)
+static int parse_limit(const char *text, struct connections_query *query, struct buf *why)
 {
 	uint64_t value;
 
-	if (!parse_number(text, DRILLDOWN_LIMIT_MAX, &value) || value == 0) {
-		buf_printf(why, "limit: a number from 1 to %d", DRILLDOWN_LIMIT_MAX);
+	if (!parse_number(text, CONNECTIONS_LIMIT_MAX, &value) || value == 0) {
+		buf_printf(why, "limit: a number from 1 to %d", CONNECTIONS_LIMIT_MAX);
 		return -EINVAL;
 	}
 	query->limit = (size_t)value;
 	return 0;
 }
 
-static int parse_holders(const char *text, struct drilldown_query *query, struct buf *why)
+static int parse_holders(const char *text, struct connections_query *query, struct buf *why)
 {
 	query->holders = strcmp(text, "1") == 0;
 	if (query->holders || strcmp(text, "0") == 0)
@@ -108,19 +108,19 @@ static int parse_holders(const char *text, struct drilldown_query *query, struct
 	return -EINVAL;
 }
 
-int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_query,
+int connections_parse(connections_arg_fn fn, void *arg, struct connections_query *ret_query,
 		    struct buf *why)
 {
 	static const struct {
 		const char *key;
-		int (*parse)(const char *text, struct drilldown_query *query, struct buf *why);
+		int (*parse)(const char *text, struct connections_query *query, struct buf *why);
 	} keys[] = {
 		{ "port", parse_port },     { "role", parse_role },   { "state", parse_state },
 		{ "reason", parse_reason }, { "limit", parse_limit }, { "holders", parse_holders },
 	};
 
 	*ret_query =
-		(struct drilldown_query){ .states = CONNECTION_STATES, .limit = DRILLDOWN_LIMIT };
+		(struct connections_query){ .states = CONNECTION_STATES, .limit = CONNECTIONS_LIMIT };
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const char *value = fn(arg, keys[i].key);
 
@@ -130,7 +130,7 @@ int drilldown_parse(drilldown_arg_fn fn, void *arg, struct drilldown_query *ret_
 	return 0;
 }
 
-static bool matches(const struct drilldown_query *query, const struct census_look *look)
+static bool matches(const struct connections_query *query, const struct census_look *look)
 {
 	if (query->has_role && look->role != query->role)
 		return false;
@@ -144,8 +144,8 @@ static bool matches(const struct drilldown_query *query, const struct census_loo
 /* Longer stuck comes first, then longer in its state. */
 static int compare_rows(const void *a, const void *b)
 {
-	const struct verdict *x = &((const struct drilldown_row *)a)->look.verdict;
-	const struct verdict *y = &((const struct drilldown_row *)b)->look.verdict;
+	const struct verdict *x = &((const struct connections_row *)a)->look.verdict;
+	const struct verdict *y = &((const struct connections_row *)b)->look.verdict;
 
 	if (x->stale_ms != y->stale_ms)
 		return x->stale_ms < y->stale_ms ? 1 : -1;
@@ -156,14 +156,14 @@ static int compare_rows(const void *a, const void *b)
  * While it is taken the rows are a heap with the one that would be shown last on top: a host has a million sockets, and the
  * collector has no time to look through all rows for each.
  */
-static void rise(struct drilldown_row *rows, size_t at, const struct drilldown_row *row)
+static void rise(struct connections_row *rows, size_t at, const struct connections_row *row)
 {
 	for (; at > 0 && compare_rows(&rows[(at - 1) / 2], row) < 0; at = (at - 1) / 2)
 		rows[at] = rows[(at - 1) / 2];
 	rows[at] = *row;
 }
 
-static void sink(struct drilldown_row *rows, size_t count, const struct drilldown_row *row)
+static void sink(struct connections_row *rows, size_t count, const struct connections_row *row)
 {
 	size_t at = 0;
 
@@ -182,8 +182,8 @@ static void sink(struct drilldown_row *rows, size_t count, const struct drilldow
 
 static int take_row(void *arg, const struct tcpsock *sock)
 {
-	struct drilldown *d = arg;
-	struct drilldown_row row = { .sock = *sock };
+	struct connections_result *d = arg;
+	struct connections_row row = { .sock = *sock };
 
 	if (d->second && sock->local_port == d->query->port)
 		return 0; /* has the port on both sides: came in the first dump */
@@ -202,9 +202,9 @@ static int take_row(void *arg, const struct tcpsock *sock)
  * The kernel sorts out what it can: the port is the local one of a server and the remote one of a client. /proc sorts out
  * nothing, and is read once.
  */
-static int dump(struct feed *feed, struct drilldown *d)
+static int dump(struct feed *feed, struct connections_result *d)
 {
-	const struct drilldown_query *q = d->query;
+	const struct connections_query *q = d->query;
 	struct netlink_query query = { .states = q->states, .info = true };
 	bool filter =
 		q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source == HEALTH_SOURCE_NETLINK;
@@ -226,20 +226,20 @@ static int dump(struct feed *feed, struct drilldown *d)
 }
 
 /* A socket that was reset or timed out leaves the kernel's table, though its program holds it. */
-static bool is_unseen(const struct drilldown_query *query)
+static bool is_unseen(const struct connections_query *query)
 {
 	return query->states == TCP_STATE_BIT(TCP_STATE_CLOSE) ||
 	       (query->has_reason && query->reason == STALE_DEAD);
 }
 
-int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
-		   const struct drilldown_query *query, uint64_t now_ms,
-		   struct drilldown *ret_result)
+int connections_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
+		   const struct connections_query *query, uint64_t now_ms,
+		   struct connections_result *ret_result)
 {
-	struct drilldown *d = ret_result;
+	struct connections_result *d = ret_result;
 	int r;
 
-	*d = (struct drilldown){
+	*d = (struct connections_result){
 		.limit = query->limit, .query = query, .census = census, .now_ms = now_ms
 	};
 	d->rows = calloc(query->limit, sizeof(*d->rows));
@@ -262,7 +262,7 @@ int drilldown_take(struct feed *feed, struct census *census, struct cgroups *cgr
 	return 0;
 }
 
-void drilldown_done(struct drilldown *result)
+void connections_done(struct connections_result *result)
 {
 	free(result->rows);
 	result->rows = NULL;
