@@ -18,7 +18,7 @@ struct netlink_walk {
 };
 
 /* Bytes read between two yields of the processor: some 6,000 sockets, 6 ms of work. Few sockets fill none for a long time. */
-#define SOCKDIAG_BATCH (2u << 20)
+#define NETLINK_BATCH (2u << 20)
 
 /* As netlink_parse_datagram(). */
 int netlink_walk_datagram(struct netlink_walk *walk, const void *data, size_t len);
@@ -30,8 +30,8 @@ int netlink_walk_datagram(struct netlink_walk *walk, const void *data, size_t le
 bool netlink_is_refusal(int err, uint64_t records);
 
 enum netlink_habit {
-	SOCKDIAG_NO_LEGACY = 1 << 0, /* TCPDIAG_GETSOCK is refused here */
-	SOCKDIAG_NO_EQ = 1 << 1,     /* INET_DIAG_BC_S_EQ and D_EQ are, by older kernels */
+	NETLINK_NO_LEGACY = 1 << 0, /* TCPDIAG_GETSOCK is refused here */
+	NETLINK_NO_EQ = 1 << 1,     /* INET_DIAG_BC_S_EQ and D_EQ are, by older kernels */
 };
 
 /* Behave as if these had been learnt from the kernel. */

@@ -181,7 +181,7 @@ static ssize_t receive(struct netlink *diag, int flags)
 static bool ends_batch(struct netlink *diag, size_t len)
 {
 	diag->unyielded += len;
-	if (diag->unyielded < SOCKDIAG_BATCH)
+	if (diag->unyielded < NETLINK_BATCH)
 		return false;
 	diag->unyielded = 0;
 	return true;
@@ -248,7 +248,7 @@ static struct nlmsghdr *build_dump(struct netlink *diag, const struct netlink_qu
 		put_legacy(msg, query);
 	else
 		put_v2(msg, query, family);
-	put_filter(msg, query, !(diag->habits & SOCKDIAG_NO_EQ));
+	put_filter(msg, query, !(diag->habits & NETLINK_NO_EQ));
 	msg->nlmsg_seq = next_seq(diag);
 	return msg;
 }
@@ -295,12 +295,12 @@ static int dump_family(struct netlink *diag, const struct netlink_query *query, 
 	bool filtered = query->local_port || query->remote_port;
 	int err = dump_as_is(diag, query, family, walk);
 
-	if (err != -EINVAL || walk->records || !filtered || (diag->habits & SOCKDIAG_NO_EQ))
+	if (err != -EINVAL || walk->records || !filtered || (diag->habits & NETLINK_NO_EQ))
 		return err;
-	diag->habits |= SOCKDIAG_NO_EQ;
+	diag->habits |= NETLINK_NO_EQ;
 	err = dump_as_is(diag, query, family, walk);
 	if (err == -EINVAL)
-		diag->habits &= ~(unsigned int)SOCKDIAG_NO_EQ;
+		diag->habits &= ~(unsigned int)NETLINK_NO_EQ;
 	return err;
 }
 
@@ -459,7 +459,7 @@ int netlink_dump(struct netlink *diag, const struct netlink_query *query, tcpsoc
 	};
 	int err;
 
-	if (diag->habits & SOCKDIAG_NO_LEGACY)
+	if (diag->habits & NETLINK_NO_LEGACY)
 		return dump_v2(diag, query, &walk);
 	err = dump_family(diag, query, AF_UNSPEC, &walk);
 	if (!netlink_is_refusal(err, walk.records))
@@ -467,7 +467,7 @@ int netlink_dump(struct netlink *diag, const struct netlink_query *query, tcpsoc
 	/* Learnt only when it works: a module that is not loaded today may be tomorrow. */
 	err = dump_v2(diag, query, &walk);
 	if (!err)
-		diag->habits |= SOCKDIAG_NO_LEGACY;
+		diag->habits |= NETLINK_NO_LEGACY;
 	return err;
 }
 
