@@ -3,8 +3,8 @@
  */
 #include "tcphealth/app/collector.h"
 
+#include "tcphealth/app/chooser.h"
 #include "tcphealth/app/eventfeed.h"
-#include "tcphealth/app/feed.h"
 #include "tcphealth/app/mailbox.h"
 #include "tcphealth/app/pace.h"
 #include "tcphealth/app/spaces.h"
@@ -39,7 +39,7 @@ struct collector {
 	bool started;
 	int stop_fd;
 	/* the sampling thread's own */
-	struct feed *feed;
+	struct chooser *chooser;
 	struct census *census;
 	struct cgroups *cgroups;
 	struct spaces *spaces; /* NULL: the own namespace only */
@@ -144,7 +144,7 @@ static struct health health_of(struct collector *c, enum health_source source, u
 	}
 	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_FULL) / 1e3;
 	health.passing_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_STATES) / 1e3;
-	feed_skipped(c->feed, &health.forged, &health.malformed);
+	chooser_skipped(c->chooser, &health.forged, &health.malformed);
 	health.events_active = eventfeed_active(&c->events);
 	health.events = stats.received;
 	health.events_lost = stats.lost;
@@ -154,7 +154,7 @@ static struct health health_of(struct collector *c, enum health_source source, u
 	return health;
 }
 
-static void log_source(struct collector *c, const struct feed_result *result)
+static void log_source(struct collector *c, const struct chooser_result *result)
 {
 	if (result->source == HEALTH_SOURCE_PROCFS && result->refusal != 0 &&
 	    (result->changed || !c->sampled))
@@ -186,7 +186,7 @@ static void read_settings(struct collector *c)
 		netstat_read(dir, &c->netstat);
 }
 
-static int take_snapshot(struct collector *c, const struct feed_result *result, bool events,
+static int take_snapshot(struct collector *c, const struct chooser_result *result, bool events,
 			 struct snapshot **ret_snapshot)
 {
 	const struct options *o = c->options;
@@ -220,7 +220,7 @@ static void drain(void *arg)
 }
 
 static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_ms,
-		       struct feed_result *ret_result, struct snapshot **ret_snapshot)
+		       struct chooser_result *ret_result, struct snapshot **ret_snapshot)
 {
 	struct census_sample sample = { .tier = tier,
 					.drain = drain,
@@ -234,7 +234,7 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 	sample.sysctl = c->sysctl;
 	/* The TIME_WAIT of a connection that no dump has shown gets its role from them. */
 	eventfeed_drain(&c->events, c->census);
-	r = feed_sample(c->feed, c->census, &sample, ret_result);
+	r = chooser_sample(c->chooser, c->census, &sample, ret_result);
 	if (r < 0)
 		return r;
 	eventfeed_drain(&c->events, c->census);
@@ -262,7 +262,7 @@ static void run_sample(struct collector *c)
 {
 	uint64_t begin_ns = clock_mono_ns(), begin_ms = begin_ns / 1000000;
 	enum pace_tier pace = pace_choose(&c->pace);
-	struct feed_result result = { 0 };
+	struct chooser_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	int r, published;
@@ -292,7 +292,7 @@ static void answer_mail(struct collector *c)
 
 	if (!mailbox_take(c->mailbox, &query))
 		return;
-	r = connections_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(), &result);
+	r = connections_take(c->chooser, c->census, c->cgroups, &query, clock_mono_ms(), &result);
 	mailbox_answer(c->mailbox, r, &result);
 }
 
@@ -355,7 +355,7 @@ static void free_all(struct collector *c)
 	if (c == NULL)
 		return;
 	eventfeed_done(&c->events);
-	feed_free(c->feed);
+	chooser_free(c->chooser);
 	census_free(c->census);
 	cgroups_free(c->cgroups);
 	spaces_free(c->spaces);
@@ -407,11 +407,11 @@ int collector_new(const struct publisher_config *config, struct collector **ret_
 	c->mailbox = mailbox_new();
 	c->publisher = publisher_new(config);
 	c->cgroups = cgroups_new(o->path_cgroupfs, o->path_procfs);
-	c->feed = feed_new(o->source, o->path_procfs);
+	c->chooser = chooser_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
 	c->spaces = own_only ? NULL : create_spaces(o, &census);
 	if (c->stop_fd < 0 || c->mailbox == NULL || c->publisher == NULL || c->cgroups == NULL ||
-	    c->feed == NULL || c->census == NULL || (c->spaces == NULL && !own_only)) {
+	    c->chooser == NULL || c->census == NULL || (c->spaces == NULL && !own_only)) {
 		free_all(c);
 		return -ENOMEM;
 	}
@@ -479,14 +479,15 @@ struct snapshot *collector_snapshot(struct collector *c, struct health *ret_heal
 	return publisher_snapshot(c->publisher, ret_health);
 }
 
-int collector_list_stale(const struct options *options, size_t limit, struct connections_result *ret_result)
+int collector_list_stale(const struct options *options, size_t limit,
+			 struct connections_result *ret_result)
 {
 	struct publisher_config config = { .options = options };
 	struct connections_query query = { .stale_only = true,
-					 .limit = limit,
-					 .states = TCP_STATES_ALL &
-						   ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
-	struct feed_result result = { 0 };
+					   .limit = limit,
+					   .states = TCP_STATES_ALL &
+						     ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
+	struct chooser_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct collector *c;
 	int r = collector_new(&config, &c);
@@ -498,8 +499,8 @@ int collector_list_stale(const struct options *options, size_t limit, struct con
 	r = sample_once(c, CENSUS_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)
-		r = connections_take(c->feed, c->census, c->cgroups, &query, clock_mono_ms(),
-				   ret_result);
+		r = connections_take(c->chooser, c->census, c->cgroups, &query, clock_mono_ms(),
+				     ret_result);
 	free_all(c);
 	return r;
 }
@@ -507,7 +508,7 @@ int collector_list_stale(const struct options *options, size_t limit, struct con
 int collector_once(const struct publisher_config *config, struct buf *page)
 {
 	struct collector *c;
-	struct feed_result result = { 0 };
+	struct chooser_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	uint64_t begin_ns = clock_mono_ns();

@@ -109,7 +109,7 @@ static int parse_holders(const char *text, struct connections_query *query, stru
 }
 
 int connections_parse(connections_arg_fn fn, void *arg, struct connections_query *ret_query,
-		    struct buf *why)
+		      struct buf *why)
 {
 	static const struct {
 		const char *key;
@@ -119,8 +119,8 @@ int connections_parse(connections_arg_fn fn, void *arg, struct connections_query
 		{ "reason", parse_reason }, { "limit", parse_limit }, { "holders", parse_holders },
 	};
 
-	*ret_query =
-		(struct connections_query){ .states = CONNECTION_STATES, .limit = CONNECTIONS_LIMIT };
+	*ret_query = (struct connections_query){ .states = CONNECTION_STATES,
+						 .limit = CONNECTIONS_LIMIT };
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const char *value = fn(arg, keys[i].key);
 
@@ -202,7 +202,7 @@ static int take_row(void *arg, const struct tcpsock *sock)
  * The kernel sorts out what it can: the port is the local one of a server and the remote one of a client. /proc sorts out
  * nothing, and is read once.
  */
-static int dump(struct feed *feed, struct connections_result *d)
+static int dump(struct chooser *chooser, struct connections_result *d)
 {
 	const struct connections_query *q = d->query;
 	struct netlink_query query = { .states = q->states, .info = true };
@@ -211,16 +211,16 @@ static int dump(struct feed *feed, struct connections_result *d)
 	int r = 0;
 
 	if (!filter)
-		return feed_dump(feed, &query, take_row, d);
+		return chooser_dump(chooser, &query, take_row, d);
 	if (!q->has_role || q->role == ROLE_SERVER) {
 		query.local_port = q->port;
-		r = feed_dump(feed, &query, take_row, d);
+		r = chooser_dump(chooser, &query, take_row, d);
 	}
 	if (r == 0 && (!q->has_role || q->role == ROLE_CLIENT)) {
 		d->second = !q->has_role;
 		query.local_port = 0;
 		query.remote_port = q->port;
-		r = feed_dump(feed, &query, take_row, d);
+		r = chooser_dump(chooser, &query, take_row, d);
 	}
 	return r;
 }
@@ -232,9 +232,9 @@ static bool is_unseen(const struct connections_query *query)
 	       (query->has_reason && query->reason == STALE_DEAD);
 }
 
-int connections_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
-		   const struct connections_query *query, uint64_t now_ms,
-		   struct connections_result *ret_result)
+int connections_take(struct chooser *chooser, struct census *census, struct cgroups *cgroups,
+		     const struct connections_query *query, uint64_t now_ms,
+		     struct connections_result *ret_result)
 {
 	struct connections_result *d = ret_result;
 	int r;
@@ -245,9 +245,9 @@ int connections_take(struct feed *feed, struct census *census, struct cgroups *c
 	d->rows = calloc(query->limit, sizeof(*d->rows));
 	if (d->rows == NULL)
 		return -ENOMEM;
-	d->source = feed_source(feed);
+	d->source = chooser_source(chooser);
 	d->unseen = is_unseen(query);
-	r = dump(feed, d);
+	r = dump(chooser, d);
 	if (r < 0)
 		return r;
 	qsort(d->rows, d->count, sizeof(*d->rows), compare_rows);

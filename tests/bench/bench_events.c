@@ -16,8 +16,8 @@
  */
 #include "bench.h"
 
+#include "tcphealth/app/chooser.h"
 #include "tcphealth/app/eventfeed.h"
-#include "tcphealth/app/feed.h"
 #include "tcphealth/base/clock.h"
 
 #include <linux/capability.h>
@@ -50,7 +50,7 @@ struct kept {
 struct meter {
 	struct eventfeed events;
 	struct census *census;
-	struct feed *feed;
+	struct chooser *chooser;
 	struct kept kept[PAIRS_MAX];
 	size_t kept_count;
 	uint64_t falls;     /* counters seen lower than before */
@@ -262,10 +262,10 @@ static void sample(struct meter *m)
 				   .drain = drain,
 				   .drain_arg = m };
 	uint64_t t0 = clock_thread_cpu_ns();
-	struct feed_result result;
+	struct chooser_result result;
 
 	netsysctl_defaults(&s.sysctl);
-	if (feed_sample(m->feed, m->census, &s, &result) < 0)
+	if (chooser_sample(m->chooser, m->census, &s, &result) < 0)
 		bench_die("sample");
 	m->sample_ns += clock_thread_cpu_ns() - t0;
 	drain(m);
@@ -362,9 +362,9 @@ static void set_up(struct meter *m, const char *buffer)
 {
 	static const struct census_config config = { .keep_ms = 3600000 };
 
-	m->feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	m->chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
 	m->census = census_new(&config);
-	if (m->feed == NULL || m->census == NULL)
+	if (m->chooser == NULL || m->census == NULL)
 		bench_die("setup");
 	start_events(m, buffer);
 	sample(m);
@@ -383,8 +383,7 @@ static void print(const struct meter *m, uint64_t made, uint64_t seconds, uint64
 	printf("| %llu | %llu | %u | %llu | %llu | %lld | %llu in %llu | %llu, %llu, %lld | %llu | "
 	       "%.2f |\n",
 	       (unsigned long long)(made / seconds), (unsigned long long)made,
-	       m->events.events != NULL ? events_stats(m->events.events).rcvbuf_bytes / 1024
-					: 0,
+	       m->events.events != NULL ? events_stats(m->events.events).rcvbuf_bytes / 1024 : 0,
 	       (unsigned long long)stats.received, (unsigned long long)closed, (long long)missing,
 	       (unsigned long long)stats.lost, (unsigned long long)stats.overruns,
 	       (unsigned long long)established, (unsigned long long)shown_established(m),
@@ -434,6 +433,6 @@ int main(int argc, char *argv[])
 	print(&m, made, seconds, cpu_ns);
 	eventfeed_done(&m.events);
 	census_free(m.census);
-	feed_free(m.feed);
+	chooser_free(m.chooser);
 	return 0;
 }

@@ -10,7 +10,7 @@
  */
 #include "bench.h"
 
-#include "tcphealth/app/feed.h"
+#include "tcphealth/app/chooser.h"
 #include "tcphealth/base/clock.h"
 
 #include <netinet/in.h>
@@ -45,19 +45,19 @@ static void pin(int cpu)
 static void sample_for_ever(void)
 {
 	struct census_config config = { .keep_ms = 3600000 };
-	struct feed *feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
 	struct census *census = census_new(&config);
 
 	(void)setpriority(PRIO_PROCESS, 0, 19);
-	if (feed == NULL || census == NULL)
+	if (chooser == NULL || census == NULL)
 		_exit(1);
 	for (;;) {
 		struct census_sample s = { .now_ms = clock_mono_ms(),
 					   .clock = clock_mono_coarse_ms };
-		struct feed_result result;
+		struct chooser_result result;
 
 		netsysctl_defaults(&s.sysctl);
-		if (feed_sample(feed, census, &s, &result) < 0)
+		if (chooser_sample(chooser, census, &s, &result) < 0)
 			_exit(1);
 	}
 }

@@ -10,19 +10,21 @@
  */
 #include "bench.h"
 
-#include "tcphealth/app/feed.h"
+#include "tcphealth/app/chooser.h"
 #include "tcphealth/base/clock.h"
 
-static enum census_tier sample(struct feed *feed, struct census *census, enum census_tier tier)
+static enum census_tier sample(struct chooser *chooser, struct census *census,
+			       enum census_tier tier)
 {
 	struct census_sample s = { .tier = tier,
 				   .now_ms = clock_mono_ms(),
 				   .clock = clock_mono_coarse_ms,
 				   .events = true };
-	struct feed_result result;
+	struct chooser_result result;
 
 	netsysctl_defaults(&s.sysctl);
-	if (feed_sample(feed, census, &s, &result) < 0 || result.source != HEALTH_SOURCE_NETLINK) {
+	if (chooser_sample(chooser, census, &s, &result) < 0 ||
+	    result.source != HEALTH_SOURCE_NETLINK) {
 		(void)fprintf(stderr, "sample failed\n");
 		exit(1);
 	}
@@ -32,19 +34,19 @@ static enum census_tier sample(struct feed *feed, struct census *census, enum ce
 /* Resident memory when all sockets have gone. */
 static double shrink(struct census *census)
 {
-	struct feed *feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
 
-	if (feed == NULL || unshare(CLONE_NEWNET) < 0)
+	if (chooser == NULL || unshare(CLONE_NEWNET) < 0)
 		bench_die("empty namespace");
 	for (int i = 0; i < 4; i++) {
 		struct census_sample s = { .now_ms = clock_mono_ms() };
-		struct feed_result result;
+		struct chooser_result result;
 
 		netsysctl_defaults(&s.sysctl);
-		if (feed_sample(feed, census, &s, &result) < 0)
+		if (chooser_sample(chooser, census, &s, &result) < 0)
 			bench_die("sample of the empty namespace");
 	}
-	feed_free(feed);
+	chooser_free(chooser);
 	return bench_status_mb("VmRSS:");
 }
 
@@ -68,20 +70,20 @@ int main(int argc, char *argv[])
 	config.thresholds.ms[STALE_IDLE] =
 		7200000; /* as by default: else the fixture's age decides */
 	config.thresholds.keepalive_probes = 2;
-	struct feed *feed = feed_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
 	struct census *census = census_new(&config);
 
 	fd = bench_diag_open();
-	if (feed == NULL || census == NULL)
+	if (chooser == NULL || census == NULL)
 		bench_die("setup");
 	for (size_t i = 0; i < rounds + 2; i++) { /* two rounds to warm up */
 		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3, t4;
 
 		sockets = bench_raw_drain(fd);
 		t1 = clock_thread_cpu_ns();
-		(void)sample(feed, census, CENSUS_FULL);
+		(void)sample(chooser, census, CENSUS_FULL);
 		t2 = clock_thread_cpu_ns();
-		if (sample(feed, census, CENSUS_PASSING) != CENSUS_PASSING)
+		if (sample(chooser, census, CENSUS_PASSING) != CENSUS_PASSING)
 			bench_die("tier");
 		t3 = clock_thread_cpu_ns();
 		(void)bench_raw_drain_of(fd, BENCH_PASSING);
@@ -111,6 +113,6 @@ int main(int argc, char *argv[])
 	bench_figure("mb", resident);
 	bench_figure("mb_gone", shrunk);
 	census_free(census);
-	feed_free(feed);
+	chooser_free(chooser);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /*
- * Tests of feed: the way from netlink to /proc and back, by this host's own sockets. Netlink is refused where a test says so: this
+ * Tests of chooser: the way from netlink to /proc and back, by this host's own sockets. Netlink is refused where a test says so: this
  * program's socket() stands before the C library's.
  */
-#include "tcphealth/app/feed.h"
+#include "tcphealth/app/chooser.h"
 
 #include "tcphealth/model/snapshot.h"
 
@@ -84,10 +84,10 @@ static int remove_procfs(void **state)
 }
 
 struct scene {
-	struct feed *feed;
+	struct chooser *chooser;
 	struct census *census;
 	struct census_sample sample;
-	struct feed_result result;
+	struct chooser_result result;
 };
 
 static void begin(struct scene *s, enum options_source source)
@@ -98,22 +98,22 @@ static void begin(struct scene *s, enum options_source source)
 	asked = 0;
 	*s = (struct scene){ .sample.now_ms = 1000000 };
 	netsysctl_defaults(&s->sample.sysctl);
-	s->feed = feed_new(source, procfs);
+	s->chooser = chooser_new(source, procfs);
 	s->census = census_new(&config);
-	assert_non_null(s->feed);
+	assert_non_null(s->chooser);
 	assert_non_null(s->census);
 }
 
 static void end(struct scene *s)
 {
-	feed_free(s->feed);
+	chooser_free(s->chooser);
 	census_free(s->census);
 }
 
 static int sample_at(struct scene *s, uint64_t now_ms)
 {
 	s->sample.now_ms = now_ms;
-	return feed_sample(s->feed, s->census, &s->sample, &s->result);
+	return chooser_sample(s->chooser, s->census, &s->sample, &s->result);
 }
 
 static void test_netlink_while_it_works(void **state)
@@ -131,7 +131,7 @@ static void test_netlink_while_it_works(void **state)
 		assert_int_equal(s.result.refusal, 0);
 	}
 	assert_int_equal(asked, 1);
-	assert_int_equal(feed_source(s.feed), HEALTH_SOURCE_NETLINK);
+	assert_int_equal(chooser_source(s.chooser), HEALTH_SOURCE_NETLINK);
 	end(&s);
 }
 
@@ -169,8 +169,8 @@ static void test_comes_back(void **state)
 	(void)state;
 	begin(&s, OPTIONS_SOURCE_AUTO);
 	assert_int_equal(sample_at(&s, 1000000), 0);
-	feed_free(s.feed);
-	s.feed = feed_new(OPTIONS_SOURCE_AUTO, procfs);
+	chooser_free(s.chooser);
+	s.chooser = chooser_new(OPTIONS_SOURCE_AUTO, procfs);
 	refusal = EACCES;
 	assert_int_equal(sample_at(&s, 1001000), 0);
 	assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
@@ -239,8 +239,8 @@ static void test_no_procfs_either(void **state)
 
 	(void)state;
 	begin(&s, OPTIONS_SOURCE_AUTO);
-	feed_free(s.feed);
-	s.feed = feed_new(OPTIONS_SOURCE_AUTO, "/nonexistent");
+	chooser_free(s.chooser);
+	s.chooser = chooser_new(OPTIONS_SOURCE_AUTO, "/nonexistent");
 	refusal = EPERM;
 	assert_int_equal(sample_at(&s, 1000000), -ENOENT);
 	refusal = 0;
@@ -301,16 +301,16 @@ static void test_dump_from_either_source(void **state)
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		struct wanted wanted = { .port = ntohs(addr.sin_port) };
 		struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
-						.local_port = wanted.port };
+					       .local_port = wanted.port };
 		uint64_t forged, malformed;
 		struct scene s;
 
 		begin(&s, sources[i]);
-		feed_free(s.feed);
-		s.feed = feed_new(sources[i], "/proc");
-		assert_int_equal(feed_dump(s.feed, &query, count_port, &wanted), 0);
+		chooser_free(s.chooser);
+		s.chooser = chooser_new(sources[i], "/proc");
+		assert_int_equal(chooser_dump(s.chooser, &query, count_port, &wanted), 0);
 		assert_int_equal(wanted.seen, 1);
-		feed_skipped(s.feed, &forged, &malformed);
+		chooser_skipped(s.chooser, &forged, &malformed);
 		assert_int_equal(forged + malformed, 0);
 		end(&s);
 	}

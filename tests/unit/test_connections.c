@@ -127,7 +127,7 @@ struct scene {
 	char rows[65536];
 	size_t len;
 	unsigned int count;
-	struct feed *feed;
+	struct chooser *chooser;
 	struct census *census;
 	uint64_t now_ms;
 };
@@ -168,15 +168,15 @@ static void begin(struct scene *s)
 	for (int i = 0; i < STALE_REASONS; i++)
 		config.thresholds.ms[i] = 4500;
 	config.thresholds.keepalive_probes = 2;
-	s->feed = feed_new(OPTIONS_SOURCE_PROCFS, s->procfs);
+	s->chooser = chooser_new(OPTIONS_SOURCE_PROCFS, s->procfs);
 	s->census = census_new(&config);
-	assert_non_null(s->feed);
+	assert_non_null(s->chooser);
 	assert_non_null(s->census);
 }
 
 static void end(struct scene *s)
 {
-	feed_free(s->feed);
+	chooser_free(s->chooser);
 	census_free(s->census);
 	assert_int_equal(nftw(s->procfs, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
@@ -196,17 +196,19 @@ static void add_socket(struct scene *s, unsigned int local_port, unsigned int re
 static void sample(struct scene *s)
 {
 	struct census_sample sample = { 0 };
-	struct feed_result result;
+	struct chooser_result result;
 
 	write_table(s, "tcp", s->rows);
 	sample.now_ms = s->now_ms;
 	netsysctl_defaults(&sample.sysctl);
-	assert_int_equal(feed_sample(s->feed, s->census, &sample, &result), 0);
+	assert_int_equal(chooser_sample(s->chooser, s->census, &sample, &result), 0);
 }
 
-static void take(struct scene *s, const struct connections_query *query, struct connections_result *ret_result)
+static void take(struct scene *s, const struct connections_query *query,
+		 struct connections_result *ret_result)
 {
-	assert_int_equal(connections_take(s->feed, s->census, NULL, query, s->now_ms, ret_result), 0);
+	assert_int_equal(
+		connections_take(s->chooser, s->census, NULL, query, s->now_ms, ret_result), 0);
 }
 
 /* Sockets that got into CLOSE_WAIT one second after the other. */
@@ -359,7 +361,7 @@ static void test_failed_dump(void **state)
 	begin(&s);
 	(void)snprintf(path, sizeof(path), "%s/net/tcp", s.procfs);
 	(void)unlink(path);
-	assert_int_equal(connections_take(s.feed, s.census, NULL, &query, s.now_ms, &result),
+	assert_int_equal(connections_take(s.chooser, s.census, NULL, &query, s.now_ms, &result),
 			 -ENOENT);
 	connections_done(&result);
 	connections_done(&result);
@@ -399,7 +401,7 @@ static const char *render_table(const struct connections_result *result,
 static void test_table(void **state)
 {
 	struct connections_row rows[] = { row_of(1, 93784000), row_of(2, 7384000),
-					row_of(0, 187999) };
+					  row_of(0, 187999) };
 	struct holder holder[] = { { .inode = 1, .pid = 4711, .fd = 7, .comm = "leak" },
 				   { .inode = 2, .pid = 1, .fd = 3, .comm = "systemd" },
 				   { .inode = 2, .pid = 4712, .fd = 3, .comm = "web" } };

@@ -812,7 +812,7 @@ static void dumps_both_families(void **state)
 	struct pair v4 = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7001);
 	struct pair v6 = make_pair("::1", "::1", "::1", 7002);
 	struct pair mapped = make_pair("::", "127.0.0.1", "127.0.0.1", 7003);
-	unsigned int habits[] = { 0, SOCKDIAG_NO_LEGACY };
+	unsigned int habits[] = { 0, NETLINK_NO_LEGACY };
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
@@ -859,7 +859,7 @@ static void v2_and_legacy_agree(void **state)
 	assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
 	*legacy = *to;
 	to = take_anew();
-	netlink_assume(diag, SOCKDIAG_NO_LEGACY);
+	netlink_assume(diag, NETLINK_NO_LEGACY);
 	assert_int_equal(netlink_dump(diag, &everything, take, to), 0);
 	assert_int_equal(to->count, 6);
 	assert_int_equal(to->count, legacy->count);
@@ -884,8 +884,7 @@ static void sees_time_wait_as_mini(void **state)
 {
 	struct netlink *diag = open_diag();
 	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7021);
-	struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_TIME_WAIT),
-					.info = true };
+	struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_TIME_WAIT), .info = true };
 	struct taken *to = take_anew();
 	const struct tcpsock *sock;
 	char byte;
@@ -924,7 +923,7 @@ static void filters_by_port(void **state)
 	struct pair two = make_pair("::1", "::1", "::1", 7032);
 
 	(void)state;
-	for (unsigned int habits = 0; habits <= (SOCKDIAG_NO_LEGACY | SOCKDIAG_NO_EQ); habits++) {
+	for (unsigned int habits = 0; habits <= (NETLINK_NO_LEGACY | NETLINK_NO_EQ); habits++) {
 		netlink_assume(diag, habits);
 		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 			struct netlink_query query = everything;
@@ -978,7 +977,7 @@ static void finds_one_connection(void **state)
 		struct tcpsock sock = { .id = 0 };
 
 		assert_int_equal(netlink_find(diag, rows[i].addr, rows[i].local, rows[i].addr,
-					       rows[i].remote, &sock),
+					      rows[i].remote, &sock),
 				 rows[i].want);
 		assert_int_equal(sock.id != 0, rows[i].want == 0);
 		if (rows[i].want)
@@ -999,7 +998,7 @@ static void finds_one_connection(void **state)
 static void recovers_from_a_dump_given_up(void **state)
 {
 	static int fds[MANY];
-	static const unsigned int habits[] = { 0, SOCKDIAG_NO_LEGACY };
+	static const unsigned int habits[] = { 0, NETLINK_NO_LEGACY };
 	/* -EBUSY is also what the kernel says of a socket with an unfinished dump. */
 	static const int errors[] = { -ECANCELED, -EBUSY, -EINVAL, -ENOENT };
 	struct netlink *diag = open_diag();
@@ -1109,7 +1108,7 @@ int sched_yield(void)
 static void yields_between_batches(void **state)
 {
 	const struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
-					      .info = true };
+					     .info = true };
 	struct netlink *diag = open_diag();
 	size_t records = 0;
 	int fds[200];
@@ -1118,14 +1117,14 @@ static void yields_between_batches(void **state)
 	for (int i = 0; i < 200; i++)
 		fds[i] = loopback_listen("127.0.0.1", (uint16_t)(30000 + i), 1);
 	yields = 0;
-	while (records * 100 < 2 * SOCKDIAG_BATCH) {
+	while (records * 100 < 2 * NETLINK_BATCH) {
 		struct taken *to = take_anew();
 
 		assert_int_equal(netlink_dump(diag, &query, take, to), 0);
 		assert_true(to->count >= 200);
 		records += to->count;
-		assert_in_range(yields, records * 100 / SOCKDIAG_BATCH,
-				records * 500 / SOCKDIAG_BATCH);
+		assert_in_range(yields, records * 100 / NETLINK_BATCH,
+				records * 500 / NETLINK_BATCH);
 	}
 	for (int i = 0; i < 200; i++)
 		close(fds[i]);

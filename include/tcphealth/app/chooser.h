@@ -1,11 +1,11 @@
 /*
- * feed: where the sockets of the own namespace come from, now.
+ * chooser: where the sockets of the own namespace come from, now.
  *
  * Owns the netlink socket, and decides between netlink and /proc: begins with netlink, falls to /proc where netlink is refused or lacks
  * its handler, and comes back by itself. Hands records to a census; must not know what they mean. One thread.
  */
-#ifndef TCPHEALTH_APP_FEED_H
-#define TCPHEALTH_APP_FEED_H
+#ifndef TCPHEALTH_APP_CHOOSER_H
+#define TCPHEALTH_APP_CHOOSER_H
 
 #include "tcphealth/app/options.h"
 #include "tcphealth/model/census.h"
@@ -15,13 +15,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct feed;
+struct chooser;
 
 /* `procfs` is borrowed. NULL when out of memory. */
-struct feed *feed_new(enum options_source source, const char *procfs);
-void feed_free(struct feed *feed);
+struct chooser *chooser_new(enum options_source source, const char *procfs);
+void chooser_free(struct chooser *chooser);
 
-struct feed_result {
+struct chooser_result {
 	enum health_source source; /* in use */
 	uint32_t needs_met;        /* enum snapshot_needs, without events */
 	bool changed;              /* another source than the sample before */
@@ -34,18 +34,19 @@ struct feed_result {
  * One sample: census_begin() to census_end(). `sample` has everything but `ids` set, and `events` is cleared where ids are not
  * cookies. 0 and *ret_result, or -errno of the source that was tried last: the census has been aborted.
  */
-int feed_sample(struct feed *feed, struct census *census, const struct census_sample *sample,
-		struct feed_result *ret_result);
+int chooser_sample(struct chooser *chooser, struct census *census,
+		   const struct census_sample *sample, struct chooser_result *ret_result);
 
 /*
  * The sockets that match, from the source in use, without touching a census. `query` is what netlink takes; from /proc
  * more may come than match its ports. 0 or -errno.
  */
-int feed_dump(struct feed *feed, const struct netlink_query *query, tcpsock_fn fn, void *arg);
+int chooser_dump(struct chooser *chooser, const struct netlink_query *query, tcpsock_fn fn,
+		 void *arg);
 
-enum health_source feed_source(const struct feed *feed);
+enum health_source chooser_source(const struct chooser *chooser);
 
 /* Messages and records that were skipped, since the start. */
-void feed_skipped(const struct feed *feed, uint64_t *ret_forged, uint64_t *ret_malformed);
+void chooser_skipped(const struct chooser *chooser, uint64_t *ret_forged, uint64_t *ret_malformed);
 
 #endif

@@ -7,7 +7,7 @@
 #ifndef TCPHEALTH_APP_CONNECTIONS_H
 #define TCPHEALTH_APP_CONNECTIONS_H
 
-#include "tcphealth/app/feed.h"
+#include "tcphealth/app/chooser.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/unit.h"
@@ -37,7 +37,7 @@ typedef const char *(*connections_arg_fn)(void *arg, const char *key);
 
 /* 0, or -EINVAL and one line of what is allowed in `why`. */
 int connections_parse(connections_arg_fn fn, void *arg, struct connections_query *ret_query,
-		    struct buf *why);
+		      struct buf *why);
 
 struct connections_row {
 	struct tcpsock sock;
@@ -61,9 +61,9 @@ struct connections_result {
 };
 
 /* Dumps and selects. 0 or -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread. */
-int connections_take(struct feed *feed, struct census *census, struct cgroups *cgroups,
-		   const struct connections_query *query, uint64_t now_ms,
-		   struct connections_result *ret_result);
+int connections_take(struct chooser *chooser, struct census *census, struct cgroups *cgroups,
+		     const struct connections_query *query, uint64_t now_ms,
+		     struct connections_result *ret_result);
 void connections_done(struct connections_result *result);
 
 /* Who holds the sockets of a result. */
@@ -75,18 +75,19 @@ struct connections_holders {
 };
 
 /* Looks them up: slow, for `budget_ms` at most (1 ms looks at some 400 descriptors). Any thread. 0 or -ENOMEM. */
-int connections_find_holders(const struct connections_result *result, const char *procfs, uint64_t budget_ms,
-			   struct connections_holders *ret_holders);
+int connections_find_holders(const struct connections_result *result, const char *procfs,
+			     uint64_t budget_ms, struct connections_holders *ret_holders);
 void connections_holders_done(struct connections_holders *holders);
 
 /* As JSON, or as a table for a terminal of `width` columns (0: no limit). `holders` may be NULL. */
-void connections_render_json(const struct connections_result *result, const struct connections_holders *holders,
-			   struct buf *buf);
-void connections_render_table(const struct connections_result *result, const struct connections_holders *holders,
-			    unsigned int width, struct buf *buf);
+void connections_render_json(const struct connections_result *result,
+			     const struct connections_holders *holders, struct buf *buf);
+void connections_render_table(const struct connections_result *result,
+			      const struct connections_holders *holders, unsigned int width,
+			      struct buf *buf);
 
 /* A sentence on why some socket's holder is not seen, "" if every one is. */
 const char *connections_holders_note(const struct connections_result *result,
-				   const struct connections_holders *holders);
+				     const struct connections_holders *holders);
 
 #endif
