@@ -6,8 +6,8 @@
 #include "tcphealth/app/chooser.h"
 #include "tcphealth/app/eventfeed.h"
 #include "tcphealth/app/mailbox.h"
+#include "tcphealth/app/namespaces.h"
 #include "tcphealth/app/pace.h"
-#include "tcphealth/app/spaces.h"
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
@@ -42,7 +42,7 @@ struct collector {
 	struct chooser *chooser;
 	struct census *census;
 	struct cgroups *cgroups;
-	struct spaces *spaces; /* NULL: the own namespace only */
+	struct namespaces *namespaces; /* NULL: the own namespace only */
 	struct eventfeed events;
 	struct stalelog stalelog;
 	struct pace pace;
@@ -133,14 +133,14 @@ static struct health health_of(struct collector *c, enum health_source source, u
 	};
 	struct events_stats stats = eventfeed_stats(&c->events);
 
-	if (c->spaces != NULL) {
-		struct spaces_stats spaces = spaces_stats(c->spaces);
+	if (c->namespaces != NULL) {
+		struct namespaces_stats namespaces = namespaces_stats(c->namespaces);
 
-		health.spaces_used = true;
-		health.spaces_sampled = spaces.sampled;
-		health.spaces_denied = spaces.denied;
-		health.spaces_over_limit = spaces.over_limit;
-		health.spaces_unreadable = spaces.unreadable;
+		health.netns_used = true;
+		health.netns_sampled = namespaces.sampled;
+		health.netns_denied = namespaces.denied;
+		health.netns_over_limit = namespaces.over_limit;
+		health.netns_unreadable = namespaces.unreadable;
 	}
 	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_FULL) / 1e3;
 	health.passing_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_STATES) / 1e3;
@@ -191,13 +191,14 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 {
 	const struct options *o = c->options;
 	struct stale_thresholds thresholds = thresholds_of(o);
-	struct survey_ns ns[1 + SPACES_MAX] = {
+	struct survey_ns ns[1 + NAMESPACES_MAX] = {
 		{ .census = c->census, .netstat = &c->netstat, .sysctl = &c->sysctl },
 	};
 	struct survey survey = {
 		.ns = ns,
-		.ns_count =
-			1 + (c->spaces != NULL ? spaces_fill(c->spaces, &ns[1], SPACES_MAX) : 0),
+		.ns_count = 1 + (c->namespaces != NULL
+					 ? namespaces_fill(c->namespaces, &ns[1], NAMESPACES_MAX)
+					 : 0),
 		.thresholds = &thresholds,
 		.needs_met = result->needs_met | (events ? SNAPSHOT_EVENTS : 0u),
 		.ports_max = o->ports_max,
@@ -242,8 +243,8 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 	if (ret_result->tier == CENSUS_FULL)
 		c->full_timestamp = clock_wall();
 	/* Others' trouble is not ours: it is counted there. */
-	if (c->spaces != NULL)
-		(void)spaces_step(c->spaces, now_ms);
+	if (c->namespaces != NULL)
+		(void)namespaces_step(c->namespaces, now_ms);
 	return take_snapshot(c, ret_result,
 			     sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
 			     ret_snapshot);
@@ -358,7 +359,7 @@ static void free_all(struct collector *c)
 	chooser_free(c->chooser);
 	census_free(c->census);
 	cgroups_free(c->cgroups);
-	spaces_free(c->spaces);
+	namespaces_free(c->namespaces);
 	mailbox_free(c->mailbox);
 	publisher_free(c->publisher);
 	if (c->stop_fd >= 0)
@@ -369,14 +370,15 @@ static void free_all(struct collector *c)
 }
 
 /* Other namespaces tell of nobody's staleness in the log, and have no kernel sockets of their own to know. */
-static struct spaces *create_spaces(const struct options *o, const struct census_config *census)
+static struct namespaces *create_namespaces(const struct options *o,
+					    const struct census_config *census)
 {
-	struct spaces_config config = { .filter = o->netns,
-					.procfs = o->path_procfs,
-					.census = *census };
+	struct namespaces_config config = { .filter = o->netns,
+					    .procfs = o->path_procfs,
+					    .census = *census };
 
 	config.census.stale_fn = NULL;
-	return spaces_new(&config);
+	return namespaces_new(&config);
 }
 
 int collector_new(const struct publisher_config *config, struct collector **ret_collector)
@@ -409,9 +411,9 @@ int collector_new(const struct publisher_config *config, struct collector **ret_
 	c->cgroups = cgroups_new(o->path_cgroupfs, o->path_procfs);
 	c->chooser = chooser_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
-	c->spaces = own_only ? NULL : create_spaces(o, &census);
+	c->namespaces = own_only ? NULL : create_namespaces(o, &census);
 	if (c->stop_fd < 0 || c->mailbox == NULL || c->publisher == NULL || c->cgroups == NULL ||
-	    c->chooser == NULL || c->census == NULL || (c->spaces == NULL && !own_only)) {
+	    c->chooser == NULL || c->census == NULL || (c->namespaces == NULL && !own_only)) {
 		free_all(c);
 		return -ENOMEM;
 	}

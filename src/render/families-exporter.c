@@ -70,28 +70,28 @@ static void emit_source(const struct families_walk *walk)
 	}
 }
 
-static void emit_spaces(const struct families_walk *walk)
+static void emit_netns(const struct families_walk *walk)
 {
 	const struct health *health = walk->input->health;
 	const struct {
 		const char *status;
 		uint64_t count;
 	} counts[] = {
-		{ "sampled", health->spaces_sampled },
-		{ "denied", health->spaces_denied },
-		{ "over_limit", health->spaces_over_limit },
+		{ "sampled", health->netns_sampled },
+		{ "denied", health->netns_denied },
+		{ "over_limit", health->netns_over_limit },
 	};
 
-	for (size_t i = 0; health->spaces_used && i < sizeof(counts) / sizeof(counts[0]); i++) {
+	for (size_t i = 0; health->netns_used && i < sizeof(counts) / sizeof(counts[0]); i++) {
 		expo_label(walk->expo, "status", counts[i].status);
 		expo_u64(walk->expo, counts[i].count);
 	}
 }
 
-static void emit_spaces_unreadable(const struct families_walk *walk)
+static void emit_netns_unreadable(const struct families_walk *walk)
 {
-	if (walk->input->health->spaces_used)
-		expo_u64(walk->expo, walk->input->health->spaces_unreadable);
+	if (walk->input->health->netns_used)
+		expo_u64(walk->expo, walk->input->health->netns_unreadable);
 }
 
 static void emit_space_timestamp(const struct families_walk *walk)
@@ -184,13 +184,13 @@ static const struct families_row rows[] = {
 		.family.help = "Network namespaces beside the exporter's own: sampled, denied "
 			       "for want of CAP_SYS_ADMIN, or over the limit.",
 		.labels = "status",
-		.page = emit_spaces,
+		.page = emit_netns,
 	},
 	{
 		.family.name = "tcphealth_unreadable_processes",
 		.family.help = "Processes whose network namespace cannot be told for want of "
 			       "CAP_SYS_PTRACE: there may be more namespaces than are found.",
-		.page = emit_spaces_unreadable,
+		.page = emit_netns_unreadable,
 	},
 	{
 		.family.name = "tcphealth_events_active",

@@ -185,11 +185,11 @@ static const struct health good_health = {
 	.wiped_closes = 7,
 	.full_interval_seconds = 15,
 	.passing_interval_seconds = 5,
-	.spaces_used = true,
-	.spaces_sampled = 8,
-	.spaces_denied = 9,
-	.spaces_over_limit = 10,
-	.spaces_unreadable = 11,
+	.netns_used = true,
+	.netns_sampled = 8,
+	.netns_denied = 9,
+	.netns_over_limit = 10,
+	.netns_unreadable = 11,
 };
 
 static const struct procself whole_process = {

@@ -1,7 +1,7 @@
 /*
- * Tests of spaces on real namespaces, which are named under /run/netns as `ip netns` does it. As root.
+ * Tests of namespaces on real namespaces, which are named under /run/netns as `ip netns` does it. As root.
  */
-#include "tcphealth/app/spaces.h"
+#include "tcphealth/app/namespaces.h"
 
 #include "tcphealth/model/snapshot.h"
 
@@ -20,11 +20,11 @@
 #include <cmocka.h>
 
 #define SCAN_MS 5000u
-#define NAMES   70 /* more than SPACES_MAX */
+#define NAMES   70 /* more than NAMESPACES_MAX */
 
 struct scene {
-	struct spaces *spaces;
-	struct survey_ns ns[SPACES_MAX];
+	struct namespaces *namespaces;
+	struct survey_ns ns[NAMESPACES_MAX];
 	size_t count;
 	uint64_t now_ms;
 	char pattern[64];
@@ -62,26 +62,26 @@ static const char *name_of(unsigned int number)
 
 static void begin(struct scene *s, const char *filter)
 {
-	struct spaces_config config = { .procfs = "/proc", .census.keep_ms = 3600000 };
+	struct namespaces_config config = { .procfs = "/proc", .census.keep_ms = 3600000 };
 
 	*s = (struct scene){ .now_ms = 1000000 };
 	(void)snprintf(s->pattern, sizeof(s->pattern), "tcphu-%d-*", (int)getpid());
 	config.filter = filter != NULL ? filter : s->pattern;
-	s->spaces = spaces_new(&config);
-	assert_non_null(s->spaces);
+	s->namespaces = namespaces_new(&config);
+	assert_non_null(s->namespaces);
 }
 
 static void end(struct scene *s)
 {
-	spaces_free(s->spaces);
+	namespaces_free(s->namespaces);
 	ip_netns("del", 1, NAMES);
 }
 
 static void steps(struct scene *s, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		assert_int_equal(spaces_step(s->spaces, s->now_ms++), 0);
-	s->count = spaces_fill(s->spaces, s->ns, SPACES_MAX);
+		assert_int_equal(namespaces_step(s->namespaces, s->now_ms++), 0);
+	s->count = namespaces_fill(s->namespaces, s->ns, NAMESPACES_MAX);
 }
 
 static void rescan(struct scene *s, unsigned int count)
@@ -149,7 +149,7 @@ static void test_pattern(void **state)
 	steps(&s, 4);
 	assert_int_equal(s.count, 2);
 	assert_true(has_name(&s, name_of(10)) && has_name(&s, name_of(12)));
-	assert_int_equal(spaces_stats(s.spaces).found, 2);
+	assert_int_equal(namespaces_stats(s.namespaces).found, 2);
 	end(&s);
 }
 
@@ -190,8 +190,8 @@ static void test_gone_is_forgotten(void **state)
 	ip_netns("del", 1, 3);
 	for (unsigned int i = 0; i < 4;
 	     i++) /* before the next scan: each is found gone when its turn comes */
-		(void)spaces_step(s.spaces, s.now_ms++);
-	assert_int_equal(spaces_stats(s.spaces).errors, 0);
+		(void)namespaces_step(s.namespaces, s.now_ms++);
+	assert_int_equal(namespaces_stats(s.namespaces).errors, 0);
 	rescan(&s, 1);
 	assert_int_equal(s.count, 1);
 	assert_true(has_name(&s, name_of(4)));
@@ -201,24 +201,24 @@ static void test_gone_is_forgotten(void **state)
 
 static void test_more_than_are_sampled(void **state)
 {
-	struct spaces_stats stats;
+	struct namespaces_stats stats;
 	struct scene s;
 
 	(void)state;
 	need_namespaces();
 	ip_netns("add", 1, NAMES);
 	begin(&s, NULL);
-	steps(&s, SPACES_MAX + 5);
-	stats = spaces_stats(s.spaces);
-	assert_int_equal(s.count, SPACES_MAX);
+	steps(&s, NAMESPACES_MAX + 5);
+	stats = namespaces_stats(s.namespaces);
+	assert_int_equal(s.count, NAMESPACES_MAX);
 	assert_int_equal(stats.found, NAMES);
-	assert_int_equal(stats.sampled, SPACES_MAX);
-	assert_int_equal(stats.over_limit, NAMES - SPACES_MAX);
+	assert_int_equal(stats.sampled, NAMESPACES_MAX);
+	assert_int_equal(stats.over_limit, NAMES - NAMESPACES_MAX);
 	ip_netns("del", 1, NAMES);
 	ip_netns("add", 1, 5); /* find a place though the others are only now known to be gone */
 	rescan(&s, 5);
 	assert_int_equal(s.count, 5);
-	assert_int_equal(spaces_stats(s.spaces).over_limit, 0);
+	assert_int_equal(namespaces_stats(s.namespaces).over_limit, 0);
 	end(&s);
 }
 
