@@ -70,7 +70,7 @@ static int find_other_end(void *arg, const struct tcpsock *sock, struct tcpsock 
 			    sock->local_port, ret_other);
 }
 
-static int dump_netlink(struct chooser *chooser, struct census *census, enum census_tier tier)
+static int dump_netlink(struct chooser *chooser, struct census *census, enum tier tier)
 {
 	const struct netlink_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 						 .skmeminfo = true };
@@ -79,7 +79,7 @@ static int dump_netlink(struct chooser *chooser, struct census *census, enum cen
 					     .arrived = census_arrived };
 	int r = 0;
 
-	if (tier == CENSUS_PASSING)
+	if (tier == TIER_STATES)
 		connections.states &= ~TCP_STATE_BIT(TCP_STATE_ESTABLISHED);
 
 	if (chooser->diag == NULL)
@@ -107,11 +107,11 @@ static int dump_procfs(struct chooser *chooser, struct census *census)
 /*
  * The text of /proc costs the same whatever states are wanted; and a memory that was not fed by the sample before needs all there is.
  */
-static enum census_tier tier_from(const struct chooser *chooser, enum health_source source,
-				  enum census_tier wanted)
+static enum tier tier_from(const struct chooser *chooser, enum health_source source,
+			   enum tier wanted)
 {
 	if (source != HEALTH_SOURCE_NETLINK || chooser->used != source || !chooser->sampled)
-		return CENSUS_FULL;
+		return TIER_FULL;
 	return wanted;
 }
 

@@ -142,8 +142,8 @@ static struct health health_of(struct collector *c, enum health_source source, u
 		health.netns_over_limit = namespaces.over_limit;
 		health.netns_unreadable = namespaces.unreadable;
 	}
-	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_FULL) / 1e3;
-	health.passing_interval_seconds = (double)pace_interval_ms(&c->pace, PACE_STATES) / 1e3;
+	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, TIER_FULL) / 1e3;
+	health.states_interval_seconds = (double)pace_interval_ms(&c->pace, TIER_STATES) / 1e3;
 	chooser_skipped(c->chooser, &health.forged, &health.malformed);
 	health.events_active = eventfeed_active(&c->events);
 	health.events = stats.received;
@@ -205,7 +205,7 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 		.keep_ms = o->ports_keep_ms,
 		.now_ms = clock_mono_ms(),
 		.timestamp = c->full_timestamp,
-		.passing_timestamp = clock_wall(),
+		.states_timestamp = clock_wall(),
 		.unit_fn = survey_unit,
 		.unit_arg = c,
 	};
@@ -220,7 +220,7 @@ static void drain(void *arg)
 	eventfeed_drain(&c->events, c->census);
 }
 
-static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_ms,
+static int sample_once(struct collector *c, enum tier tier, uint64_t now_ms,
 		       struct chooser_result *ret_result, struct snapshot **ret_snapshot)
 {
 	struct census_sample sample = { .tier = tier,
@@ -240,7 +240,7 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 		return r;
 	eventfeed_drain(&c->events, c->census);
 	census_drained(c->census);
-	if (ret_result->tier == CENSUS_FULL)
+	if (ret_result->tier == TIER_FULL)
 		c->full_timestamp = clock_wall();
 	/* Others' trouble is not ours: it is counted there. */
 	if (c->namespaces != NULL)
@@ -251,7 +251,7 @@ static int sample_once(struct collector *c, enum census_tier tier, uint64_t now_
 }
 
 /* What this thread has spent since the last time: on dumps, events and pages. */
-static void pay(struct collector *c, enum pace_tier tier)
+static void pay(struct collector *c, enum tier tier)
 {
 	uint64_t cpu_ns = clock_thread_cpu_ns();
 
@@ -262,7 +262,7 @@ static void pay(struct collector *c, enum pace_tier tier)
 static void run_sample(struct collector *c)
 {
 	uint64_t begin_ns = clock_mono_ns(), begin_ms = begin_ns / 1000000;
-	enum pace_tier pace = pace_choose(&c->pace);
+	enum tier tier = pace_choose(&c->pace);
 	struct chooser_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct health health;
@@ -270,8 +270,7 @@ static void run_sample(struct collector *c)
 
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
-	r = sample_once(c, pace == PACE_FULL ? CENSUS_FULL : CENSUS_PASSING, begin_ms, &result,
-			&snapshot);
+	r = sample_once(c, tier, begin_ms, &result, &snapshot);
 	if (r == 0)
 		log_source(c, &result);
 	else
@@ -281,7 +280,7 @@ static void run_sample(struct collector *c)
 	health = health_of(c, result.source, begin_ns);
 	published = publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r != 0 ? r : published);
-	pay(c, result.tier == CENSUS_FULL ? PACE_FULL : PACE_STATES);
+	pay(c, result.tier);
 }
 
 /* Answers the question in the box, if there is one. */
@@ -498,7 +497,7 @@ int collector_list_stale(const struct options *options, size_t limit,
 	if (r < 0)
 		return r;
 	c->stalelog.enabled = false;
-	r = sample_once(c, CENSUS_FULL, clock_mono_ms(), &result, &snapshot);
+	r = sample_once(c, TIER_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)
 		r = connections_take(c->chooser, c->census, c->cgroups, &query, clock_mono_ms(),
@@ -518,7 +517,7 @@ int collector_once(const struct publisher_config *config, struct buf *page)
 
 	if (r < 0)
 		return r;
-	r = sample_once(c, CENSUS_FULL, begin_ns / 1000000, &result, &snapshot);
+	r = sample_once(c, TIER_FULL, begin_ns / 1000000, &result, &snapshot);
 	if (r == 0) {
 		c->cpu_ns = clock_thread_cpu_ns();
 		health = health_of(c, result.source, begin_ns);

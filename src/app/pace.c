@@ -10,11 +10,6 @@
 #define PERIOD_MAX                                                                                 \
 	120u /* ticks: however dear, established connections are looked at now and then */
 
-const char *pace_tier_name(enum pace_tier tier)
-{
-	return tier == PACE_FULL ? "full" : "states";
-}
-
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms)
 {
 	*pace = (struct pace){
@@ -37,25 +32,25 @@ static bool affords_full(const struct pace *pace)
 {
 	if (pace->budget <= 0 || pace->full_samples < FIRST_FULL || pace->insists)
 		return true;
-	return pace->cost_ns[PACE_FULL] <= income_ns(pace) ||
-	       pace->purse_ns >= pace->cost_ns[PACE_FULL] || pace->since_full >= PERIOD_MAX;
+	return pace->cost_ns[TIER_FULL] <= income_ns(pace) ||
+	       pace->purse_ns >= pace->cost_ns[TIER_FULL] || pace->since_full >= PERIOD_MAX;
 }
 
-enum pace_tier pace_choose(struct pace *pace)
+enum tier pace_choose(struct pace *pace)
 {
-	double most = pace->cost_ns[PACE_FULL] + income_ns(pace);
+	double most = pace->cost_ns[TIER_FULL] + income_ns(pace);
 
 	pace->purse_ns += income_ns(pace);
 	if (pace->purse_ns > most)
 		pace->purse_ns = most;
 	pace->since_full++;
 	if (!affords_full(pace))
-		return PACE_STATES;
+		return TIER_STATES;
 	pace->period = pace->since_full;
 	pace->since_full = 0;
 	pace->insists = false;
 	pace->full_samples += pace->full_samples < FIRST_FULL;
-	return PACE_FULL;
+	return TIER_FULL;
 }
 
 void pace_insist(struct pace *pace)
@@ -63,7 +58,7 @@ void pace_insist(struct pace *pace)
 	pace->insists = true;
 }
 
-void pace_pay(struct pace *pace, enum pace_tier tier, uint64_t cpu_ns)
+void pace_pay(struct pace *pace, enum tier tier, uint64_t cpu_ns)
 {
 	double cost = (double)cpu_ns;
 	double *smooth = &pace->cost_ns[tier];
@@ -72,19 +67,19 @@ void pace_pay(struct pace *pace, enum pace_tier tier, uint64_t cpu_ns)
 	/* A debt is not older than one full dump: it must not outlast the load that made it. */
 	if (pace->purse_ns < -*smooth - income_ns(pace))
 		pace->purse_ns = -*smooth - income_ns(pace);
-	if (tier == PACE_FULL && pace->full_samples < FIRST_FULL)
+	if (tier == TIER_FULL && pace->full_samples < FIRST_FULL)
 		return;
 	if (*smooth <= 0)
 		*smooth = cost;
 	*smooth += (cost > *smooth ? SMOOTHING_UP : SMOOTHING_DOWN) * (cost - *smooth);
 }
 
-uint64_t pace_interval_ms(const struct pace *pace, enum pace_tier tier)
+uint64_t pace_interval_ms(const struct pace *pace, enum tier tier)
 {
-	uint32_t ticks = tier == PACE_FULL ? pace->period : 1;
+	uint32_t ticks = tier == TIER_FULL ? pace->period : 1;
 
 	/* While the next is saved for longer than the last was, the interval is longer already. */
-	if (tier == PACE_FULL && pace->since_full > ticks)
+	if (tier == TIER_FULL && pace->since_full > ticks)
 		ticks = pace->since_full;
 	return (uint64_t)(pace->interval_ns / 1e6) * ticks;
 }

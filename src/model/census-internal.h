@@ -77,7 +77,7 @@ void owners_reset(struct owners *owners);
 void owners_done(struct owners *owners);
 
 /* What the last full sample found stays. */
-void owners_reset_passing(struct owners *owners);
+void owners_reset_states(struct owners *owners);
 
 /* One more socket like `owner`, whose `oldest_ms` is its own. 0 or -ENOMEM. */
 int owners_note(struct owners *owners, const struct census_owner *owner);

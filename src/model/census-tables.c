@@ -222,7 +222,7 @@ void owners_done(struct owners *owners)
 	*owners = (struct owners){ 0 };
 }
 
-void owners_reset_passing(struct owners *owners)
+void owners_reset_states(struct owners *owners)
 {
 	size_t kept = 0;
 

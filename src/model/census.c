@@ -52,9 +52,9 @@ struct census {
 	uint64_t *tombs;                        /* cookies whose entry had to go before its event */
 	struct owners owners;                   /* of stale sockets */
 	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* of both parts */
-	uint64_t lasting_evidence[ROLE_EVIDENCE_COUNT];
-	uint64_t passing_sockets; /* listeners included */
-	uint64_t lasting_sockets;
+	uint64_t full_evidence[ROLE_EVIDENCE_COUNT];
+	uint64_t states_sockets; /* listeners included */
+	uint64_t full_sockets;
 	uint64_t wiped_closes;
 	size_t invisible;
 	int error; /* of a callback that cannot return one */
@@ -277,10 +277,10 @@ static void note_evidence(struct census *c, const struct track_entry *entry)
 {
 	c->evidence[entry->evidence]++;
 	if (is_lasting(entry)) {
-		c->lasting_evidence[entry->evidence]++;
-		c->lasting_sockets++;
+		c->full_evidence[entry->evidence]++;
+		c->full_sockets++;
 	} else {
-		c->passing_sockets++;
+		c->states_sockets++;
 	}
 }
 
@@ -311,7 +311,7 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	entry->counted = verdict.reason & 15u;
 	if (verdict.reason != STALE_NONE)
 		r = note_stale(c, entry, sock, &verdict);
-	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == CENSUS_FULL)
+	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		r = note_ephemeral(c, sock);
 	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
 		r = mirror_add(&c->mirror, sock, (enum role)entry->role);
@@ -357,7 +357,7 @@ static void take_off_show(struct census *c, const struct track_entry *entry, uin
 	if (!is_lasting(entry) || entry->final || entry->maybe_lost ||
 	    (entry->state == TCP_STATE_ESTABLISHED && entry->miss != 0))
 		return;
-	view = ledger_lasting_view(c->ledger, (enum role)entry->role, entry->port);
+	view = ledger_full_view(c->ledger, (enum role)entry->role, entry->port);
 	if (view == NULL || view->state[entry->state] == 0)
 		return;
 	view->state[entry->state]--;
@@ -370,8 +370,8 @@ static void take_off_show(struct census *c, const struct track_entry *entry, uin
 							    .lasting = true });
 	if (entry->state != TCP_STATE_ESTABLISHED)
 		return;
-	c->lasting_sockets -= c->lasting_sockets != 0;
-	c->lasting_evidence[entry->evidence] -= c->lasting_evidence[entry->evidence] != 0;
+	c->full_sockets -= c->full_sockets != 0;
+	c->full_evidence[entry->evidence] -= c->full_evidence[entry->evidence] != 0;
 	c->evidence[entry->evidence] -= c->evidence[entry->evidence] != 0;
 	if (view->keepalive[verdict_keepalive(entry)] != 0)
 		view->keepalive[verdict_keepalive(entry)]--;
@@ -448,22 +448,22 @@ static void clear_show(struct census *c)
 	ledger_begin(c->ledger);
 	busyports_reset(&c->busy);
 	owners_reset(&c->owners);
-	c->lasting_sockets = 0;
+	c->full_sockets = 0;
 	memset(c->evidence, 0, sizeof(c->evidence));
-	memset(c->lasting_evidence, 0, sizeof(c->lasting_evidence));
+	memset(c->full_evidence, 0, sizeof(c->full_evidence));
 }
 
-static void clear_passing(struct census *c)
+static void clear_states(struct census *c)
 {
-	ledger_begin_passing(c->ledger);
-	owners_reset_passing(&c->owners);
-	memcpy(c->evidence, c->lasting_evidence, sizeof(c->evidence));
+	ledger_begin_states(c->ledger);
+	owners_reset_states(&c->owners);
+	memcpy(c->evidence, c->full_evidence, sizeof(c->evidence));
 }
 
 /* When the sockets of this tier were looked at last. */
-static uint64_t looked_ms(const struct census *c, enum census_tier tier)
+static uint64_t looked_ms(const struct census *c, enum tier tier)
 {
-	return tier == CENSUS_FULL ? c->last_full_ms : c->last_now_ms;
+	return tier == TIER_FULL ? c->last_full_ms : c->last_now_ms;
 }
 
 int census_begin(struct census *c, const struct census_sample *sample)
@@ -480,16 +480,16 @@ int census_begin(struct census *c, const struct census_sample *sample)
 		.thresholds = &c->config.thresholds,
 		.sysctl = &c->sample.sysctl,
 	};
-	track_begin(c->track, sample->tier == CENSUS_FULL);
+	track_begin(c->track, sample->tier == TIER_FULL);
 	listeners_begin(c->listeners, sample->ids != c->last_ids);
 	mirror_reset(&c->mirror);
 	c->deferred_count = 0;
-	c->passing_sockets = 0;
+	c->states_sockets = 0;
 	c->error = 0;
-	if (sample->tier == CENSUS_FULL)
+	if (sample->tier == TIER_FULL)
 		clear_show(c);
 	else
-		clear_passing(c);
+		clear_states(c);
 	return pin_included(c);
 }
 
@@ -506,7 +506,7 @@ int census_listener(void *census, const struct tcpsock *sock)
 {
 	struct census *c = census;
 
-	c->passing_sockets++;
+	c->states_sockets++;
 	return listeners_add(c->listeners, sock, c->sample.now_ms);
 }
 
@@ -530,7 +530,7 @@ int census_socket(void *census, const struct tcpsock *sock)
 		return 0;
 	created =
 		entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
-	if (c->sample.tier == CENSUS_PASSING && !created)
+	if (c->sample.tier == TIER_STATES && !created)
 		take_off_show(c, entry, sock->cgroup_id);
 	entry->miss = 0;
 	entry->maybe_lost = false;
@@ -727,7 +727,7 @@ static int fill_ephemeral(struct census *c)
 			continue;
 		/* Millionths are more than a share of some ten thousand ports can tell, and a short text. */
 		ratio = (double)(uint64_t)(b->sockets / range * 1e6 + 0.5) / 1e6;
-		view = ledger_lasting_view(c->ledger, ROLE_CLIENT, b->port);
+		view = ledger_full_view(c->ledger, ROLE_CLIENT, b->port);
 		if (view == NULL)
 			return -ENOMEM;
 		if (ratio > view->ephemeral_ratio)
@@ -782,7 +782,7 @@ int census_end(struct census *c, census_other_fn other_fn, void *arg)
 	if (r < 0)
 		return r;
 	listeners_end(c->listeners, c->sample.now_ms);
-	if (c->sample.tier == CENSUS_FULL)
+	if (c->sample.tier == TIER_FULL)
 		settle_full(c);
 	else
 		track_end_part(c->track);
@@ -949,8 +949,7 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 	if (!created)
 		entry = *known;
 	context.now_ms = now_ms;
-	context.interval_ms =
-		now_ms - looked_ms(c, is_lasting(&entry) ? CENSUS_FULL : CENSUS_PASSING);
+	context.interval_ms = now_ms - looked_ms(c, is_lasting(&entry) ? TIER_FULL : TIER_STATES);
 	context.thresholds = &c->config.thresholds;
 	context.sysctl = &c->sample.sysctl;
 	if (!entry.sure) {
@@ -987,7 +986,7 @@ const struct census_owner *census_owners(const struct census *c, size_t *ret_cou
 
 uint64_t census_sockets(const struct census *c)
 {
-	return c->passing_sockets + c->lasting_sockets;
+	return c->states_sockets + c->full_sockets;
 }
 
 uint64_t census_wiped_closes(const struct census *c)

@@ -92,7 +92,7 @@ void ledger_begin(struct ledger *ledger)
 	ledger->view_count = 0;
 }
 
-void ledger_begin_passing(struct ledger *ledger)
+void ledger_begin_states(struct ledger *ledger)
 {
 	for (size_t i = 0; i < ledger->count; i++)
 		ledger->pairs[i].pinned = false;
@@ -157,7 +157,7 @@ struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t por
 	return pair != NULL ? ledger_view_of(ledger, pair, false) : NULL;
 }
 
-struct portview *ledger_lasting_view(struct ledger *ledger, enum role role, uint16_t port)
+struct portview *ledger_full_view(struct ledger *ledger, enum role role, uint16_t port)
 {
 	struct ledger_pair *pair = ledger_pair(ledger, role, port);
 

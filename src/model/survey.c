@@ -331,7 +331,7 @@ int survey_take(const struct survey *survey, struct snapshot **ret_snapshot)
 		return -ENOMEM;
 	snapshot->needs_met = survey->needs_met;
 	snapshot->timestamp = survey->timestamp;
-	snapshot->passing_timestamp = survey->passing_timestamp;
+	snapshot->states_timestamp = survey->states_timestamp;
 	snapshot->thresholds = *survey->thresholds;
 	for (size_t i = 0; i < survey->ns_count && r == 0; i++)
 		r = fill_ns(snapshot, &snapshot->ns[i], survey, &survey->ns[i]);

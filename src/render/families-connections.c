@@ -19,7 +19,7 @@ static const struct families_values states = {
 };
 
 /* ESTABLISHED may be old, and TIME_WAIT has its fixed time. */
-static const struct families_values passing_states = {
+static const struct families_values states_states = {
 	.label = "state",
 	.name = tcp_state_name,
 	.count = 7,
@@ -257,7 +257,7 @@ static const struct families_row rows[] = {
 		.family.unit = "seconds",
 		.labels = "role, port, state",
 		.value = age_of,
-		.values = &passing_states,
+		.values = &states_states,
 	},
 	{
 		.family.name = "tcphealth_longest_silence_seconds",

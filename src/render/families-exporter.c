@@ -29,7 +29,7 @@ static void emit_timestamp(const struct families_walk *walk)
 	const struct snapshot *snapshot = walk->input->snapshot;
 
 	if (snapshot)
-		emit_tiers(walk, snapshot->timestamp, snapshot->passing_timestamp);
+		emit_tiers(walk, snapshot->timestamp, snapshot->states_timestamp);
 }
 
 static void emit_interval(const struct families_walk *walk)
@@ -37,7 +37,7 @@ static void emit_interval(const struct families_walk *walk)
 	const struct health *health = walk->input->health;
 
 	if (health->full_interval_seconds > 0)
-		emit_tiers(walk, health->full_interval_seconds, health->passing_interval_seconds);
+		emit_tiers(walk, health->full_interval_seconds, health->states_interval_seconds);
 }
 
 static void emit_success(const struct families_walk *walk)

@@ -77,7 +77,7 @@ static inline int bench_walk_headers(const char *buf, size_t len, uint64_t *sock
 }
 
 #define BENCH_ALL_STATES 0xfffu
-#define BENCH_PASSING    (BENCH_ALL_STATES & ~(1u << 1)) /* all but ESTABLISHED */
+#define BENCH_STATES     (BENCH_ALL_STATES & ~(1u << 1)) /* all but ESTABLISHED */
 
 static inline void bench_request_dump(int fd, uint32_t states)
 {

@@ -5,7 +5,7 @@
  *
  * Enters the network namespace of PID (a socks fixture) and takes turns: one inet_diag dump with tcp_info whose headers are
  * walked and thrown away; a full sample of the real program's modules (both dumps, roles, ages, reasons, counters); a sample of
- * the passing states alone, and a raw drain of these. CPU time of this thread, kernel included. Then the same memory is
+ * the states tier alone, and a raw drain of these. CPU time of this thread, kernel included. Then the same memory is
  * shown an empty namespace. Prints a row of a Markdown table: medians, with the quartiles of the ratios.
  */
 #include "bench.h"
@@ -13,8 +13,7 @@
 #include "tcphealth/app/chooser.h"
 #include "tcphealth/base/clock.h"
 
-static enum census_tier sample(struct chooser *chooser, struct census *census,
-			       enum census_tier tier)
+static enum tier sample(struct chooser *chooser, struct census *census, enum tier tier)
 {
 	struct census_sample s = { .tier = tier,
 				   .now_ms = clock_mono_ms(),
@@ -81,12 +80,12 @@ int main(int argc, char *argv[])
 
 		sockets = bench_raw_drain(fd);
 		t1 = clock_thread_cpu_ns();
-		(void)sample(chooser, census, CENSUS_FULL);
+		(void)sample(chooser, census, TIER_FULL);
 		t2 = clock_thread_cpu_ns();
-		if (sample(chooser, census, CENSUS_PASSING) != CENSUS_PASSING)
+		if (sample(chooser, census, TIER_STATES) != TIER_STATES)
 			bench_die("tier");
 		t3 = clock_thread_cpu_ns();
-		(void)bench_raw_drain_of(fd, BENCH_PASSING);
+		(void)bench_raw_drain_of(fd, BENCH_STATES);
 		t4 = clock_thread_cpu_ns();
 		if (i < 2)
 			continue;
@@ -107,8 +106,8 @@ int main(int argc, char *argv[])
 	       (unsigned long long)sockets, r.median, f.median, q.median, q.min, q.max, t.median,
 	       t.min, t.max, o.median, resident, shrunk);
 	bench_figure("ratio", q.median);
-	bench_figure("passing", t.median);
-	bench_figure("passing_raw", o.median);
+	bench_figure("states", t.median);
+	bench_figure("states_raw", o.median);
 	bench_figure("raw_ns", r.median * 1e6 / (double)sockets);
 	bench_figure("mb", resident);
 	bench_figure("mb_gone", shrunk);

@@ -89,8 +89,8 @@ def sample_targets(size):
 
 
 def tick_targets(size):
-    yield Target(f'passing states / raw drain, {sockets(size)}', 0.15, lambda f: f[f'{size}.sample.passing'],
-                 '{:.3f}', why=lambda f: f': a raw drain of these states alone takes {f[f"{size}.sample.passing_raw"]:.3f}')
+    yield Target(f'states sample / raw drain, {sockets(size)}', 0.15, lambda f: f[f'{size}.sample.states'],
+                 '{:.3f}', why=lambda f: f': a raw drain of these states alone takes {f[f"{size}.sample.states_raw"]:.3f}')
 
 
 def other_targets(size):

@@ -272,14 +272,14 @@ static void test_baseline_counts_nothing(void **state)
 }
 
 /* A sample of every state but ESTABLISHED. */
-static void passing(struct scene *s, const struct tcpsock *a, const struct tcpsock *b)
+static void states_sample(struct scene *s, const struct tcpsock *a, const struct tcpsock *b)
 {
-	s->sample.tier = CENSUS_PASSING;
+	s->sample.tier = TIER_STATES;
 	dump(s, a, b, NULL);
-	s->sample.tier = CENSUS_FULL;
+	s->sample.tier = TIER_FULL;
 }
 
-static void test_passing_samples_keep_what_the_full_one_found(void **state)
+static void test_states_samples_keep_what_the_full_one_found(void **state)
 {
 	(void)state;
 	struct scene s;
@@ -288,14 +288,14 @@ static void test_passing_samples_keep_what_the_full_one_found(void **state)
 	open_scene(&s);
 	dump(&s, &quiet, &closing, NULL);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 2);
-	passing(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 2);
 	closing.state = closing.info_state = TCP_STATE_CLOSE_WAIT;
 	closing.bytes_received++;
 	syn.state = syn.info_state = TCP_STATE_SYN_SENT;
 	syn.bytes_acked = 0;
 	for (int i = 0; i < 3; i++) {
-		passing(&s, &closing, &syn);
+		states_sample(&s, &closing, &syn);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_CLOSE_WAIT), 1);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_SYN_SENT), 1);
@@ -303,10 +303,10 @@ static void test_passing_samples_keep_what_the_full_one_found(void **state)
 		assert_int_equal(sum_of_evidence(&s), 3);
 		assert_int_equal(census_sockets(s.census), 3);
 	}
-	/* What a passing sample does not show means nothing. */
-	passing(&s, NULL, NULL);
-	passing(&s, NULL, NULL);
-	passing(&s, NULL, NULL);
+	/* What a states sample does not show means nothing. */
+	states_sample(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
 	assert_int_equal(sum_of_states(&s), 1);
 	assert_int_equal(counter(&s, ROLE_CLIENT, 80, LEDGER_CLOSED), 0);
 	dump(&s, &quiet, &closing, NULL);
@@ -324,24 +324,24 @@ static void test_a_death_between_full_samples_leaves_the_show(void **state)
 
 	open_scene(&s);
 	dump(&s, &a, &b, NULL);
-	passing(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
 	a.bytes_sent += 50;
 	a.bytes_acked += 50;
 	die(&s, record_death(&a, true));
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
-	passing(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
 	expect(&s, ROLE_CLIENT, 80, 0, 1, 51); /* its FIN, too */
 	die(&s, record_death(&a, true));       /* told twice: takes nothing away */
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
 	/* Reset, its descriptor held: in no dump, `close` from the second full one on, until its event. */
 	dumps(&s, 2, NULL);
-	passing(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_CLOSE), 1);
 	assert_int_equal(sum_of_states(&s), 1);
 	die(&s, record_death(&b, false));
 	assert_int_equal(sum_of_states(&s), 0);
-	passing(&s, NULL, NULL);
+	states_sample(&s, NULL, NULL);
 	assert_int_equal(sum_of_states(&s), 0);
 	expect(&s, ROLE_CLIENT, 80, 0, 2, 51);
 	close_scene(&s);
@@ -364,15 +364,15 @@ static void test_stale_moves_between_tiers(void **state)
 	sock.state = sock.info_state = TCP_STATE_CLOSE_WAIT;
 	sock.bytes_received++;
 	sock.last_ack_recv_ms = 0;
-	passing(&s, &sock, NULL);
+	states_sample(&s, &sock, NULL);
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_IDLE], 0);
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).keepalive[KEEPALIVE_OFF], 0);
-	passing(&s, &sock, NULL);
+	states_sample(&s, &sock, NULL);
 	(void)census_owners(s.census, &owners);
 	assert_int_equal(owners, 0);
 	for (uint32_t ms = 0; ms < 65000; ms += INTERVAL_MS) {
 		sock.last_ack_recv_ms = ms;
-		passing(&s, &sock, NULL);
+		states_sample(&s, &sock, NULL);
 	}
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_CLOSE_WAIT], 1);
 	assert_int_equal(census_owners(s.census, &owners)[0].cgroup_id, 77);
@@ -1930,7 +1930,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_baseline_counts_nothing),
-		cmocka_unit_test(test_passing_samples_keep_what_the_full_one_found),
+		cmocka_unit_test(test_states_samples_keep_what_the_full_one_found),
 		cmocka_unit_test(test_a_death_between_full_samples_leaves_the_show),
 		cmocka_unit_test(test_stale_moves_between_tiers),
 		cmocka_unit_test(test_death_during_the_first_dump),

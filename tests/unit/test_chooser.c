@@ -256,18 +256,18 @@ static void test_tiers(void **state)
 
 	(void)state;
 	begin(&s, OPTIONS_SOURCE_AUTO);
-	s.sample.tier = CENSUS_PASSING;
+	s.sample.tier = TIER_STATES;
 	assert_int_equal(sample_at(&s, 1000000), 0);
-	assert_int_equal(s.result.tier, CENSUS_FULL);
+	assert_int_equal(s.result.tier, TIER_FULL);
 	assert_int_equal(sample_at(&s, 1001000), 0);
-	assert_int_equal(s.result.tier, CENSUS_PASSING);
+	assert_int_equal(s.result.tier, TIER_STATES);
 	end(&s);
 
 	begin(&s, OPTIONS_SOURCE_PROCFS);
-	s.sample.tier = CENSUS_PASSING;
+	s.sample.tier = TIER_STATES;
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
-		assert_int_equal(s.result.tier, CENSUS_FULL);
+		assert_int_equal(s.result.tier, TIER_FULL);
 	}
 	end(&s);
 }

@@ -156,7 +156,7 @@ static struct snapshot *make_snapshot(uint32_t needs_met, size_t ns_count)
 	assert_non_null(snapshot);
 	snapshot->needs_met = needs_met;
 	snapshot->timestamp = 1700000000.25;
-	snapshot->passing_timestamp = 1700000005.25;
+	snapshot->states_timestamp = 1700000005.25;
 	snapshot->sockets = 12345;
 	for (unsigned int i = 0; i < STALE_REASONS; i++)
 		snapshot->thresholds.ms[i] = 1500 * i;
@@ -184,7 +184,7 @@ static const struct health good_health = {
 	.malformed = 6,
 	.wiped_closes = 7,
 	.full_interval_seconds = 15,
-	.passing_interval_seconds = 5,
+	.states_interval_seconds = 5,
 	.netns_used = true,
 	.netns_sampled = 8,
 	.netns_denied = 9,

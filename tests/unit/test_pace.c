@@ -28,13 +28,13 @@ static struct spending spend(struct pace *pace, unsigned int ticks, uint64_t ful
 	unsigned int since = 0;
 
 	for (unsigned int i = 0; i < ticks; i++) {
-		enum pace_tier tier = pace_choose(pace);
-		uint64_t cost_ns = tier == PACE_FULL ? full_ns : states_ns;
+		enum tier tier = pace_choose(pace);
+		uint64_t cost_ns = tier == TIER_FULL ? full_ns : states_ns;
 
 		pace_pay(pace, tier, cost_ns);
 		spent_ns += (double)cost_ns;
-		spending.full += tier == PACE_FULL;
-		since = tier == PACE_FULL ? 0 : since + 1;
+		spending.full += tier == TIER_FULL;
+		since = tier == TIER_FULL ? 0 : since + 1;
 		spending.longest = since > spending.longest ? since : spending.longest;
 	}
 	spending.share = spent_ns / ((double)ticks * INTERVAL_MS * MS);
@@ -48,8 +48,8 @@ static void test_cheap_dumps_are_always_full(void **state)
 	(void)state;
 	pace_init(&pace, 0.05, INTERVAL_MS);
 	assert_int_equal(spend(&pace, HOUR, 200 * MS, 10 * MS).full, HOUR);
-	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), INTERVAL_MS);
-	assert_int_equal(pace_interval_ms(&pace, PACE_STATES), INTERVAL_MS);
+	assert_int_equal(pace_interval_ms(&pace, TIER_FULL), INTERVAL_MS);
+	assert_int_equal(pace_interval_ms(&pace, TIER_STATES), INTERVAL_MS);
 }
 
 static void test_no_budget_is_no_limit(void **state)
@@ -77,8 +77,8 @@ static void test_dear_dumps_keep_the_budget(void **state)
 		spending = spend(&pace, HOUR, costs_ms[i] * MS, 20 * MS);
 		assert_true(spending.share < 0.0505);
 		assert_true(spending.full > 0.9 * wanted - 1);
-		assert_true(pace_interval_ms(&pace, PACE_FULL) >= costs_ms[i] / 250 * INTERVAL_MS);
-		assert_int_equal(pace_interval_ms(&pace, PACE_STATES), INTERVAL_MS);
+		assert_true(pace_interval_ms(&pace, TIER_FULL) >= costs_ms[i] / 250 * INTERVAL_MS);
+		assert_int_equal(pace_interval_ms(&pace, TIER_STATES), INTERVAL_MS);
 	}
 }
 
@@ -103,7 +103,7 @@ static void test_end_of_a_load_is_soon_noticed(void **state)
 	spend(&pace, HOUR, 5000u * (uint64_t)MS, 20 * MS);
 	assert_true(spend(&pace, 100, 10 * MS, MS).full > 60);
 	assert_int_equal(spend(&pace, 100, 10 * MS, MS).full, 100);
-	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), INTERVAL_MS);
+	assert_int_equal(pace_interval_ms(&pace, TIER_FULL), INTERVAL_MS);
 }
 
 /* What was not spent in a quiet hour does not pay for a busy one. */
@@ -124,8 +124,8 @@ static void test_one_slow_dump_changes_little(void **state)
 	(void)state;
 	pace_init(&pace, 0.05, INTERVAL_MS);
 	spend(&pace, 100, 100 * MS, 10 * MS);
-	assert_int_equal(pace_choose(&pace), PACE_FULL);
-	pace_pay(&pace, PACE_FULL, 400 * MS);
+	assert_int_equal(pace_choose(&pace), TIER_FULL);
+	pace_pay(&pace, TIER_FULL, 400 * MS);
 	assert_int_equal(spend(&pace, 100, 100 * MS, 10 * MS).full, 100);
 }
 
@@ -148,9 +148,9 @@ static void test_insisting_buys_the_next(void **state)
 	pace_init(&pace, 0.05, INTERVAL_MS);
 	spend(&pace, 3, 9000u * (uint64_t)MS, MS);
 	pace_insist(&pace);
-	assert_int_equal(pace_choose(&pace), PACE_FULL);
-	pace_pay(&pace, PACE_FULL, 9000u * (uint64_t)MS);
-	assert_int_equal(pace_choose(&pace), PACE_STATES);
+	assert_int_equal(pace_choose(&pace), TIER_FULL);
+	pace_pay(&pace, TIER_FULL, 9000u * (uint64_t)MS);
+	assert_int_equal(pace_choose(&pace), TIER_STATES);
 }
 
 /* While the next full dump is waited for longer than the last was, its interval is longer already. */
@@ -161,11 +161,9 @@ static void test_interval_grows_while_waiting(void **state)
 	(void)state;
 	pace_init(&pace, 0.05, INTERVAL_MS);
 	spend(&pace, 2, 9000u * (uint64_t)MS, MS);
-	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), INTERVAL_MS);
+	assert_int_equal(pace_interval_ms(&pace, TIER_FULL), INTERVAL_MS);
 	spend(&pace, 10, 9000u * (uint64_t)MS, MS);
-	assert_int_equal(pace_interval_ms(&pace, PACE_FULL), 10 * INTERVAL_MS);
-	assert_string_equal(pace_tier_name(PACE_FULL), "full");
-	assert_string_equal(pace_tier_name(PACE_STATES), "states");
+	assert_int_equal(pace_interval_ms(&pace, TIER_FULL), 10 * INTERVAL_MS);
 }
 
 /*
@@ -186,14 +184,14 @@ static void test_no_oscillation(void **state)
 			pace_init(&pace, 0.05, INTERVAL_MS);
 			for (unsigned int tick = 0; tick < 3 * HOUR; tick++) {
 				uint64_t full_ms = 250 * percent[i] / 100;
-				enum pace_tier tier = pace_choose(&pace);
+				enum tier tier = pace_choose(&pace);
 
 				rng = rng * 6364136223846793005u + 1442695040888963407u;
 				full_ms = full_ms * (100 - noise + (rng >> 33) % (2 * noise + 1)) /
 					  100;
-				pace_pay(&pace, tier, (tier == PACE_FULL ? full_ms : 5) * MS);
+				pace_pay(&pace, tier, (tier == TIER_FULL ? full_ms : 5) * MS);
 				since++;
-				if (tier != PACE_FULL)
+				if (tier != TIER_FULL)
 					continue;
 				if (tick > HOUR && since < shortest)
 					shortest = since;

@@ -25,7 +25,7 @@ struct chooser_result {
 	enum health_source source; /* in use */
 	uint32_t needs_met;        /* enum snapshot_needs, without events */
 	bool changed;              /* another source than the sample before */
-	enum census_tier
+	enum tier
 		tier; /* what was sampled: more than asked for where the source or its change leaves no choice */
 	int refusal; /* -errno of netlink where /proc is used instead; 0 where not asked */
 };

@@ -8,40 +8,34 @@
 #ifndef TCPHEALTH_APP_PACE_H
 #define TCPHEALTH_APP_PACE_H
 
+#include "tcphealth/model/tier.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-enum pace_tier {
-	PACE_STATES, /* every state but ESTABLISHED */
-	PACE_FULL,
-};
-#define PACE_TIERS 2
-
-const char *pace_tier_name(enum pace_tier tier);
 
 struct pace {
 	double budget; /* share of one processor; 0: no limit */
 	double interval_ns;
-	double purse_ns;            /* may be negative: a debt */
-	double cost_ns[PACE_TIERS]; /* of one sample, smoothed; 0: not known yet */
-	uint32_t since_full;        /* ticks since the last full dump began */
-	uint32_t period;            /* ticks from one full dump to the next, as seen last */
-	uint32_t full_samples;      /* so far: the first ones are always full */
-	bool insists;               /* the next one must be full */
+	double purse_ns;       /* may be negative: a debt */
+	double cost_ns[TIERS]; /* of one sample, smoothed; 0: not known yet */
+	uint32_t since_full;   /* ticks since the last full dump began */
+	uint32_t period;       /* ticks from one full dump to the next, as seen last */
+	uint32_t full_samples; /* so far: the first ones are always full */
+	bool insists;          /* the next one must be full */
 };
 
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms);
 
 /* What this tick shall do. Called once a tick. */
-enum pace_tier pace_choose(struct pace *pace);
+enum tier pace_choose(struct pace *pace);
 
 /* The next sample shall be full, whatever it costs: what the last full one found is not to be had. */
 void pace_insist(struct pace *pace);
 
 /* What that cost. */
-void pace_pay(struct pace *pace, enum pace_tier tier, uint64_t cpu_ns);
+void pace_pay(struct pace *pace, enum tier tier, uint64_t cpu_ns);
 
 /* Time between two samples of a tier, as it is now, in milliseconds. */
-uint64_t pace_interval_ms(const struct pace *pace, enum pace_tier tier);
+uint64_t pace_interval_ms(const struct pace *pace, enum tier tier);
 
 #endif

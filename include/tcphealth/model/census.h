@@ -17,9 +17,10 @@
 #include "tcphealth/model/listeners.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
+#include "tcphealth/model/tier.h"
 #include "tcphealth/model/verdict.h"
-#include "tcphealth/source/netstat.h"
 #include "tcphealth/source/events.h"
+#include "tcphealth/source/netstat.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>
@@ -57,18 +58,8 @@ enum census_ids {
 };
 #define CENSUS_ID_KINDS 2
 
-/*
- * What a sample covers. The passing tier is cheap: every state but ESTABLISHED, which are few and the ones that get stuck.
- * What the last full sample found of ESTABLISHED sockets, and of those that left the dumps, stays on show until the next; a
- * socket that a passing sample finds in another state, or whose event has come, leaves it.
- */
-enum census_tier {
-	CENSUS_FULL,
-	CENSUS_PASSING,
-};
-
 struct census_sample {
-	enum census_tier tier;
+	enum tier tier;
 	uint64_t now_ms; /* monotonic */
 	uint64_t (*clock)(
 		void); /* the same clock, for when a record was read at the latest; NULL: now_ms for all */

@@ -29,12 +29,12 @@ struct health {
 	uint64_t forged;    /* netlink messages that did not come from the kernel */
 	uint64_t malformed; /* records and lines that were skipped */
 	uint64_t wiped_closes;
-	double full_interval_seconds;    /* between full samples, as the budget allows now */
-	double passing_interval_seconds; /* between samples of the passing states */
-	bool netns_used;                 /* other network namespaces are looked for */
-	uint64_t netns_sampled;          /* namespaces beside the own that have been sampled */
-	uint64_t netns_denied;           /* ... that cannot be entered for want of a privilege */
-	uint64_t netns_over_limit;       /* ... that are left out because there are too many */
+	double full_interval_seconds;   /* between full samples, as the budget allows now */
+	double states_interval_seconds; /* between samples of the states tier */
+	bool netns_used;                /* other network namespaces are looked for */
+	uint64_t netns_sampled;         /* namespaces beside the own that have been sampled */
+	uint64_t netns_denied;          /* ... that cannot be entered for want of a privilege */
+	uint64_t netns_over_limit;      /* ... that are left out because there are too many */
 	uint64_t
 		netns_unreadable; /* processes whose namespace cannot be told for want of a privilege */
 };

@@ -88,7 +88,7 @@ void ledger_free(struct ledger *ledger);
 void ledger_begin(struct ledger *ledger);
 
 /* Begins a sample of the passing states alone: no pair is pinned, the lasting views stay as they are. */
-void ledger_begin_passing(struct ledger *ledger);
+void ledger_begin_states(struct ledger *ledger);
 
 /* The pair, created at need; NULL when out of memory. Valid until the next pair is created. */
 struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port);
@@ -101,7 +101,7 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
  * does (the lasting view). NULL when out of memory. Valid until the next view is made.
  */
 struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port);
-struct portview *ledger_lasting_view(struct ledger *ledger, enum role role, uint16_t port);
+struct portview *ledger_full_view(struct ledger *ledger, enum role role, uint16_t port);
 
 /* The same of a pair at hand: `lasting` says which part. */
 struct portview *ledger_view_of(struct ledger *ledger, struct ledger_pair *pair, bool lasting);

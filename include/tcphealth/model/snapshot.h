@@ -79,10 +79,10 @@ struct snapshot_ns {
 };
 
 struct snapshot {
-	uint32_t needs_met;       /* enum snapshot_needs */
-	double timestamp;         /* seconds since the epoch: when the last full sample ended */
-	double passing_timestamp; /* ... when the last sample of the passing states ended, full or not */
-	uint64_t sockets;         /* sockets in the dump, listeners included */
+	uint32_t needs_met;      /* enum snapshot_needs */
+	double timestamp;        /* seconds since the epoch: when the last full sample ended */
+	double states_timestamp; /* ... when the last sample of the states tier ended, full or not */
+	uint64_t sockets;        /* sockets in the dump, listeners included */
 	struct stale_thresholds thresholds;
 	struct snapshot_ns *ns; /* the own first */
 	size_t ns_count;

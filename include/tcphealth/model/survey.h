@@ -33,10 +33,10 @@ struct survey {
 	uint32_t needs_met; /* enum snapshot_needs */
 	uint32_t ports_max;
 	uint64_t keep_ms;
-	uint64_t now_ms;          /* monotonic */
-	double timestamp;         /* wall clock: of the last full sample */
-	double passing_timestamp; /* ... of the last sample of any tier */
-	survey_unit_fn unit_fn;   /* NULL: no names */
+	uint64_t now_ms;         /* monotonic */
+	double timestamp;        /* wall clock: of the last full sample */
+	double states_timestamp; /* ... of the last sample of any tier */
+	survey_unit_fn unit_fn;  /* NULL: no names */
 	void *unit_arg;
 };
 

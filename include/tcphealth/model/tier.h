@@ -1,0 +1,18 @@
+/*
+ * tier: how much of the kernel's tables a sample reads.
+ */
+#ifndef TCPHEALTH_MODEL_TIER_H
+#define TCPHEALTH_MODEL_TIER_H
+
+/*
+ * A states sample is cheap: connections in ESTABLISHED are many and rarely change. What the last full sample found of
+ * them, and of those that left the dumps, is kept until the next; a connection that a states sample finds in another
+ * state, or whose destroy event has come, is not.
+ */
+enum tier {
+	TIER_FULL,   /* every state; 0, so that a zeroed sample is one */
+	TIER_STATES, /* every state but ESTABLISHED */
+};
+#define TIERS 2
+
+#endif
