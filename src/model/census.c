@@ -373,8 +373,8 @@ static void take_off_show(struct census *c, const struct track_entry *entry, uin
 	c->full_sockets -= c->full_sockets != 0;
 	c->full_evidence[entry->evidence] -= c->full_evidence[entry->evidence] != 0;
 	c->evidence[entry->evidence] -= c->evidence[entry->evidence] != 0;
-	if (view->keepalive[verdict_keepalive(entry)] != 0)
-		view->keepalive[verdict_keepalive(entry)]--;
+	if (view->keepalive[entry->keepalive] != 0)
+		view->keepalive[entry->keepalive]--;
 }
 
 struct census *census_new(const struct census_config *config)

@@ -44,7 +44,7 @@ void portview_merge(struct portview *into, const struct portview *from)
 	}
 	for (int i = 0; i < STALE_REASONS; i++)
 		into->stale[i] += from->stale[i];
-	for (int i = 0; i < KEEPALIVE_CLASSES; i++)
+	for (int i = 0; i < KEEPALIVES; i++)
 		into->keepalive[i] += from->keepalive[i];
 	into->silence_ms = max_u64(into->silence_ms, from->silence_ms);
 	into->loss_ms = max_u64(into->loss_ms, from->loss_ms);

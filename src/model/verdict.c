@@ -307,31 +307,18 @@ static void remember_keepalive(struct track_entry *entry, const struct tcpsock *
 	if (sock->timer == TCP_TIMER_RETRANSMIT || sock->timer == TCP_TIMER_PROBE)
 		return;
 	if (sock->timer != TCP_TIMER_KEEPALIVE) {
-		if (entry->keepalive != TRACK_KEEPALIVE_ON || entry->keepalive_gone)
-			entry->keepalive = TRACK_KEEPALIVE_OFF;
-		entry->keepalive_gone = entry->keepalive == TRACK_KEEPALIVE_ON;
+		if (entry->keepalive != KEEPALIVE_ON || entry->keepalive_gone)
+			entry->keepalive = KEEPALIVE_OFF;
+		entry->keepalive_gone = entry->keepalive == KEEPALIVE_ON;
 		return;
 	}
-	entry->keepalive = TRACK_KEEPALIVE_ON;
+	entry->keepalive = KEEPALIVE_ON;
 	entry->keepalive_gone = false;
 	/* With nothing heard since it was armed, what is left and what has passed make the idle time. */
 	if (tcpsock_knows(sock, TCPSOCK_INFO))
 		idle_ms += kernel_silence_ms(sock);
 	if (sock->probes == 0 && idle_ms + 500 >= (entry->keepidle_s + UINT64_C(1)) * 1000)
 		entry->keepidle_s = (uint16_t)min_u64((idle_ms + 500) / 1000, KEEPIDLE_MAX_S);
-}
-
-enum keepalive_class verdict_keepalive(const struct track_entry *entry)
-{
-	switch ((enum track_keepalive)entry->keepalive) {
-	case TRACK_KEEPALIVE_ON:
-		return KEEPALIVE_ON;
-	case TRACK_KEEPALIVE_OFF:
-		return KEEPALIVE_OFF;
-	case TRACK_KEEPALIVE_UNKNOWN:
-		break;
-	}
-	return KEEPALIVE_UNKNOWN;
 }
 
 static uint64_t keepalive_loss_ms(const struct track_entry *entry, const struct netsysctl *sysctl)
@@ -396,7 +383,7 @@ static bool nothing_would_notice(const struct track_entry *entry, const struct t
 	bool armed = sock->timer == TCP_TIMER_RETRANSMIT || sock->timer == TCP_TIMER_KEEPALIVE ||
 		     sock->timer == TCP_TIMER_PROBE;
 
-	return !armed && entry->keepalive != TRACK_KEEPALIVE_ON;
+	return !armed && entry->keepalive != KEEPALIVE_ON;
 }
 
 static void judge_established(const struct track_entry *entry, const struct tcpsock *sock,
@@ -484,7 +471,7 @@ static bool has_age(unsigned int state)
 void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
 		  const struct verdict_context *context, struct verdict *ret_verdict)
 {
-	struct verdict v = { .reason = STALE_NONE, .keepalive = KEEPALIVE_UNKNOWN };
+	struct verdict v = { .reason = STALE_NONE };
 
 	bool fresh = remember_state(entry, sock, created, context);
 
@@ -494,7 +481,7 @@ void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool cr
 	v.has_age = has_age(sock->state);
 	if (sock->state == TCP_STATE_ESTABLISHED || half_closed(sock->state)) {
 		remember_keepalive(entry, sock);
-		v.keepalive = verdict_keepalive(entry);
+		v.keepalive = (enum keepalive)entry->keepalive;
 		judge_loss(entry, sock, context, &v);
 	}
 	if (sock->state == TCP_STATE_ESTABLISHED) {
@@ -509,7 +496,7 @@ void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool cr
 void verdict_dead(const struct track_entry *entry, const struct verdict_context *context,
 		  struct verdict *ret_verdict)
 {
-	struct verdict v = { .reason = STALE_NONE, .keepalive = KEEPALIVE_UNKNOWN };
+	struct verdict v = { .reason = STALE_NONE };
 
 	v.age_ms = verdict_since(context->now_ms, entry->since);
 	(void)stuck(&v, STALE_DEAD, v.age_ms, context->thresholds);

@@ -49,21 +49,21 @@ static const struct families_values reasons = {
 	},
 };
 
-static const char *keepalive_name(unsigned int class)
+static const char *keepalive_name(unsigned int keepalive)
 {
-	static const char *const names[KEEPALIVE_CLASSES] = {
+	static const char *const names[KEEPALIVES] = {
 		[KEEPALIVE_ON] = "on",
 		[KEEPALIVE_OFF] = "off",
 		[KEEPALIVE_UNKNOWN] = "unknown",
 	};
 
-	return names[class];
+	return names[keepalive];
 }
 
-static const struct families_values keepalive_classes = {
+static const struct families_values keepalives = {
 	.label = "keepalive",
 	.name = keepalive_name,
-	.count = KEEPALIVE_CLASSES,
+	.count = KEEPALIVES,
 	.which = { KEEPALIVE_ON, KEEPALIVE_OFF, KEEPALIVE_UNKNOWN },
 };
 
@@ -88,9 +88,9 @@ static uint64_t silence_of(const struct snapshot_pair *pair, unsigned int which)
 	return families_whole_seconds(pair->view.silence_ms);
 }
 
-static uint64_t keepalive_of(const struct snapshot_pair *pair, unsigned int class)
+static uint64_t keepalive_of(const struct snapshot_pair *pair, unsigned int keepalive)
 {
-	return pair->view.keepalive[class];
+	return pair->view.keepalive[keepalive];
 }
 
 static uint64_t probes_of(const struct snapshot_pair *pair, unsigned int which)
@@ -275,7 +275,7 @@ static const struct families_row rows[] = {
 			       "socket was first seen.",
 		.labels = "role, port, keepalive",
 		.value = keepalive_of,
-		.values = &keepalive_classes,
+		.values = &keepalives,
 	},
 	{
 		.family.name = "tcphealth_unanswered_keepalive_probes",

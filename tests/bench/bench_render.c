@@ -19,7 +19,7 @@ static void fill_pair(struct snapshot_pair *pair, enum role role, uint32_t port)
 	*pair = (struct snapshot_pair){ .role = role, .port = port };
 	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
 		pair->view.state[i] = (noise >> i) % 3 == 0 ? 0 : (noise * (i + 1)) % 1000;
-	for (unsigned int i = 0; i < KEEPALIVE_CLASSES; i++)
+	for (unsigned int i = 0; i < KEEPALIVES; i++)
 		pair->view.keepalive[i] = (noise + i) % 500;
 	for (unsigned int i = 0; i < LEDGER_COUNTERS; i++)
 		pair->counter[i] = (uint64_t)noise * port << (i % 4 * 8);

@@ -36,8 +36,9 @@ static void fill_pair(struct snapshot_pair *pair, enum role role, uint32_t port,
 	}
 	for (unsigned int i = 0; i < STALE_REASONS; i++)
 		view->stale[i] = base + 20 + i;
-	for (unsigned int i = 0; i < KEEPALIVE_CLASSES; i++)
-		view->keepalive[i] = base + 40 + i;
+	view->keepalive[KEEPALIVE_ON] = base + 40;
+	view->keepalive[KEEPALIVE_OFF] = base + 41;
+	view->keepalive[KEEPALIVE_UNKNOWN] = base + 42;
 	for (unsigned int i = 0; i < LEDGER_COUNTERS; i++)
 		pair->counter[i] = (base + i) * UINT64_C(10000000000);
 	view->silence_ms = base * UINT64_C(1000) + 499;

@@ -575,7 +575,7 @@ static void test_keepalive_probes_without_info(void **state)
 	expect_age(w.v.stale_ms, 75000, 16);
 }
 
-static void test_keepalive_class(void **state)
+static void test_keepalive(void **state)
 {
 	(void)state;
 	struct watch w = watch_new();
@@ -973,7 +973,7 @@ int main(void)
 		cmocka_unit_test(test_clocks_that_wrap),
 		cmocka_unit_test(test_keepalive_probes),
 		cmocka_unit_test(test_keepalive_probes_without_info),
-		cmocka_unit_test(test_keepalive_class),
+		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_peer_loss),
 		cmocka_unit_test(test_peer_loss_of_half_closed),
 		cmocka_unit_test(test_retransmit),

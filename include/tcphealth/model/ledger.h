@@ -9,6 +9,7 @@
 #define TCPHEALTH_MODEL_LEDGER_H
 
 #include "tcphealth/base/portset.h"
+#include "tcphealth/model/keepalive.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
 #include "tcphealth/source/tcpsock.h"
@@ -30,13 +31,6 @@ enum ledger_counter {
 };
 #define LEDGER_COUNTERS 9
 
-enum keepalive_class {
-	KEEPALIVE_ON,
-	KEEPALIVE_OFF,
-	KEEPALIVE_UNKNOWN,
-};
-#define KEEPALIVE_CLASSES 3
-
 #define PORTVIEW_NEVER UINT64_MAX
 
 /* The gauges of one pair in one sample. Adding up two of them is portview_merge(). */
@@ -46,7 +40,7 @@ struct portview {
 	uint64_t loss_ms;    /* worst time to notice a vanished peer; PORTVIEW_NEVER */
 	uint64_t receive_queue;
 	uint64_t send_queue;
-	uint32_t keepalive[KEEPALIVE_CLASSES];
+	uint32_t keepalive[KEEPALIVES];
 	uint32_t state[TCP_STATE_COUNT];
 	uint32_t stale[STALE_REASONS];       /* not of STALE_NONE */
 	uint64_t oldest_ms[TCP_STATE_COUNT]; /* longest time in the state */

@@ -9,6 +9,7 @@
 #ifndef TCPHEALTH_MODEL_TRACK_H
 #define TCPHEALTH_MODEL_TRACK_H
 
+#include "tcphealth/model/keepalive.h"
 #include "tcphealth/model/role.h"
 
 #include <stdbool.h>
@@ -19,12 +20,6 @@
  * Moments are kept in ticks of 16 ms as u32: differences are right for 795 days. A moment may lie before the start of the program.
  */
 #define TRACK_TICK_MS 16
-
-enum track_keepalive {
-	TRACK_KEEPALIVE_UNKNOWN,
-	TRACK_KEEPALIVE_ON,
-	TRACK_KEEPALIVE_OFF,
-};
 
 struct track_entry {
 	uint64_t id;        /* 0: free */
@@ -64,7 +59,7 @@ struct track_entry {
 	unsigned int seen : 1;           /* track's own: parity of the dump that saw it last */
 	unsigned int miss : 2;           /* full dumps without it, in a row; saturates */
 	unsigned int maybe_lost : 1;     /* its event may have been among those lost */
-	unsigned int keepalive : 2;      /* enum track_keepalive */
+	unsigned int keepalive : 2;      /* enum keepalive */
 	unsigned int keepalive_gone : 1; /* unarmed once: not believed until seen twice */
 	unsigned int
 		doubted : 1; /* the last look made it a client, though somebody listens on its port */

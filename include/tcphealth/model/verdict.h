@@ -26,7 +26,7 @@ struct verdict_context {
 
 struct verdict {
 	enum stale_reason reason;
-	enum keepalive_class keepalive; /* ESTABLISHED only */
+	enum keepalive keepalive;       /* ESTABLISHED only */
 	bool has_age;                   /* age_ms means something in this state */
 	bool has_loss; /* loss_ms counts: ESTABLISHED, held CLOSE_WAIT and FIN_WAIT2, keepalive seen unmasked */
 	uint64_t stale_ms;   /* how long it has been stuck, at least */
@@ -43,9 +43,6 @@ uint64_t verdict_since(uint64_t now_ms, uint32_t tick);
 /* `created`: the first look at this socket. Updates entry->state and all moments. */
 void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
 		  const struct verdict_context *context, struct verdict *ret_verdict);
-
-/* What the looks so far say of a socket's keepalive. */
-enum keepalive_class verdict_keepalive(const struct track_entry *entry);
 
 /* A socket that left the dumps while its program still holds it (entry->state is CLOSE). */
 void verdict_dead(const struct track_entry *entry, const struct verdict_context *context,
