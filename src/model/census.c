@@ -60,22 +60,22 @@ struct census {
 	int error; /* of a callback that cannot return one */
 };
 
-static void take_over_role(struct track_entry *entry, const struct role_verdict *verdict)
+static void take_over_role(struct track_entry *entry, const struct role_guess *guess)
 {
-	entry->role = verdict->role & 1u;
-	entry->evidence = verdict->evidence & 15u;
-	entry->sure = verdict->sure;
+	entry->role = guess->role & 1u;
+	entry->evidence = guess->evidence & 15u;
+	entry->sure = guess->sure;
 }
 
 /* The stronger evidence wins; of the same strength the newer. Two looks that agree on the handshake settle it. */
-static void weigh(struct track_entry *entry, const struct role_verdict *verdict, bool created)
+static void weigh(struct track_entry *entry, const struct role_guess *guess, bool created)
 {
 	bool agree = !created && entry->evidence == ROLE_BY_HANDSHAKE &&
-		     verdict->evidence == ROLE_BY_HANDSHAKE && entry->role == verdict->role;
+		     guess->evidence == ROLE_BY_HANDSHAKE && entry->role == guess->role;
 
-	if (!created && verdict->evidence > entry->evidence)
+	if (!created && guess->evidence > entry->evidence)
 		return;
-	take_over_role(entry, verdict);
+	take_over_role(entry, guess);
 	if (agree)
 		entry->sure = true;
 }
@@ -86,31 +86,31 @@ static void weigh(struct track_entry *entry, const struct role_verdict *verdict,
  * two.
  */
 static bool strong_evidence(const struct census *c, struct track_entry *entry,
-			    const struct tcpsock *sock, struct role_verdict *ret_verdict)
+			    const struct tcpsock *sock, struct role_guess *ret_guess)
 {
 	bool listens, doubted = entry->doubted;
 
 	entry->doubted = false;
-	if (role_from_state(sock, ret_verdict))
+	if (role_from_state(sock, ret_guess))
 		return true;
 	listens = listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_ALIVE;
 	if (!entry->hopeless) {
-		enum role_handshake tells = role_from_handshake(sock, ret_verdict);
+		enum role_handshake tells = role_from_handshake(sock, ret_guess);
 
 		entry->hopeless = tells == ROLE_HANDSHAKE_HOPELESS;
 		if (tells == ROLE_HANDSHAKE_TELLS) {
-			entry->doubted = listens && ret_verdict->role == ROLE_CLIENT;
-			if (ret_verdict->sure || !entry->doubted || doubted)
+			entry->doubted = listens && ret_guess->role == ROLE_CLIENT;
+			if (ret_guess->sure || !entry->doubted || doubted)
 				return true;
 		}
 	}
 	if (!listens)
 		return false;
-	*ret_verdict = (struct role_verdict){ ROLE_SERVER, ROLE_BY_LISTENER, false };
+	*ret_guess = (struct role_guess){ ROLE_SERVER, ROLE_BY_LISTENER, false };
 	return true;
 }
 
-static struct role_verdict weak_evidence(const struct census *c, const struct tcpsock *sock)
+static struct role_guess weak_evidence(const struct census *c, const struct tcpsock *sock)
 {
 	uint32_t hash =
 		tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
@@ -122,9 +122,9 @@ static struct role_verdict weak_evidence(const struct census *c, const struct tc
 
 	if (death->used && death->tuple_hash == hash && death->local_port == sock->local_port &&
 	    death->remote_port == sock->remote_port)
-		return (struct role_verdict){ (enum role)death->role, ROLE_BY_EVENT, false };
+		return (struct role_guess){ (enum role)death->role, ROLE_BY_EVENT, false };
 	if (listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_FORMER)
-		return (struct role_verdict){ ROLE_SERVER, ROLE_BY_FORMER_LISTENER, false };
+		return (struct role_guess){ ROLE_SERVER, ROLE_BY_FORMER_LISTENER, false };
 	return role_from_ports(sock->local_port, sock->remote_port, range);
 }
 
@@ -513,7 +513,7 @@ int census_listener(void *census, const struct tcpsock *sock)
 int census_socket(void *census, const struct tcpsock *sock)
 {
 	struct census *c = census;
-	struct role_verdict verdict;
+	struct role_guess guess;
 	struct track_entry *entry;
 	bool created, again;
 
@@ -538,33 +538,33 @@ int census_socket(void *census, const struct tcpsock *sock)
 		addrset_add(&c->local, &sock->local);
 	if (entry->sure)
 		return count_socket(c, entry, sock, created);
-	if (strong_evidence(c, entry, sock, &verdict)) {
-		weigh(entry, &verdict, created);
+	if (strong_evidence(c, entry, sock, &guess)) {
+		weigh(entry, &guess, created);
 		return count_socket(c, entry, sock, created);
 	}
 	if (!created && entry->evidence <= ROLE_BY_OTHER_END)
 		return count_socket(c, entry, sock, created);
 	if (is_worth_waiting(c, sock, created))
 		return defer(c, sock);
-	verdict = weak_evidence(c, sock);
-	weigh(entry, &verdict, created);
+	guess = weak_evidence(c, sock);
+	weigh(entry, &guess, created);
 	return count_socket(c, entry, sock, created);
 }
 
 /* What the other end says of itself: the opposite is this one. */
 static bool ask_other_end(struct census *c, const struct tcpsock *sock, census_other_fn other_fn,
-			  void *arg, struct role_verdict *ret_verdict)
+			  void *arg, struct role_guess *ret_guess)
 {
 	struct tcpsock other;
-	struct role_verdict its;
+	struct role_guess its;
 	struct track_entry *entry;
 	enum role role;
 
-	*ret_verdict = (struct role_verdict){ ROLE_SERVER, ROLE_BY_OTHER_END, false };
+	*ret_guess = (struct role_guess){ ROLE_SERVER, ROLE_BY_OTHER_END, false };
 	if (c->sample.ids == CENSUS_TUPLES) {
 		if (!mirror_find(&c->mirror, sock, &role))
 			return false;
-		ret_verdict->role = role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+		ret_guess->role = role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
 		return true;
 	}
 	if (other_fn == NULL || other_fn(arg, sock, &other) < 0)
@@ -577,7 +577,7 @@ static bool ask_other_end(struct census *c, const struct tcpsock *sock, census_o
 			return false;
 		its.role = (enum role)entry->role;
 	}
-	ret_verdict->role = its.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	ret_guess->role = its.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
 	return true;
 }
 
@@ -588,16 +588,15 @@ static int count_deferred(struct census *c, census_other_fn other_fn, void *arg)
 	for (size_t i = 0; i < c->deferred_count && r == 0; i++) {
 		const struct tcpsock *sock = &c->deferred[i];
 		struct track_entry *entry = track_find(c->track, sock->id);
-		struct role_verdict verdict;
+		struct role_guess guess;
 		bool created;
 
 		if (entry == NULL)
 			continue;
 		created = entry->state == TCP_STATE_NONE;
-		if (!may_be_on_this_host(c, sock) ||
-		    !ask_other_end(c, sock, other_fn, arg, &verdict))
-			verdict = weak_evidence(c, sock);
-		weigh(entry, &verdict, created);
+		if (!may_be_on_this_host(c, sock) || !ask_other_end(c, sock, other_fn, arg, &guess))
+			guess = weak_evidence(c, sock);
+		weigh(entry, &guess, created);
 		r = count_socket(c, entry, sock, created);
 	}
 	return r;
@@ -944,7 +943,7 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 	bool created = known == NULL || known->state == TCP_STATE_NONE;
 	struct track_entry entry = { .id = sock->id };
 	struct verdict_context context = c->context;
-	struct role_verdict verdict;
+	struct role_guess guess;
 
 	if (!created)
 		entry = *known;
@@ -953,9 +952,9 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 	context.thresholds = &c->config.thresholds;
 	context.sysctl = &c->sample.sysctl;
 	if (!entry.sure) {
-		if (!strong_evidence(c, &entry, sock, &verdict))
-			verdict = weak_evidence(c, sock);
-		weigh(&entry, &verdict, created);
+		if (!strong_evidence(c, &entry, sock, &guess))
+			guess = weak_evidence(c, sock);
+		weigh(&entry, &guess, created);
 	}
 	verdict_look(&entry, sock, created, &context, &ret_look->verdict);
 	ret_look->role = (enum role)entry.role;

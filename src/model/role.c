@@ -31,11 +31,11 @@ const char *role_evidence_name(enum role_evidence evidence)
 	return (size_t)evidence < ROLE_EVIDENCE_COUNT ? names[evidence] : "unknown";
 }
 
-bool role_from_state(const struct tcpsock *sock, struct role_verdict *ret_verdict)
+bool role_from_state(const struct tcpsock *sock, struct role_guess *ret_guess)
 {
-	*ret_verdict = (struct role_verdict){ ROLE_SERVER, ROLE_BY_STATE, true };
+	*ret_guess = (struct role_guess){ ROLE_SERVER, ROLE_BY_STATE, true };
 	if (sock->state == TCP_STATE_SYN_SENT && sock->info_state == TCP_STATE_SYN_SENT) {
-		ret_verdict->role = ROLE_CLIENT;
+		ret_guess->role = ROLE_CLIENT;
 		return true;
 	}
 	if (sock->state == TCP_STATE_SYN_RECV || tcpsock_knows(sock, TCPSOCK_FASTOPEN))
@@ -44,7 +44,7 @@ bool role_from_state(const struct tcpsock *sock, struct role_verdict *ret_verdic
 	if (sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI) &&
 	    (sock->info_state == TCP_STATE_ESTABLISHED ||
 	     sock->info_state == TCP_STATE_CLOSE_WAIT)) {
-		ret_verdict->evidence = ROLE_BY_ACCEPT_QUEUE;
+		ret_guess->evidence = ROLE_BY_ACCEPT_QUEUE;
 		return true;
 	}
 	return false;
@@ -93,8 +93,7 @@ static bool fin_was_sent(const struct tcpsock *sock)
 	return closed && sock->notsent_bytes == 0; /* a FIN behind unsent data waits with it */
 }
 
-enum role_handshake role_from_handshake(const struct tcpsock *sock,
-					struct role_verdict *ret_verdict)
+enum role_handshake role_from_handshake(const struct tcpsock *sock, struct role_guess *ret_guess)
 {
 	int64_t sent, inflight, surplus;
 
@@ -109,11 +108,10 @@ enum role_handshake role_from_handshake(const struct tcpsock *sock,
 		return ROLE_HANDSHAKE_HOPELESS;
 	if (surplus > 1)
 		return ROLE_HANDSHAKE_REFUSES;
-	ret_verdict->role = surplus == 1 ? ROLE_CLIENT : ROLE_SERVER;
-	ret_verdict->evidence = ROLE_BY_HANDSHAKE;
-	ret_verdict->sure = sock->unacked == 0 && sock->wqueue == sock->notsent_bytes &&
-			    sock->last_data_sent_ms >= QUIET_MS &&
-			    sock->last_ack_recv_ms >= QUIET_MS;
+	ret_guess->role = surplus == 1 ? ROLE_CLIENT : ROLE_SERVER;
+	ret_guess->evidence = ROLE_BY_HANDSHAKE;
+	ret_guess->sure = sock->unacked == 0 && sock->wqueue == sock->notsent_bytes &&
+			  sock->last_data_sent_ms >= QUIET_MS && sock->last_ack_recv_ms >= QUIET_MS;
 	return ROLE_HANDSHAKE_TELLS;
 }
 
@@ -149,23 +147,23 @@ bool role_from_death(const struct tcpdeath *death, enum role *ret_role)
 	return false;
 }
 
-struct role_verdict role_from_ports(uint16_t local_port, uint16_t remote_port,
-				    struct role_ports range)
+struct role_guess role_from_ports(uint16_t local_port, uint16_t remote_port,
+				  struct role_ports range)
 {
 	bool local_in = local_port >= range.low && local_port <= range.high;
 	bool remote_in = remote_port >= range.low && remote_port <= range.high;
-	struct role_verdict verdict = { ROLE_CLIENT, ROLE_BY_PORT_RANGE, false };
+	struct role_guess guess = { ROLE_CLIENT, ROLE_BY_PORT_RANGE, false };
 
 	if (local_in != remote_in) {
-		verdict.role = local_in ? ROLE_CLIENT : ROLE_SERVER;
-		return verdict;
+		guess.role = local_in ? ROLE_CLIENT : ROLE_SERVER;
+		return guess;
 	}
 	if (local_in && (local_port ^ remote_port) & 1) {
-		verdict.evidence = ROLE_BY_PORT_PARITY;
-		verdict.role = ((local_port ^ range.low) & 1) == 0 ? ROLE_CLIENT : ROLE_SERVER;
-		return verdict;
+		guess.evidence = ROLE_BY_PORT_PARITY;
+		guess.role = ((local_port ^ range.low) & 1) == 0 ? ROLE_CLIENT : ROLE_SERVER;
+		return guess;
 	}
-	verdict.evidence = ROLE_BY_PORT_ORDER;
-	verdict.role = local_port < remote_port ? ROLE_SERVER : ROLE_CLIENT;
-	return verdict;
+	guess.evidence = ROLE_BY_PORT_ORDER;
+	guess.role = local_port < remote_port ? ROLE_SERVER : ROLE_CLIENT;
+	return guess;
 }

@@ -132,14 +132,14 @@ static void test_handshake_tells_both_ends(void **state)
 	for (size_t i = 0; i < COUNT(ends); i++) {
 		for (int opener = 0; opener < 2; opener++) {
 			struct tcpsock sock = sock_of(&ends[i], opener);
-			struct role_verdict verdict = { 0 };
+			struct role_guess guess = { 0 };
 
-			if (role_from_handshake(&sock, &verdict) != ROLE_HANDSHAKE_TELLS)
+			if (role_from_handshake(&sock, &guess) != ROLE_HANDSHAKE_TELLS)
 				fail_msg("%s, opener %d: does not tell", ends[i].name, opener);
-			if (verdict.role != (opener ? ROLE_CLIENT : ROLE_SERVER))
+			if (guess.role != (opener ? ROLE_CLIENT : ROLE_SERVER))
 				fail_msg("%s, opener %d: wrong", ends[i].name, opener);
-			assert_int_equal(verdict.evidence, ROLE_BY_HANDSHAKE);
-			assert_int_equal(verdict.sure, ends[i].unacked == 0);
+			assert_int_equal(guess.evidence, ROLE_BY_HANDSHAKE);
+			assert_int_equal(guess.sure, ends[i].unacked == 0);
 		}
 	}
 }
@@ -148,32 +148,32 @@ static void test_sure_only_when_quiet(void **state)
 {
 	(void)state;
 	const struct end quiet = { .state = TCP_STATE_ESTABLISHED, .sent = 5, .acked = 5 };
-	struct role_verdict verdict;
+	struct role_guess guess;
 	struct tcpsock sock = sock_of(&quiet, true);
 
 	sock.last_data_sent_ms = sock.last_ack_recv_ms = 20;
-	assert_int_equal(role_from_handshake(&sock, &verdict), ROLE_HANDSHAKE_TELLS);
-	assert_true(verdict.sure);
+	assert_int_equal(role_from_handshake(&sock, &guess), ROLE_HANDSHAKE_TELLS);
+	assert_true(guess.sure);
 	sock.last_data_sent_ms = 19;
-	role_from_handshake(&sock, &verdict);
-	assert_false(verdict.sure);
+	role_from_handshake(&sock, &guess);
+	assert_false(guess.sure);
 	sock.last_data_sent_ms = 20;
 	sock.last_ack_recv_ms = 19;
-	role_from_handshake(&sock, &verdict);
-	assert_false(verdict.sure);
+	role_from_handshake(&sock, &guess);
+	assert_false(guess.sure);
 	sock.last_ack_recv_ms = 20;
 	sock.wqueue = 1; /* read before, outside the lock */
-	assert_int_equal(role_from_handshake(&sock, &verdict), ROLE_HANDSHAKE_TELLS);
-	assert_false(verdict.sure);
+	assert_int_equal(role_from_handshake(&sock, &guess), ROLE_HANDSHAKE_TELLS);
+	assert_false(guess.sure);
 }
 
 static void check_handshake(const struct tcpsock *sock, enum role_handshake expected)
 {
-	struct role_verdict verdict = { ROLE_CLIENT, ROLE_BY_PORT_ORDER, true };
+	struct role_guess guess = { ROLE_CLIENT, ROLE_BY_PORT_ORDER, true };
 
-	assert_int_equal(role_from_handshake(sock, &verdict), expected);
+	assert_int_equal(role_from_handshake(sock, &guess), expected);
 	if (expected != ROLE_HANDSHAKE_TELLS)
-		assert_int_equal(verdict.evidence, ROLE_BY_PORT_ORDER); /* left as it was */
+		assert_int_equal(guess.evidence, ROLE_BY_PORT_ORDER); /* left as it was */
 }
 
 static void test_states_that_tell_nothing(void **state)
@@ -255,24 +255,24 @@ static void test_local_drops_are_hopeless(void **state)
 static void test_state_tells(void **state)
 {
 	(void)state;
-	struct role_verdict verdict;
+	struct role_guess guess;
 	struct tcpsock sock = record_full(1, TCP_STATE_SYN_SENT, 40000, 80);
 
-	assert_true(role_from_state(&sock, &verdict));
-	assert_int_equal(verdict.role, ROLE_CLIENT);
-	assert_int_equal(verdict.evidence, ROLE_BY_STATE);
-	assert_true(verdict.sure);
+	assert_true(role_from_state(&sock, &guess));
+	assert_int_equal(guess.role, ROLE_CLIENT);
+	assert_int_equal(guess.evidence, ROLE_BY_STATE);
+	assert_true(guess.sure);
 	sock.info_state = TCP_STATE_ESTABLISHED; /* moved on meanwhile */
-	assert_false(role_from_state(&sock, &verdict));
+	assert_false(role_from_state(&sock, &guess));
 	sock = record_mini(1, TCP_STATE_SYN_RECV, 80, 40000);
-	assert_true(role_from_state(&sock, &verdict));
-	assert_int_equal(verdict.role, ROLE_SERVER);
+	assert_true(role_from_state(&sock, &guess));
+	assert_int_equal(guess.role, ROLE_SERVER);
 	sock = record_full(1, TCP_STATE_SYN_RECV, 80, 40000);
 	sock.known |= TCPSOCK_FASTOPEN;
-	assert_true(role_from_state(&sock, &verdict));
-	assert_int_equal(verdict.role, ROLE_SERVER);
+	assert_true(role_from_state(&sock, &guess));
+	assert_int_equal(guess.role, ROLE_SERVER);
 	sock = record_mini(1, TCP_STATE_TIME_WAIT, 80, 40000);
-	assert_false(role_from_state(&sock, &verdict));
+	assert_false(role_from_state(&sock, &guess));
 }
 
 static void test_accept_queue(void **state)
@@ -291,19 +291,19 @@ static void test_accept_queue(void **state)
 		{ TCP_STATE_LAST_ACK, TCP_STATE_LAST_ACK, false },
 		{ TCP_STATE_CLOSING, TCP_STATE_CLOSING, false },
 	};
-	struct role_verdict verdict;
+	struct role_guess guess;
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct tcpsock sock = record_full(1, cases[i].state, 80, 40000);
 
 		sock.info_state = (uint8_t)cases[i].info_state;
-		assert_false(role_from_state(&sock, &verdict)); /* accepted */
+		assert_false(role_from_state(&sock, &guess)); /* accepted */
 		sock.inode = 0;
-		assert_int_equal(role_from_state(&sock, &verdict), cases[i].queued);
+		assert_int_equal(role_from_state(&sock, &guess), cases[i].queued);
 		if (!cases[i].queued)
 			continue;
-		assert_int_equal(verdict.role, ROLE_SERVER);
-		assert_int_equal(verdict.evidence, ROLE_BY_ACCEPT_QUEUE);
+		assert_int_equal(guess.role, ROLE_SERVER);
+		assert_int_equal(guess.evidence, ROLE_BY_ACCEPT_QUEUE);
 	}
 }
 
@@ -411,12 +411,12 @@ static void test_ports(void **state)
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct role_verdict verdict =
+		struct role_guess guess =
 			role_from_ports(cases[i].local, cases[i].remote, cases[i].range);
 
-		assert_int_equal(verdict.role, cases[i].role);
-		assert_int_equal(verdict.evidence, cases[i].evidence);
-		assert_false(verdict.sure);
+		assert_int_equal(guess.role, cases[i].role);
+		assert_int_equal(guess.evidence, cases[i].evidence);
+		assert_false(guess.sure);
 	}
 }
 

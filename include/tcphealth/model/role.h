@@ -1,8 +1,8 @@
 /*
  * role: which end of a connection opened it.
  *
- * Pure: a record and what is known around it in, a verdict out. Knows the handshake's arithmetic and
- * the port numbers; must not know history, which the caller weighs against this verdict.
+ * Pure: a record and what is known around it in, a guess out. Knows the handshake's arithmetic and
+ * the port numbers; must not know history, which the caller weighs against this guess.
  */
 #ifndef TCPHEALTH_MODEL_ROLE_H
 #define TCPHEALTH_MODEL_ROLE_H
@@ -37,7 +37,7 @@ enum role_evidence {
 const char *role_name(enum role role);
 const char *role_evidence_name(enum role_evidence evidence);
 
-struct role_verdict {
+struct role_guess {
 	enum role role;
 	enum role_evidence evidence;
 	bool sure; /* need not be confirmed by a second look */
@@ -50,7 +50,7 @@ struct role_ports {
 };
 
 /* By state or accept queue alone; false if these tell nothing. */
-bool role_from_state(const struct tcpsock *sock, struct role_verdict *ret_verdict);
+bool role_from_state(const struct tcpsock *sock, struct role_guess *ret_guess);
 
 enum role_handshake {
 	ROLE_HANDSHAKE_TELLS,
@@ -62,10 +62,10 @@ enum role_handshake {
  * The handshake's arithmetic: bytes acknowledged, plus in flight, minus sent, less an own FIN, is 1 at the end that opened the
  * connection (its SYN was acknowledged) and 0 at the end that accepted it, for the connection's whole life
  * (net/ipv4/tcp_input.c: tcp_snd_una_update counts from snd_una, which starts at the initial sequence number for an opener and one
- * behind it for an acceptor). Sets *ret_verdict only where it tells.
+ * behind it for an acceptor). Sets *ret_guess only where it tells.
  */
 enum role_handshake role_from_handshake(const struct tcpsock *sock,
-					struct role_verdict *ret_verdict);
+					struct role_guess *ret_guess);
 
 /*
  * What a destroy event's numbers leave over: its SYN if this end opened, its FIN if it sent one. False if it does not say.
@@ -76,7 +76,7 @@ bool role_death_surplus(const struct tcpdeath *death, int64_t *ret_surplus);
 bool role_from_death(const struct tcpdeath *death, enum role *ret_role);
 
 /* By port numbers alone: always an answer. */
-struct role_verdict role_from_ports(uint16_t local_port, uint16_t remote_port,
+struct role_guess role_from_ports(uint16_t local_port, uint16_t remote_port,
 				    struct role_ports range);
 
 #endif
