@@ -19,8 +19,8 @@ static int compare_inodes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int connections_find_holders(const struct connections_result *result, const char *procfs, uint64_t budget_ms,
-			   struct connections_holders *ret_holders)
+int connections_find_holders(const struct connections_result *result, const char *procfs,
+			     uint64_t budget_ms, struct connections_holders *ret_holders)
 {
 	uint32_t *inodes = calloc(result->count + 1, sizeof(*inodes));
 	size_t n = 0;
@@ -72,7 +72,7 @@ static bool all_have_holders(const struct connections_result *result,
 }
 
 const char *connections_holders_note(const struct connections_result *result,
-				   const struct connections_holders *holders)
+				     const struct connections_holders *holders)
 {
 	if (all_have_holders(result, holders))
 		return "";
@@ -127,15 +127,13 @@ static void render_counters(struct json *j, const struct tcpsock *sock)
 	json_u64(j, "received_bytes", sock->bytes_received);
 }
 
-static void render_verdict(struct json *j, const struct census_look *look)
+static void render_look(struct json *j, const struct look *look)
 {
-	const struct verdict *v = &look->verdict;
-
-	if (v->has_age)
-		json_double(j, "state_age_seconds", (double)v->age_ms / 1e3);
-	if (v->reason != STALE_NONE) {
-		json_text(j, "reason", stale_reason_name(v->reason));
-		json_double(j, "stale_seconds", (double)v->stale_ms / 1e3);
+	if (look->has_age)
+		json_double(j, "state_age_seconds", (double)look->age_ms / 1e3);
+	if (look->reason != STALE_NONE) {
+		json_text(j, "reason", stale_reason_name(look->reason));
+		json_double(j, "stale_seconds", (double)look->stale_ms / 1e3);
 	} else {
 		json_null(j, "reason");
 	}
@@ -155,7 +153,8 @@ static void render_holder(struct json *j, const struct holder *h)
 	json_close(j, '}');
 }
 
-static void render_holders(struct json *j, const struct connections_holders *holders, uint32_t inode)
+static void render_holders(struct json *j, const struct connections_holders *holders,
+			   uint32_t inode)
 {
 	json_open(j, "holders", '[');
 	for (size_t i = 0; i < holders->count && inode != 0; i++) {
@@ -171,16 +170,16 @@ static void render_row(struct json *j, const struct connections_row *row,
 	const struct tcpsock *sock = &row->sock;
 
 	json_open(j, NULL, '{');
-	json_text(j, "role", role_name(row->look.role));
-	json_text(j, "role_evidence", role_evidence_name(row->look.evidence));
-	if (row->look.port != LEDGER_PORT_UNKNOWN)
-		json_u64(j, "port", row->look.port);
+	json_text(j, "role", role_name(row->place.role));
+	json_text(j, "role_evidence", role_evidence_name(row->place.evidence));
+	if (row->place.port != LEDGER_PORT_UNKNOWN)
+		json_u64(j, "port", row->place.port);
 	else
 		json_text(j, "port", "unknown");
 	json_text(j, "state", tcp_state_name(sock->state));
 	render_addr(j, "local", &sock->local, sock->local_port);
 	render_addr(j, "remote", &sock->remote, sock->remote_port);
-	render_verdict(j, &row->look);
+	render_look(j, &row->look);
 	render_timer(j, sock);
 	json_u64(j, "receive_queue_bytes", sock->rqueue);
 	json_u64(j, "send_queue_bytes", sock->wqueue);
@@ -193,8 +192,8 @@ static void render_row(struct json *j, const struct connections_row *row,
 	json_close(j, '}');
 }
 
-void connections_render_json(const struct connections_result *result, const struct connections_holders *holders,
-			   struct buf *buf)
+void connections_render_json(const struct connections_result *result,
+			     const struct connections_holders *holders, struct buf *buf)
 {
 	struct json j;
 
@@ -273,17 +272,17 @@ static void format_holder(char *dst, size_t size, const struct connections_holde
 static void fill_table_row(struct table_row *to, const struct connections_row *row,
 			   const struct connections_holders *holders)
 {
-	const struct verdict *v = &row->look.verdict;
+	const struct look *look = &row->look;
 
-	if (row->look.port == LEDGER_PORT_UNKNOWN)
+	if (row->place.port == LEDGER_PORT_UNKNOWN)
 		(void)snprintf(to->cell[0], CELL, "unknown");
 	else
-		(void)snprintf(to->cell[0], CELL, "%u", row->look.port);
-	(void)snprintf(to->cell[1], CELL, "%s", role_name(row->look.role));
+		(void)snprintf(to->cell[0], CELL, "%u", row->place.port);
+	(void)snprintf(to->cell[1], CELL, "%s", role_name(row->place.role));
 	(void)snprintf(to->cell[2], CELL, "%s",
-		       v->reason != STALE_NONE ? stale_reason_name(v->reason)
-					       : tcp_state_name(row->sock.state));
-	format_age(to->cell[3], CELL, v->reason != STALE_NONE ? v->stale_ms : v->age_ms);
+		       look->reason != STALE_NONE ? stale_reason_name(look->reason)
+						  : tcp_state_name(row->sock.state));
+	format_age(to->cell[3], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
 	format_endpoint(to->cell[4], CELL, &row->sock.remote, row->sock.remote_port);
 	(void)snprintf(to->cell[5], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
 	format_holder(to->cell[6], CELL, holders, row->sock.inode);
@@ -348,8 +347,9 @@ static void shrink(size_t widths[COLUMNS], unsigned int width)
 	}
 }
 
-void connections_render_table(const struct connections_result *result, const struct connections_holders *holders,
-			    unsigned int width, struct buf *buf)
+void connections_render_table(const struct connections_result *result,
+			      const struct connections_holders *holders, unsigned int width,
+			      struct buf *buf)
 {
 	static const char *const head[COLUMNS] = { "PORT", "ROLE", "REASON", "FOR",
 						   "PEER", "UNIT", "HELD BY" };

@@ -130,22 +130,22 @@ int connections_parse(connections_arg_fn fn, void *arg, struct connections_query
 	return 0;
 }
 
-static bool matches(const struct connections_query *query, const struct census_look *look)
+static bool matches(const struct connections_query *query, const struct connections_row *row)
 {
-	if (query->has_role && look->role != query->role)
+	if (query->has_role && row->place.role != query->role)
 		return false;
-	if (query->has_port && look->port != query->port)
+	if (query->has_port && row->place.port != query->port)
 		return false;
-	if (query->stale_only && look->verdict.reason == STALE_NONE)
+	if (query->stale_only && row->look.reason == STALE_NONE)
 		return false;
-	return !query->has_reason || look->verdict.reason == query->reason;
+	return !query->has_reason || row->look.reason == query->reason;
 }
 
 /* Longer stuck comes first, then longer in its state. */
 static int compare_rows(const void *a, const void *b)
 {
-	const struct verdict *x = &((const struct connections_row *)a)->look.verdict;
-	const struct verdict *y = &((const struct connections_row *)b)->look.verdict;
+	const struct look *x = &((const struct connections_row *)a)->look;
+	const struct look *y = &((const struct connections_row *)b)->look;
 
 	if (x->stale_ms != y->stale_ms)
 		return x->stale_ms < y->stale_ms ? 1 : -1;
@@ -187,8 +187,8 @@ static int take_row(void *arg, const struct tcpsock *sock)
 
 	if (d->second && sock->local_port == d->query->port)
 		return 0; /* has the port on both sides: came in the first dump */
-	census_look(d->census, sock, d->now_ms, &row.look);
-	if (!matches(d->query, &row.look))
+	census_look(d->census, sock, d->now_ms, &row.place, &row.look);
+	if (!matches(d->query, &row))
 		return 0;
 	d->matched++;
 	if (d->count < d->limit)

@@ -1,13 +1,13 @@
 /*
- * census: listeners, memory, counters and verdicts of one namespace, fed record by record. Knows no kernel interface.
+ * census: listeners, memory, counters and ages of one namespace, fed record by record. Knows no kernel interface.
  */
 #include "tcphealth/model/census.h"
 
 #include "census-internal.h"
 #include "tcphealth/base/array.h"
 #include "tcphealth/model/account.h"
+#include "tcphealth/model/ages.h"
 #include "tcphealth/model/track.h"
-#include "tcphealth/model/verdict.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ struct death_role {
 struct census {
 	struct census_config config;
 	struct census_sample sample;
-	struct verdict_context context;
+	struct ages_context context;
 	struct ledger *ledger;
 	struct listeners *listeners;
 	struct track *tracks[CENSUS_ID_KINDS];
@@ -190,20 +190,20 @@ static bool is_lasting(const struct track_entry *entry)
 }
 
 static int note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
-		      const struct verdict *verdict)
+		      const struct look *look)
 {
-	struct census_stale stale = { (enum role)entry->role, entry->port, verdict->reason,
-				      verdict->stale_ms, sock };
+	struct census_stale stale = { (enum role)entry->role, entry->port, look->reason,
+				      look->stale_ms, sock };
 
-	if (entry->reason != verdict->reason && c->config.stale_fn != NULL)
+	if (entry->reason != look->reason && c->config.stale_fn != NULL)
 		c->config.stale_fn(c->config.stale_arg, &stale);
-	entry->reason = verdict->reason & 15u;
+	entry->reason = look->reason & 15u;
 	return owners_note(&c->owners,
 			   &(struct census_owner){ .cgroup_id = sock != NULL ? sock->cgroup_id : 0,
-						   .oldest_ms = verdict->stale_ms,
+						   .oldest_ms = look->stale_ms,
 						   .port = entry->port,
 						   .role = entry->role,
-						   .reason = (uint8_t)verdict->reason,
+						   .reason = (uint8_t)look->reason,
 						   .lasting = is_lasting(entry) });
 }
 
@@ -222,21 +222,21 @@ static void fetch_view(const struct portview *view)
 	__builtin_prefetch((const char *)view + 63, 1);
 }
 
-static void add_to_view(struct portview *view, const struct tcpsock *sock, const struct verdict *v)
+static void add_to_view(struct portview *view, const struct tcpsock *sock, const struct look *look)
 {
 	view->state[sock->state]++;
-	if (v->reason != STALE_NONE)
-		view->stale[v->reason]++;
+	if (look->reason != STALE_NONE)
+		view->stale[look->reason]++;
 	view->receive_queue += sock->rqueue;
 	view->send_queue += sock->wqueue;
-	if (v->has_age)
-		view->oldest_ms[sock->state] = max_u64(view->oldest_ms[sock->state], v->age_ms);
-	if (v->has_loss)
-		view->loss_ms = max_u64(view->loss_ms, v->loss_ms);
+	if (look->has_age)
+		view->oldest_ms[sock->state] = max_u64(view->oldest_ms[sock->state], look->age_ms);
+	if (look->has_loss)
+		view->loss_ms = max_u64(view->loss_ms, look->loss_ms);
 	if (sock->state != TCP_STATE_ESTABLISHED)
 		return;
-	view->keepalive[v->keepalive]++;
-	view->silence_ms = max_u64(view->silence_ms, v->silence_ms);
+	view->keepalive[look->keepalive]++;
+	view->silence_ms = max_u64(view->silence_ms, look->silence_ms);
 	if (sock->timer == TCP_TIMER_KEEPALIVE)
 		view->unanswered_probes += sock->probes;
 }
@@ -289,7 +289,7 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 {
 	struct ledger_pair *pair;
 	struct portview *view;
-	struct verdict verdict;
+	struct look look;
 	int r = change_pair(c, entry, service_port(entry, sock));
 
 	if (r < 0)
@@ -304,13 +304,13 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	if (view == NULL)
 		return -ENOMEM;
 	fetch_view(view);
-	verdict_look(entry, sock, created, &c->context, &verdict);
+	ages_look(entry, sock, created, &c->context, &look);
 	count_record(c, pair, entry, sock, created);
-	add_to_view(view, sock, &verdict);
+	add_to_view(view, sock, &look);
 	note_evidence(c, entry);
-	entry->counted = verdict.reason & 15u;
-	if (verdict.reason != STALE_NONE)
-		r = note_stale(c, entry, sock, &verdict);
+	entry->counted = look.reason & 15u;
+	if (look.reason != STALE_NONE)
+		r = note_stale(c, entry, sock, &look);
 	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		r = note_ephemeral(c, sock);
 	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
@@ -474,7 +474,7 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	if (r < 0)
 		return r;
 	c->sample = *sample;
-	c->context = (struct verdict_context){
+	c->context = (struct ages_context){
 		.now_ms = sample->now_ms,
 		.interval_ms = looked != 0 ? sample->now_ms - looked : 0,
 		.thresholds = &c->config.thresholds,
@@ -623,7 +623,7 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 {
 	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
 	struct portview *view;
-	struct verdict verdict;
+	struct look look;
 
 	c->invisible++;
 	if (pair == NULL) {
@@ -638,12 +638,12 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 		c->error = -ENOMEM;
 		return;
 	}
-	verdict_dead(entry, &c->context, &verdict);
+	ages_dead(entry, &c->context, &look);
 	view->state[TCP_STATE_CLOSE]++;
-	if (verdict.reason != STALE_NONE)
-		view->stale[verdict.reason]++;
-	entry->counted = verdict.reason & 15u;
-	if (verdict.reason != STALE_NONE && note_stale(c, entry, NULL, &verdict) < 0)
+	if (look.reason != STALE_NONE)
+		view->stale[look.reason]++;
+	entry->counted = look.reason & 15u;
+	if (look.reason != STALE_NONE && note_stale(c, entry, NULL, &look) < 0)
 		c->error = -ENOMEM;
 }
 
@@ -670,7 +670,7 @@ static void sweep_entry(void *arg, struct track_entry *entry)
 	}
 	if (entry->state != TCP_STATE_CLOSE) {
 		entry->state = TCP_STATE_CLOSE;
-		entry->since = verdict_tick(c->last_full_ms); /* when it was missing first */
+		entry->since = ages_tick(c->last_full_ms); /* when it was missing first */
 		entry->reason = STALE_NONE;
 	}
 	count_invisible(c, entry);
@@ -688,7 +688,7 @@ static void thin_entry(void *arg, struct track_entry *entry)
 	struct census *c = t->census;
 
 	if (entry->state != TCP_STATE_CLOSE || (t->lost_only && !entry->maybe_lost) ||
-	    verdict_since(c->sample.now_ms, entry->since) < t->older_ms)
+	    ages_since(c->sample.now_ms, entry->since) < t->older_ms)
 		return;
 	bury(c, entry->id);
 	track_remove(c->track, entry);
@@ -937,12 +937,12 @@ void census_overrun(struct census *c)
 }
 
 void census_look(const struct census *c, const struct tcpsock *sock, uint64_t now_ms,
-		 struct census_look *ret_look)
+		 struct census_place *ret_place, struct look *ret_look)
 {
 	const struct track_entry *known = c->track != NULL ? track_find(c->track, sock->id) : NULL;
 	bool created = known == NULL || known->state == TCP_STATE_NONE;
 	struct track_entry entry = { .id = sock->id };
-	struct verdict_context context = c->context;
+	struct ages_context context = c->context;
 	struct role_guess guess;
 
 	if (!created)
@@ -956,10 +956,10 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 			guess = weak_evidence(c, sock);
 		weigh(&entry, &guess, created);
 	}
-	verdict_look(&entry, sock, created, &context, &ret_look->verdict);
-	ret_look->role = (enum role)entry.role;
-	ret_look->evidence = (enum role_evidence)entry.evidence;
-	ret_look->port = service_port(&entry, sock);
+	ages_look(&entry, sock, created, &context, ret_look);
+	*ret_place =
+		(struct census_place){ (enum role)entry.role, (enum role_evidence)entry.evidence,
+				       service_port(&entry, sock) };
 }
 
 struct ledger *census_ledger(struct census *c)

@@ -1479,21 +1479,22 @@ static void test_look_remembers_nothing(void **state)
 	(void)state;
 	struct scene s;
 	struct tcpsock sock = client(1, 100), mute = server(2, 100);
-	struct census_look look;
+	struct census_place place;
+	struct look look;
 
 	open_scene(&s);
-	census_look(s.census, &sock, s.sample.now_ms, &look); /* before any sample */
-	assert_int_equal(look.role, ROLE_CLIENT);
+	census_look(s.census, &sock, s.sample.now_ms, &place, &look); /* before any sample */
+	assert_int_equal(place.role, ROLE_CLIENT);
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &sock, NULL, NULL);
 	sock.last_data_recv_ms = sock.last_ack_recv_ms = 8000000;
-	census_look(s.census, &sock, s.sample.now_ms + 8000000, &look);
-	assert_int_equal(look.port, 80);
-	assert_int_equal(look.evidence, ROLE_BY_HANDSHAKE);
-	assert_int_equal(look.verdict.reason, STALE_IDLE);
+	census_look(s.census, &sock, s.sample.now_ms + 8000000, &place, &look);
+	assert_int_equal(place.port, 80);
+	assert_int_equal(place.evidence, ROLE_BY_HANDSHAKE);
+	assert_int_equal(look.reason, STALE_IDLE);
 	mute.known &= ~(uint32_t)TCPSOCK_SENT;
-	census_look(s.census, &mute, s.sample.now_ms, &look);
-	assert_int_equal(look.role, ROLE_SERVER);
+	census_look(s.census, &mute, s.sample.now_ms, &place, &look);
+	assert_int_equal(place.role, ROLE_SERVER);
 	dump(&s, &sock, NULL, NULL);
 	assert_int_equal(sum_of_states(&s), 1);
 	expect(&s, ROLE_CLIENT, 80, 1, 0, 101);

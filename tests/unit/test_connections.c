@@ -238,7 +238,7 @@ static void test_the_longest_stuck_are_kept_and_come_first(void **state)
 		assert_int_equal(result.matched, 36); /* the last four are younger than 4.5 s */
 		for (size_t i = 0; i < result.count; i++) {
 			assert_int_equal(result.rows[i].sock.remote_port, 40001 + i);
-			assert_in_range(result.rows[i].look.verdict.stale_ms, (40 - i) * 1000 - 100,
+			assert_in_range(result.rows[i].look.stale_ms, (40 - i) * 1000 - 100,
 					(40 - i) * 1000);
 		}
 		connections_done(&result);
@@ -374,12 +374,11 @@ static struct connections_row row_of(uint32_t inode, uint64_t stale_ms)
 {
 	struct connections_row row = {
 		.sock = record_full(inode, TCP_STATE_CLOSE_WAIT, 35111, 40001),
-		.look = { .role = ROLE_SERVER,
-			  .port = 35111,
-			  .verdict = { .reason = STALE_CLOSE_WAIT,
-				       .has_age = true,
-				       .stale_ms = stale_ms,
-				       .age_ms = stale_ms } },
+		.place = { .role = ROLE_SERVER, .port = 35111 },
+		.look = { .reason = STALE_CLOSE_WAIT,
+			  .has_age = true,
+			  .stale_ms = stale_ms,
+			  .age_ms = stale_ms },
 		.unit = "load@35111.service",
 	};
 
@@ -411,7 +410,7 @@ static void test_table(void **state)
 
 	(void)state;
 	rows[1].unit[0] = '\0';
-	rows[2].look.port = LEDGER_PORT_UNKNOWN;
+	rows[2].place.port = LEDGER_PORT_UNKNOWN;
 	rows[2].sock.remote = record_addr("2001:db8::1");
 	assert_string_equal(
 		render_table(&result, &holders, 0, &buf),
@@ -434,7 +433,7 @@ static void test_table_fits_every_width(void **state)
 
 	(void)state;
 	memset(rows[0].unit, 'u', UNIT_NAME_MAX - 1);
-	rows[0].look.verdict.reason = STALE_ZERO_WINDOW;
+	rows[0].look.reason = STALE_ZERO_WINDOW;
 	rows[1].sock.remote = record_addr("2001:db8:1111:2222:3333:4444:5555:6666");
 	(void)snprintf(rows[1].unit, sizeof(rows[1].unit),
 		       "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65-"
@@ -483,7 +482,8 @@ static void test_json_leaves_out_what_is_not_known(void **state)
 	buf_done(&buf);
 
 	rows[0].sock = record_mini(1, TCP_STATE_TIME_WAIT, 0, 40001);
-	rows[0].look = (struct census_look){ .role = ROLE_CLIENT, .port = LEDGER_PORT_UNKNOWN };
+	rows[0].place = (struct census_place){ ROLE_CLIENT, .port = LEDGER_PORT_UNKNOWN };
+	rows[0].look = (struct look){ 0 };
 	text = render_json(&result, NULL, &buf);
 	assert_non_null(strstr(text, "\"port\": \"unknown\""));
 	assert_non_null(strstr(text, "\"reason\": null"));

@@ -41,7 +41,8 @@ int connections_parse(connections_arg_fn fn, void *arg, struct connections_query
 
 struct connections_row {
 	struct tcpsock sock;
-	struct census_look look;
+	struct census_place place;
+	struct look look;
 	char unit[UNIT_NAME_MAX];
 };
 

@@ -1,7 +1,7 @@
 /*
  * census: all that is known of the sockets of one network namespace.
  *
- * Composes listeners, track, ledger, role, verdict and account: takes records and events, whatever source they come
+ * Composes listeners, track, ledger, role, ages and account: takes records and events, whatever source they come
  * from, and gives counts and gauges. Knows no kernel interface and does no I/O. One thread.
  *
  * A sample: census_begin(), census_listener() for each LISTEN record, census_socket() for each other,
@@ -13,12 +13,12 @@
 #define TCPHEALTH_MODEL_CENSUS_H
 
 #include "tcphealth/base/portset.h"
+#include "tcphealth/model/ages.h"
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/listeners.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
 #include "tcphealth/model/tier.h"
-#include "tcphealth/model/verdict.h"
 #include "tcphealth/source/events.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/tcpsock.h"
@@ -123,15 +123,16 @@ void census_drained(struct census *census);
 /* Events were lost: what is missing from the next dumps may have died unseen. */
 void census_overrun(struct census *census);
 
-/* What the census makes of one record, without taking part in any count: nothing is remembered. Between samples. */
-struct census_look {
+/* Where a socket is counted. */
+struct census_place {
 	enum role role;
 	enum role_evidence evidence;
 	uint16_t port; /* of its pair; 0: unknown */
-	struct verdict verdict;
 };
+
+/* What the census makes of one record, without taking part in any count: nothing is remembered. Between samples. */
 void census_look(const struct census *census, const struct tcpsock *sock, uint64_t now_ms,
-		 struct census_look *ret_look);
+		 struct census_place *ret_place, struct look *ret_look);
 
 /* Of the last whole sample; the ledger's series are arbitrated by the caller (ledger_arbitrate()). */
 struct ledger *census_ledger(struct census *census);

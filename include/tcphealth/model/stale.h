@@ -1,7 +1,7 @@
 /*
  * stale: the reasons why a socket counts as stuck, and their thresholds.
  *
- * Names and numbers only; how a reason is found is the business of verdict.
+ * Names and numbers only; how a reason is found is the business of ages.
  */
 #ifndef TCPHEALTH_MODEL_STALE_H
 #define TCPHEALTH_MODEL_STALE_H

@@ -1,7 +1,7 @@
 /*
  * track: a memory of every socket across samples, 64 bytes each.
  *
- * Owns the entries and finds them by id; what the fields mean is the business of account (counters) and verdict (ages).
+ * Owns the entries and finds them by id; what the fields mean is the business of account (counters) and ages.
  * Entries stand in one array that grows by doubling (their pointers are valid until the next track_see());
  * a hash of u32 indices finds them, and each entry names the one that followed it in the last dump, so that a dump
  * that comes in the same order needs no hashing. No allocation per socket. One thread.

@@ -1,7 +1,7 @@
 /*
- * verdict: ages, staleness and keepalive of one socket. Knows TCP's timers; no ports, no counters, no sources.
+ * ages: ages, staleness and keepalive of one socket. Knows TCP's timers; no ports, no counters, no sources.
  */
-#include "tcphealth/model/verdict.h"
+#include "tcphealth/model/ages.h"
 
 #define TIME_WAIT_MS   60000u  /* TCP_TIMEWAIT_LEN, not a sysctl */
 #define SYN_RTO_MS     1000u   /* TCP_TIMEOUT_INIT */
@@ -19,14 +19,14 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-uint32_t verdict_tick(uint64_t mono_ms)
+uint32_t ages_tick(uint64_t mono_ms)
 {
 	return (uint32_t)(mono_ms / TRACK_TICK_MS);
 }
 
-uint64_t verdict_since(uint64_t now_ms, uint32_t tick)
+uint64_t ages_since(uint64_t now_ms, uint32_t tick)
 {
-	uint32_t ticks = verdict_tick(now_ms) - tick;
+	uint32_t ticks = ages_tick(now_ms) - tick;
 
 	/* A moment is never ahead of now but by rounding. */
 	return ticks == UINT32_MAX ? 0 : (uint64_t)ticks * TRACK_TICK_MS;
@@ -35,7 +35,7 @@ uint64_t verdict_since(uint64_t now_ms, uint32_t tick)
 /* The tick `age_ms` ago, rounded up so that no age read back is longer. Before the boot the difference wraps, as ticks do. */
 static uint32_t tick_ago(uint64_t now_ms, uint64_t age_ms)
 {
-	return verdict_tick(now_ms - age_ms + TRACK_TICK_MS - 1);
+	return ages_tick(now_ms - age_ms + TRACK_TICK_MS - 1);
 }
 
 /* Time since the peer was heard, by the kernel's own measure (net/ipv4/tcp_timer.c: keepalive_time_elapsed). */
@@ -211,7 +211,7 @@ static uint64_t first_progress_age_ms(const struct tcpsock *sock, uint64_t age_m
 
 /* True if this is the first look at the socket in this state. */
 static bool remember_state(struct track_entry *entry, const struct tcpsock *sock, bool created,
-			   const struct verdict_context *context)
+			   const struct ages_context *context)
 {
 	uint64_t age_ms = kernel_age_ms(sock, context->sysctl);
 
@@ -222,7 +222,7 @@ static bool remember_state(struct track_entry *entry, const struct tcpsock *sock
 		entry->is_blocked = false;
 		return true;
 	}
-	if (age_ms > verdict_since(context->now_ms, entry->since))
+	if (age_ms > ages_since(context->now_ms, entry->since))
 		entry->since = tick_ago(context->now_ms, age_ms);
 	return false;
 }
@@ -241,7 +241,7 @@ static bool has_moved(const struct track_entry *entry, const struct tcpsock *soc
  * sent keepalive probes.
  */
 static void remember_progress(struct track_entry *entry, const struct tcpsock *sock, bool fresh,
-			      const struct verdict_context *context)
+			      const struct ages_context *context)
 {
 	uint64_t ago_ms = 0;
 
@@ -256,7 +256,7 @@ static void remember_progress(struct track_entry *entry, const struct tcpsock *s
 
 /* A program that has read everything is not behind, however long nothing came. */
 static void remember_reading(struct track_entry *entry, const struct tcpsock *sock,
-			     const struct verdict_context *context)
+			     const struct ages_context *context)
 {
 	uint32_t position = (uint32_t)sock->bytes_received - sock->rqueue;
 
@@ -284,7 +284,7 @@ static bool waits_for_peer(const struct tcpsock *sock)
 }
 
 static void remember_blocked(struct track_entry *entry, const struct tcpsock *sock, bool fresh,
-			     const struct verdict_context *context)
+			     const struct ages_context *context)
 {
 	if (!waits_for_peer(sock) || (!fresh && acked_moved(entry, sock))) {
 		entry->is_blocked = false;
@@ -333,7 +333,7 @@ static uint64_t keepalive_loss_ms(const struct track_entry *entry, const struct 
 }
 
 static void judge_loss(const struct track_entry *entry, const struct tcpsock *sock,
-		       const struct verdict_context *context, struct verdict *v)
+		       const struct ages_context *context, struct look *v)
 {
 	bool held = sock->inode != 0 && half_closed(sock->state);
 
@@ -354,7 +354,7 @@ static bool probes_unanswered(const struct tcpsock *sock, uint64_t threshold_ms)
 	       (sock->probes == 1 && timer_elapsed_ms(wait_ms, sock->expires_ms) >= threshold_ms);
 }
 
-static bool stuck(struct verdict *v, enum stale_reason reason, uint64_t for_ms,
+static bool stuck(struct look *v, enum stale_reason reason, uint64_t for_ms,
 		  const struct stale_thresholds *thresholds)
 {
 	if (for_ms < thresholds->ms[reason])
@@ -387,11 +387,10 @@ static bool nothing_would_notice(const struct track_entry *entry, const struct t
 }
 
 static void judge_established(const struct track_entry *entry, const struct tcpsock *sock,
-			      const struct verdict_context *context, struct verdict *v)
+			      const struct ages_context *context, struct look *v)
 {
 	const struct stale_thresholds *t = context->thresholds;
-	uint64_t blocked_ms =
-		entry->is_blocked ? verdict_since(context->now_ms, entry->blocked) : 0;
+	uint64_t blocked_ms = entry->is_blocked ? ages_since(context->now_ms, entry->blocked) : 0;
 
 	if (sock->timer == TCP_TIMER_KEEPALIVE && sock->probes >= t->keepalive_probes) {
 		v->reason = STALE_KEEPALIVE;
@@ -406,17 +405,17 @@ static void judge_established(const struct track_entry *entry, const struct tcps
 	if (window_is_shut(sock) && stuck(v, STALE_ZERO_WINDOW, blocked_ms, t))
 		return;
 	if (sock->rqueue != 0 && entry->has_read &&
-	    stuck(v, STALE_UNREAD, verdict_since(context->now_ms, entry->read_since), t))
+	    stuck(v, STALE_UNREAD, ages_since(context->now_ms, entry->read_since), t))
 		return;
 	if (nothing_would_notice(entry, sock))
 		(void)stuck(v, STALE_IDLE, v->silence_ms, t);
 }
 
 static void judge(const struct track_entry *entry, const struct tcpsock *sock,
-		  const struct verdict_context *context, struct verdict *v)
+		  const struct ages_context *context, struct look *v)
 {
 	const struct stale_thresholds *t = context->thresholds;
-	uint64_t still_ms = min_u64(v->age_ms, verdict_since(context->now_ms, entry->moved));
+	uint64_t still_ms = min_u64(v->age_ms, ages_since(context->now_ms, entry->moved));
 	bool queued = sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI);
 
 	switch (sock->info_state) {
@@ -453,13 +452,13 @@ static void judge(const struct track_entry *entry, const struct tcpsock *sock,
 
 /* The memory does not wrap after 49.7 days as the kernel's clocks do; without segs_in they are all there is. */
 static uint64_t silence_ms(const struct track_entry *entry, const struct tcpsock *sock,
-			   const struct verdict_context *context)
+			   const struct ages_context *context)
 {
 	if (!tcpsock_knows(sock, TCPSOCK_INFO))
 		return 0;
 	if (!tcpsock_knows(sock, TCPSOCK_SEGS))
 		return kernel_silence_ms(sock);
-	return verdict_since(context->now_ms, entry->moved);
+	return ages_since(context->now_ms, entry->moved);
 }
 
 static bool has_age(unsigned int state)
@@ -468,16 +467,16 @@ static bool has_age(unsigned int state)
 	       closing(state);
 }
 
-void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
-		  const struct verdict_context *context, struct verdict *ret_verdict)
+void ages_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
+	       const struct ages_context *context, struct look *ret_look)
 {
-	struct verdict v = { .reason = STALE_NONE };
+	struct look v = { .reason = STALE_NONE };
 
 	bool fresh = remember_state(entry, sock, created, context);
 
 	remember_progress(entry, sock, fresh, context);
 	remember_blocked(entry, sock, fresh, context);
-	v.age_ms = verdict_since(context->now_ms, entry->since);
+	v.age_ms = ages_since(context->now_ms, entry->since);
 	v.has_age = has_age(sock->state);
 	if (sock->state == TCP_STATE_ESTABLISHED || half_closed(sock->state)) {
 		remember_keepalive(entry, sock);
@@ -490,15 +489,15 @@ void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool cr
 	}
 	if (sock->state == sock->info_state)
 		judge(entry, sock, context, &v);
-	*ret_verdict = v;
+	*ret_look = v;
 }
 
-void verdict_dead(const struct track_entry *entry, const struct verdict_context *context,
-		  struct verdict *ret_verdict)
+void ages_dead(const struct track_entry *entry, const struct ages_context *context,
+	       struct look *ret_look)
 {
-	struct verdict v = { .reason = STALE_NONE };
+	struct look v = { .reason = STALE_NONE };
 
-	v.age_ms = verdict_since(context->now_ms, entry->since);
+	v.age_ms = ages_since(context->now_ms, entry->since);
 	(void)stuck(&v, STALE_DEAD, v.age_ms, context->thresholds);
-	*ret_verdict = v;
+	*ret_look = v;
 }

@@ -1,7 +1,7 @@
 /*
- * Tests of verdict: ages, reasons, keepalive and the memory behind them, on records as Linux 6.18 shows them.
+ * Tests of ages: ages, reasons, keepalive and the memory behind them, on records as Linux 6.18 shows them.
  */
-#include "tcphealth/model/verdict.h"
+#include "tcphealth/model/ages.h"
 
 #include "tcphealth/model/account.h"
 
@@ -51,7 +51,7 @@ struct watch {
 	struct track_entry entry;
 	struct netsysctl sysctl;
 	uint64_t last_ms;
-	struct verdict v;
+	struct look v;
 };
 
 static struct watch watch_new(void)
@@ -61,23 +61,23 @@ static struct watch watch_new(void)
 
 static enum stale_reason look(struct watch *w, const struct tcpsock *sock, uint64_t now_ms)
 {
-	struct verdict_context context = { now_ms, w->last_ms != 0 ? now_ms - w->last_ms : 0,
-					   &defaults, &w->sysctl };
+	struct ages_context context = { now_ms, w->last_ms != 0 ? now_ms - w->last_ms : 0,
+					&defaults, &w->sysctl };
 	struct account_numbers numbers = account_numbers_of(sock);
 
-	verdict_look(&w->entry, sock, w->last_ms == 0, &context, &w->v);
+	ages_look(&w->entry, sock, w->last_ms == 0, &context, &w->v);
 	if (tcpsock_knows(sock, TCPSOCK_BYTES))
 		account_base(&w->entry, &numbers);
 	w->last_ms = now_ms;
 	return w->v.reason;
 }
 
-static enum stale_reason look_once(const struct tcpsock *sock, struct verdict *ret_verdict)
+static enum stale_reason look_once(const struct tcpsock *sock, struct look *ret_look)
 {
 	struct watch w = watch_new();
 
 	look(&w, sock, START);
-	*ret_verdict = w.v;
+	*ret_look = w.v;
 	return w.v.reason;
 }
 
@@ -127,13 +127,12 @@ static void test_ticks(void **state)
 	/* 2^32 ticks are 2^36 ms: differences are right across the wrap, for two years. */
 	for (size_t i = 0; i < COUNT(moments); i++) {
 		for (size_t j = 0; j < COUNT(ages); j++) {
-			uint32_t tick = verdict_tick(moments[i]);
+			uint32_t tick = ages_tick(moments[i]);
 
-			expect_age(verdict_since(moments[i] + ages[j], tick), ages[j] + 16, 32);
+			expect_age(ages_since(moments[i] + ages[j], tick), ages[j] + 16, 32);
 		}
 	}
-	assert_int_equal(verdict_since(1000, verdict_tick(1000) + 1),
-			 0); /* rounded up: not 795 days */
+	assert_int_equal(ages_since(1000, ages_tick(1000) + 1), 0); /* rounded up: not 795 days */
 }
 
 /* The very first sample of a host that has just booted: moments before the boot. */
@@ -176,7 +175,7 @@ static void test_syn_sent_ages(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct tcpsock sock = with_clocks(record_full(1, TCP_STATE_SYN_SENT, 40000, 80),
 						  4000000000, 4000000000, 4000000000);
-		struct verdict v;
+		struct look v;
 
 		sock.timer = TCP_TIMER_RETRANSMIT;
 		sock.retransmits = cases[i].retransmits;
@@ -226,7 +225,7 @@ static void test_syn_recv_ages(void **state)
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct tcpsock sock = record_mini(1, TCP_STATE_SYN_RECV, 80, 40000);
-		struct verdict v;
+		struct look v;
 
 		sock.timer_retransmits = cases[i].syn_acks;
 		sock.expires_ms = cases[i].expires_ms;
@@ -237,7 +236,7 @@ static void test_syn_recv_ages(void **state)
 		assert_int_equal(v.reason, STALE_NONE);
 	}
 	struct tcpsock sock = record_full(1, TCP_STATE_SYN_RECV, 80, 40000); /* Fast Open */
-	struct verdict v;
+	struct look v;
 
 	look_once(&sock, &v);
 	assert_int_equal(v.age_ms, 0);
@@ -248,7 +247,7 @@ static void test_minis(void **state)
 	(void)state;
 	struct tcpsock sock = record_mini(1, TCP_STATE_FIN_WAIT2, 40000, 80);
 	struct watch w = watch_new();
-	struct verdict v;
+	struct look v;
 
 	sock.expires_ms = 45000;
 	look_once(&sock, &v);
@@ -330,7 +329,7 @@ static void test_fin_wait2(void **state)
 	struct watch w = watch_new();
 	struct tcpsock sock =
 		with_clocks(record_full(1, TCP_STATE_FIN_WAIT2, 40000, 80), 61000, 61000, 60900);
-	struct verdict v;
+	struct look v;
 
 	assert_int_equal(look_once(&sock, &v), STALE_FIN_WAIT2);
 	expect_age(v.age_ms, 60900, 16);
@@ -385,7 +384,7 @@ static void test_backoff_from_before(void **state)
 	(void)state;
 	struct tcpsock sock =
 		with_clocks(record_full(1, TCP_STATE_FIN_WAIT1, 40000, 80), HOUR, HOUR, HOUR);
-	struct verdict v;
+	struct look v;
 
 	sock.timer = TCP_TIMER_RETRANSMIT;
 	sock.retransmits = 1;
@@ -412,7 +411,7 @@ static void test_unaccepted(void **state)
 		/* 29.9 s ago established; the peer sent and closed a second ago. */
 		struct tcpsock sock =
 			with_clocks(record_full(1, states[i], 80, 40000), 29900, 1000, 1000);
-		struct verdict v;
+		struct look v;
 
 		sock.inode = 0;
 		sock.data_segs_in = 3;
@@ -435,7 +434,7 @@ static void test_idle(void **state)
 {
 	(void)state;
 	struct tcpsock sock = with_clocks(established(), HOUR, 2 * HOUR - 100, 3 * HOUR);
-	struct verdict v;
+	struct look v;
 
 	assert_int_equal(look_once(&sock, &v), STALE_NONE);
 	expect_age(v.silence_ms, 2 * HOUR - 100, 16);
@@ -659,7 +658,7 @@ static void test_peer_loss_of_half_closed(void **state)
 
 	for (size_t i = 0; i < COUNT(states); i++) {
 		struct tcpsock sock = record_full(1, states[i], 40000, 80);
-		struct verdict v;
+		struct look v;
 
 		look_once(&sock, &v);
 		assert_true(v.has_loss && v.loss_ms == PORTVIEW_NEVER);
@@ -673,7 +672,7 @@ static void test_peer_loss_of_half_closed(void **state)
 		assert_false(v.has_loss);
 	}
 	struct tcpsock sock = record_full(1, TCP_STATE_LAST_ACK, 40000, 80);
-	struct verdict v;
+	struct look v;
 
 	look_once(&sock, &v);
 	assert_false(v.has_loss);
@@ -719,7 +718,7 @@ static void test_retransmit_at_first_sight(void **state)
 {
 	(void)state;
 	struct tcpsock sock = with_clocks(established(), 100, HOUR, HOUR);
-	struct verdict v;
+	struct look v;
 
 	sock.timer = TCP_TIMER_RETRANSMIT;
 	sock.retransmits = sock.backoff = 6;
@@ -814,7 +813,7 @@ static void test_zero_window_at_first_sight(void **state)
 {
 	(void)state;
 	struct tcpsock sock = with_clocks(established(), HOUR, HOUR, 3000);
-	struct verdict v;
+	struct look v;
 
 	sock.timer = TCP_TIMER_PROBE;
 	sock.snd_wnd = 0;
@@ -936,16 +935,14 @@ static void test_state_changes_begin_anew(void **state)
 static void test_dead(void **state)
 {
 	(void)state;
-	struct verdict_context context = { START + 59900, 5000, &defaults, &sysctls };
-	struct track_entry entry = { .id = 1,
-				     .state = TCP_STATE_CLOSE,
-				     .since = verdict_tick(START) };
-	struct verdict v;
+	struct ages_context context = { START + 59900, 5000, &defaults, &sysctls };
+	struct track_entry entry = { .id = 1, .state = TCP_STATE_CLOSE, .since = ages_tick(START) };
+	struct look v;
 
-	verdict_dead(&entry, &context, &v);
+	ages_dead(&entry, &context, &v);
 	assert_int_equal(v.reason, STALE_NONE);
 	context.now_ms = START + 60016;
-	verdict_dead(&entry, &context, &v);
+	ages_dead(&entry, &context, &v);
 	assert_int_equal(v.reason, STALE_DEAD);
 	expect_age(v.stale_ms, 60032, 32);
 }

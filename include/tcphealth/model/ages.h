@@ -1,12 +1,12 @@
 /*
- * verdict: what one look at a socket says about its health.
+ * ages: what one look at a record says of its health.
  *
  * Takes a record, what the memory has of the socket, and the moment; updates the memory (since when in this state, when something last
  * moved) and judges: ages, staleness, keepalive, how long until a vanished peer were noticed. All ages are
  * lower bounds. Knows TCP's timers; must not know ports, counters or sources. One thread.
  */
-#ifndef TCPHEALTH_MODEL_VERDICT_H
-#define TCPHEALTH_MODEL_VERDICT_H
+#ifndef TCPHEALTH_MODEL_AGES_H
+#define TCPHEALTH_MODEL_AGES_H
 
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/stale.h"
@@ -17,17 +17,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct verdict_context {
+struct ages_context {
 	uint64_t now_ms;      /* monotonic, when this dump began */
 	uint64_t interval_ms; /* since the dump before it began; 0 if there was none */
 	const struct stale_thresholds *thresholds;
 	const struct netsysctl *sysctl;
 };
 
-struct verdict {
+struct look {
 	enum stale_reason reason;
-	enum keepalive keepalive;       /* ESTABLISHED only */
-	bool has_age;                   /* age_ms means something in this state */
+	enum keepalive keepalive; /* ESTABLISHED only */
+	bool has_age;             /* age_ms means something in this state */
 	bool has_loss; /* loss_ms counts: ESTABLISHED, held CLOSE_WAIT and FIN_WAIT2, keepalive seen unmasked */
 	uint64_t stale_ms;   /* how long it has been stuck, at least */
 	uint64_t age_ms;     /* in its state, at least */
@@ -37,15 +37,15 @@ struct verdict {
 };
 
 /* The tick of a moment, for the fields of struct track_entry; and the time since one. */
-uint32_t verdict_tick(uint64_t mono_ms);
-uint64_t verdict_since(uint64_t now_ms, uint32_t tick);
+uint32_t ages_tick(uint64_t mono_ms);
+uint64_t ages_since(uint64_t now_ms, uint32_t tick);
 
 /* `created`: the first look at this socket. Updates entry->state and all moments. */
-void verdict_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
-		  const struct verdict_context *context, struct verdict *ret_verdict);
+void ages_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
+	       const struct ages_context *context, struct look *ret_look);
 
 /* A socket that left the dumps while its program still holds it (entry->state is CLOSE). */
-void verdict_dead(const struct track_entry *entry, const struct verdict_context *context,
-		  struct verdict *ret_verdict);
+void ages_dead(const struct track_entry *entry, const struct ages_context *context,
+	       struct look *ret_look);
 
 #endif
