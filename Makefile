@@ -167,6 +167,11 @@ bench-docs: ## run `make bench` and put its tables into README.md and docs/bench
 	+@$(AGAIN) bench-run >$(BUILD)/bench.md
 	@tests/bench/report.py publish $(BUILD)/bench.md README.md docs/benchmarks.md
 
+instructions: ## instructions that a sample takes a socket, by callgrind, beside those of tests/bench/instructions.txt
+	@deploy/setup.sh build check
+	+@$(AGAIN) $(BUILD)/bench/bench_instructions
+	@tests/bench/instructions.py $(BUILD)
+
 SIZES ?= 1000 10000 100000 1000000
 bench-run: $(BENCH) $(PROGRAM)
 	@QUICK='$(QUICK)' tests/bench/run $(BUILD) $(SIZES)
@@ -269,7 +274,7 @@ clean: ## remove what was built
 help: ## show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.PHONY: always mixin panels all run check bench bench-quick bench-docs bench-run asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
+.PHONY: always mixin panels all run check bench bench-quick bench-docs bench-run instructions asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
 .PHONY: robust robust-run $(ROBUST_PARTS) hardening coverage coverage-run
 
 demo: ## play the night that the exporter was made for, and show the alerts (as root, a minute, leaves nothing)

@@ -13,7 +13,7 @@ BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev
 # What docs/first-alert.md needs.
 ALERTS='prometheus prometheus-alertmanager jsonnet curl python3'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
-	python3-prometheus-client python3-yaml procps curl strace openssl jsonnet mandoc
+	python3-prometheus-client python3-yaml procps curl strace valgrind openssl jsonnet mandoc
 	chromium nodejs npm podman runc busybox-static systemd'
 # What the exporter is compared with.
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go

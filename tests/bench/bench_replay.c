@@ -7,55 +7,23 @@
  * to a census that knows their sockets already. Nanoseconds a socket. The bytes come from memory here and from the kernel's
  * fresh copy in a real sample.
  */
-#include "bench.h"
+#include "sample.h"
 
 #include "tcphealth/base/clock.h"
-#include "tcphealth/model/census.h"
-#include "tcphealth/source/netlink.h"
 
 #define BYTES_MAX (1u << 30)
 
-struct recording {
-	char *bytes;
-	size_t len, cap;
-	struct {
-		size_t at, len;
-	} * datagrams;
-	size_t count, room;
-	uint64_t sockets;
-};
-
-static void *grown(void *array, size_t count, size_t *room, size_t size)
-{
-	if (count < *room)
-		return array;
-	*room = *room ? *room * 2 : 64;
-	array = reallocarray(array, *room, size);
-	if (array == NULL)
-		bench_die("memory");
-	return array;
-}
-
-static void record(struct recording *r)
+static void record(struct bench_dump *dump)
 {
 	int fd = bench_diag_open();
-	int done = 0;
+	ssize_t len;
 
 	bench_request_dump(fd, BENCH_ALL_STATES);
-	while (!done) {
-		ssize_t len;
-
-		while (r->cap - r->len < 32768)
-			r->bytes = grown(r->bytes, r->cap, &r->cap, 1);
-		len = recv(fd, r->bytes + r->len, 32768, 0);
-		if (len <= 0 || r->len > BYTES_MAX)
+	do {
+		len = recv(fd, bench_dump_room(dump), BENCH_DATAGRAM, 0);
+		if (len <= 0 || dump->len > BYTES_MAX)
 			bench_die("recv");
-		r->datagrams = grown(r->datagrams, r->count, &r->room, sizeof(*r->datagrams));
-		r->datagrams[r->count].at = r->len;
-		r->datagrams[r->count++].len = (size_t)len;
-		done = bench_walk_headers(r->bytes + r->len, (size_t)len, &r->sockets);
-		r->len += ((size_t)len + 63) & ~(size_t)63;
-	}
+	} while (!bench_dump_add(dump, (size_t)len));
 	close(fd);
 }
 
@@ -63,45 +31,6 @@ static int ignore(void *arg, const struct tcpsock *sock)
 {
 	*(uint64_t *)arg += sock->id;
 	return 0;
-}
-
-static void parse(const struct recording *r, tcpsock_fn fn, void (*arrived)(void *), void *arg)
-{
-	struct netlink_stats stats = { 0 };
-
-	for (size_t i = 0; i < r->count; i++) {
-		int end;
-
-		if (arrived != NULL)
-			arrived(arg);
-		end = netlink_parse_datagram(r->bytes + r->datagrams[i].at, r->datagrams[i].len, 1,
-					      &stats, fn, arg);
-		if (end < 0) {
-			(void)fprintf(stderr, "parse: %s\n", strerror(-end));
-			exit(1);
-		}
-	}
-}
-
-static int count(void *arg, const struct tcpsock *sock)
-{
-	return sock->state == TCP_STATE_LISTEN ? census_listener(arg, sock)
-					       : census_socket(arg, sock);
-}
-
-static void sample(const struct recording *r, struct census *census)
-{
-	struct census_sample s = { .now_ms = clock_mono_ms(),
-				   .clock = clock_mono_coarse_ms,
-				   .arrivals = true,
-				   .events = true };
-
-	netsysctl_defaults(&s.sysctl);
-	if (census_begin(census, &s) < 0)
-		bench_die("census_begin");
-	parse(r, count, census_arrived, census);
-	if (census_end(census, NULL, NULL) < 0)
-		bench_die("census_end");
 }
 
 static double print(const char *what, double *v, size_t rounds)
@@ -115,9 +44,9 @@ static double print(const char *what, double *v, size_t rounds)
 int main(int argc, char *argv[])
 {
 	static double walk[BENCH_ROUNDS_MAX], parsed[BENCH_ROUNDS_MAX], counted[BENCH_ROUNDS_MAX];
-	struct census_config config = { .keep_ms = 3600000 };
 	size_t rounds = bench_rounds(argc > 2 ? argv[2] : NULL, 41);
-	struct recording r = { 0 };
+	struct bench_dump r = { 0 };
+	struct census *census = bench_census();
 	uint64_t sink = 0;
 
 	if (argc < 2) {
@@ -126,17 +55,8 @@ int main(int argc, char *argv[])
 	}
 	bench_enter(argv[1]);
 	record(&r);
-	for (int i = 0; i < STALE_REASONS; i++)
-		config.thresholds.ms[i] = 60000;
-	config.thresholds.ms[STALE_IDLE] =
-		7200000; /* as by default: else the fixture's age decides */
-	config.thresholds.keepalive_probes = 2;
-	struct census *census = census_new(&config);
-
-	if (census == NULL)
-		bench_die("census");
 	for (int i = 0; i < 3; i++)
-		sample(&r, census);
+		bench_sample(&r, census, clock_mono_coarse_ms);
 	for (size_t i = 0; i < rounds; i++) {
 		double per = 1.0 / (double)r.sockets;
 		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3;
@@ -145,9 +65,9 @@ int main(int argc, char *argv[])
 			(void)bench_walk_headers(r.bytes + r.datagrams[d].at, r.datagrams[d].len,
 						 &sink);
 		t1 = clock_thread_cpu_ns();
-		parse(&r, ignore, NULL, &sink);
+		bench_parse(&r, ignore, NULL, &sink);
 		t2 = clock_thread_cpu_ns();
-		sample(&r, census);
+		bench_sample(&r, census, clock_mono_coarse_ms);
 		t3 = clock_thread_cpu_ns();
 		walk[i] = (double)(t1 - t0) * per;
 		parsed[i] = (double)(t2 - t1) * per;

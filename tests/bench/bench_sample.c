@@ -8,7 +8,7 @@
  * the states tier alone, and a raw drain of these. CPU time of this thread, kernel included. Then the same memory is
  * shown an empty namespace. Prints a row of a Markdown table: medians, with the quartiles of the ratios.
  */
-#include "bench.h"
+#include "sample.h"
 
 #include "tcphealth/app/chooser.h"
 #include "tcphealth/base/clock.h"
@@ -53,7 +53,6 @@ int main(int argc, char *argv[])
 {
 	static double raw[BENCH_ROUNDS_MAX], full[BENCH_ROUNDS_MAX], ratio[BENCH_ROUNDS_MAX],
 		tick[BENCH_ROUNDS_MAX], floor[BENCH_ROUNDS_MAX];
-	struct census_config config = { .keep_ms = 3600000 };
 	size_t rounds = bench_rounds(argc > 2 ? argv[2] : NULL, 21);
 	uint64_t sockets = 0;
 	double resident, shrunk;
@@ -64,16 +63,11 @@ int main(int argc, char *argv[])
 		return 2;
 	}
 	bench_enter(argv[1]);
-	for (int i = 0; i < STALE_REASONS; i++)
-		config.thresholds.ms[i] = 60000;
-	config.thresholds.ms[STALE_IDLE] =
-		7200000; /* as by default: else the fixture's age decides */
-	config.thresholds.keepalive_probes = 2;
 	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
-	struct census *census = census_new(&config);
+	struct census *census = bench_census();
 
 	fd = bench_diag_open();
-	if (chooser == NULL || census == NULL)
+	if (chooser == NULL)
 		bench_die("setup");
 	for (size_t i = 0; i < rounds + 2; i++) { /* two rounds to warm up */
 		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3, t4;

@@ -1,0 +1,113 @@
+/*
+ * sample: what the benchmarks of a sample share: a census, and a dump in memory that it can be given again and again.
+ */
+#ifndef TCPHEALTH_TESTS_BENCH_SAMPLE_H
+#define TCPHEALTH_TESTS_BENCH_SAMPLE_H
+
+#include "bench.h"
+
+#include "tcphealth/base/array.h"
+#include "tcphealth/model/census.h"
+#include "tcphealth/source/netlink.h"
+
+/* What the kernel fills at most. */
+#define BENCH_DATAGRAM 32768
+
+/* Datagrams one behind the other. Empty if zeroed, or if len, count and sockets are; free `bytes` and `datagrams`. */
+struct bench_dump {
+	char *bytes;
+	size_t len, cap;
+	struct {
+		size_t at, len;
+	} * datagrams;
+	size_t count, room;
+	uint64_t sockets;
+};
+
+/* Where the next datagram of at most BENCH_DATAGRAM bytes goes, until the next call. */
+static inline char *bench_dump_room(struct bench_dump *dump)
+{
+	while (dump->cap - dump->len < BENCH_DATAGRAM) {
+		if (!array_room((void **)&dump->bytes, &dump->cap, dump->cap, 1))
+			bench_die("memory");
+	}
+	return dump->bytes + dump->len;
+}
+
+/* The datagram of `len` bytes that was put there. True at the end of the dump. */
+static inline int bench_dump_add(struct bench_dump *dump, size_t len)
+{
+	int done = bench_walk_headers(dump->bytes + dump->len, len, &dump->sockets);
+
+	if (!array_room((void **)&dump->datagrams, &dump->room, dump->count,
+			sizeof(*dump->datagrams)))
+		bench_die("memory");
+	dump->datagrams[dump->count].at = dump->len;
+	dump->datagrams[dump->count++].len = len;
+	dump->len += (len + 63) & ~(size_t)63;
+	return done;
+}
+
+/* `arrived` is called before each datagram, or NULL. */
+static inline void bench_parse(const struct bench_dump *dump, tcpsock_fn fn,
+			       void (*arrived)(void *), void *arg)
+{
+	struct netlink_stats stats = { 0 };
+
+	for (size_t i = 0; i < dump->count; i++) {
+		int end;
+
+		if (arrived != NULL)
+			arrived(arg);
+		end = netlink_parse_datagram(dump->bytes + dump->datagrams[i].at,
+					     dump->datagrams[i].len, 1, &stats, fn, arg);
+		if (end < 0) {
+			(void)fprintf(stderr, "parse: %s\n", strerror(-end));
+			exit(1);
+		}
+	}
+	if (stats.malformed > 0) {
+		(void)fprintf(stderr, "malformed records\n");
+		exit(1);
+	}
+}
+
+static inline struct census *bench_census(void)
+{
+	struct census_config config = { .keep_ms = 3600000 };
+	struct census *census;
+
+	for (int i = 0; i < STALE_REASONS; i++)
+		config.thresholds.ms[i] = 60000;
+	/* As by default: else the fixture's age decides. */
+	config.thresholds.ms[STALE_IDLE] = 7200000;
+	config.thresholds.keepalive_probes = 2;
+	census = census_new(&config);
+	if (census == NULL)
+		bench_die("census");
+	return census;
+}
+
+static inline int bench_take(void *census, const struct tcpsock *sock)
+{
+	return sock->state == TCP_STATE_LISTEN ? census_listener(census, sock)
+					       : census_socket(census, sock);
+}
+
+/* A full sample that finds what the dump has. */
+static inline void bench_sample(const struct bench_dump *dump, struct census *census,
+				uint64_t (*clock)(void))
+{
+	struct census_sample s = {
+		.now_ms = clock(), .clock = clock, .arrivals = true, .events = true
+	};
+
+	netsysctl_defaults(&s.sysctl);
+	if (census_begin(census, &s) < 0)
+		bench_die("census_begin");
+	bench_parse(dump, bench_take, census_arrived, census);
+	if (census_end(census, NULL, NULL) < 0)
+		bench_die("census_end");
+}
+
+#endif
