@@ -1,11 +1,15 @@
 /*
- * census-internal: the small tables that one sample needs. Each is empty when zeroed, and knows no counter.
+ * census-internal: what the three files of census share, and the small tables that one sample needs.
+ *
+ * census.c begins, ends and sweeps; records.c takes a record; deaths.c takes an event. Each table is empty when zeroed, and knows no
+ * counter.
  */
 #ifndef TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 #define TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/role.h"
+#include "tcphealth/model/track.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>
@@ -84,5 +88,77 @@ int owners_note(struct owners *owners, const struct census_owner *owner);
 
 /* One less; of another cgroup if the one given has none. */
 void owners_take_off(struct owners *owners, const struct census_owner *owner);
+
+/* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
+struct death_role {
+	uint32_t tuple_hash; /* alone, one in 65536 sockets would meet a stranger's */
+	uint16_t local_port;
+	uint16_t remote_port;
+	uint8_t role;
+	bool used;
+};
+
+struct census {
+	struct census_config config;
+	struct census_sample sample;
+	struct ages_context context;
+	struct ledger *ledger;
+	struct listeners *listeners;
+	struct track *tracks[CENSUS_ID_KINDS];
+	struct track *track; /* of this sample's kind of ids */
+	bool baseline;       /* the first whole dump with cookies is behind us */
+	bool counting;       /* and so are the events of what died during it: strangers count */
+	enum census_ids last_ids;
+	uint64_t last_now_ms;
+	uint64_t last_full_ms;
+	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
+	struct tcpsock *deferred;
+	size_t deferred_count, deferred_cap;
+	struct addrset local; /* addresses of this host, as seen */
+	struct mirror mirror; /* roles by 4-tuple, for the other end; without cookies only */
+	struct busyports busy;
+	struct death_role *deaths;
+	uint64_t *tombs;                        /* cookies whose entry had to go before its event */
+	struct owners owners;                   /* of stale sockets */
+	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* of both parts */
+	uint64_t full_evidence[ROLE_EVIDENCE_COUNT];
+	uint64_t states_sockets; /* listeners included */
+	uint64_t full_sockets;
+	uint64_t wiped_closes;
+	size_t invisible;
+	int error; /* of a callback that cannot return one */
+};
+
+/* ESTABLISHED sockets, and those that left the dumps, are known from full samples only. */
+static inline bool is_lasting(const struct track_entry *entry)
+{
+	return entry->state == TCP_STATE_ESTABLISHED || entry->state == TCP_STATE_CLOSE;
+}
+
+/* When the sockets of this tier were looked at last. */
+uint64_t census_looked_ms(const struct census *c, enum tier tier);
+
+/* `sock` is NULL for one that left the dumps. 0 or -ENOMEM. */
+int census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+		      const struct look *look);
+
+/*
+ * A socket on show from the last full sample is seen in another state, or has died: it must not stand in two places. Between
+ * full samples alone: those clear the show anyway.
+ */
+void census_take_off(struct census *c, const struct track_entry *entry, uint64_t cgroup_id);
+
+/* Judges the records that waited for the whole dump. 0 or -ENOMEM. */
+int records_count_deferred(struct census *c, census_other_fn other_fn, void *arg);
+
+/* 0 or -ENOMEM. */
+int deaths_init(struct census *c);
+void deaths_done(struct census *c);
+
+/* The role that the destroy event of a socket with these addresses and ports told. */
+bool deaths_find_role(const struct census *c, const struct tcpsock *sock, enum role *ret_role);
+
+/* The entry of `id` goes before its event: that shall not count as a stranger's. */
+void deaths_bury(struct census *c, uint64_t id);
 
 #endif

@@ -1,0 +1,178 @@
+/*
+ * deaths: what a destroy event does to the census. Knows no kernel interface.
+ */
+#include "census-internal.h"
+#include "tcphealth/model/account.h"
+#include "tcphealth/model/census.h"
+#include "tcphealth/model/track.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define TOMBS  65536u
+#define DEATHS 16384u
+#define OVERRUN_DUMPS                                                                              \
+	2u /* full dumps after an overrun in which what is missing may have died unseen */
+
+int deaths_init(struct census *c)
+{
+	c->deaths = calloc(DEATHS, sizeof(*c->deaths));
+	c->tombs = calloc(TOMBS, sizeof(*c->tombs));
+	return c->deaths != NULL && c->tombs != NULL ? 0 : -ENOMEM;
+}
+
+void deaths_done(struct census *c)
+{
+	free(c->deaths);
+	free(c->tombs);
+}
+
+bool deaths_find_role(const struct census *c, const struct tcpsock *sock, enum role *ret_role)
+{
+	uint32_t hash =
+		tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
+	const struct death_role *death = &c->deaths[hash % DEATHS];
+
+	if (!death->used || death->tuple_hash != hash || death->local_port != sock->local_port ||
+	    death->remote_port != sock->remote_port)
+		return false;
+	*ret_role = (enum role)death->role;
+	return true;
+}
+
+void deaths_bury(struct census *c, uint64_t id)
+{
+	c->tombs[id % TOMBS] = id;
+}
+
+/* The pair of a socket that no dump has shown. */
+static struct ledger_pair *pair_of_stranger(struct census *c, const struct tcpdeath *death,
+					    enum role *ret_role)
+{
+	struct role_ports range = {
+		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_LOW],
+		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH],
+	};
+	bool listened = listeners_match_port(c->listeners, death->local_port) != LISTENERS_NONE;
+
+	if (!role_from_death(death, ret_role)) {
+		if (listened)
+			*ret_role = ROLE_SERVER;
+		else if (death->remote_port == 0)
+			*ret_role = ROLE_CLIENT;
+		else
+			*ret_role =
+				role_from_ports(death->local_port, death->remote_port, range).role;
+	}
+	return ledger_pair(c->ledger, *ret_role,
+			   *ret_role == ROLE_SERVER ? death->local_port : death->remote_port);
+}
+
+static int count_stranger(struct census *c, const struct tcpdeath *death)
+{
+	struct account_numbers numbers = account_numbers_of_death(death);
+	struct track_entry life = { .id = death->id };
+	enum role role;
+	struct ledger_pair *pair;
+
+	if (!c->counting || c->tombs[death->id % TOMBS] == death->id)
+		return 0;
+	pair = pair_of_stranger(c, death, &role);
+	if (pair == NULL)
+		return -ENOMEM;
+	if (death->remote_port == 0)
+		c->wiped_closes++;
+	else
+		account_add(pair, &life, &numbers);
+	account_open(pair, &life);
+	account_close(pair, &life);
+	if (death->remote_port != 0)
+		c->deaths[death->tuple_hash % DEATHS] =
+			(struct death_role){ death->tuple_hash, death->local_port,
+					     death->remote_port, (uint8_t)role, true };
+	return 0;
+}
+
+static int count_known(struct census *c, const struct tcpdeath *death, struct track_entry *entry)
+{
+	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
+	struct account_numbers numbers = account_numbers_of_death(death);
+
+	if (entry->final)
+		return 0; /* told twice */
+	if (pair == NULL)
+		return -ENOMEM;
+	census_take_off(c, entry, 0);
+	if (death->remote_port == 0)
+		c->wiped_closes++;
+	else
+		account_add(pair, entry, &numbers);
+	account_open(pair, entry);
+	account_close(pair, entry);
+	entry->final = true; /* kept: its TIME_WAIT inherits pair and role */
+	if (entry->state == TCP_STATE_CLOSE)
+		entry->miss = 3;
+	return 0;
+}
+
+static int count_failure(struct census *c, const struct tcpdeath *death, struct track_entry *entry,
+			 enum account_failure failure)
+{
+	static const enum ledger_counter counter[] = {
+		[ACCOUNT_REFUSED] = LEDGER_FAILED_REFUSED,
+		[ACCOUNT_TIMEOUT] = LEDGER_FAILED_TIMEOUT,
+		[ACCOUNT_ABANDONED] = LEDGER_FAILED_OTHER,
+	};
+	struct ledger_pair *pair;
+	uint16_t port =
+		entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
+
+	if (!c->counting)
+		return 0;
+	pair = ledger_pair(c->ledger, ROLE_CLIENT, port);
+	if (pair == NULL)
+		return -ENOMEM;
+	ledger_add(pair, counter[failure], 1);
+	return 0;
+}
+
+/* A record that waits to be judged when its socket dies is as good as unseen. */
+static struct track_entry *find_known(struct census *c, uint64_t id)
+{
+	struct track_entry *entry = track_find(c->tracks[CENSUS_COOKIES], id);
+
+	if (entry == NULL || entry->state != TCP_STATE_NONE)
+		return entry;
+	track_remove(c->tracks[CENSUS_COOKIES], entry);
+	return NULL;
+}
+
+int census_event(struct census *c, const struct tcpdeath *death)
+{
+	struct track_entry *entry = find_known(c, death->id);
+	bool syn_sent = entry != NULL && !entry->opened && entry->role == ROLE_CLIENT &&
+			entry->evidence == ROLE_BY_STATE;
+	enum account_failure failure = account_failure(death, syn_sent);
+
+	if (failure == ACCOUNT_NOISE)
+		return 0;
+	if (failure == ACCOUNT_NOT_FAILED)
+		return entry != NULL ? count_known(c, death, entry) : count_stranger(c, death);
+	if (entry != NULL) {
+		if (entry->final)
+			return 0;
+		census_take_off(c, entry, 0);
+		entry->final = true;
+	}
+	return count_failure(c, death, entry, failure);
+}
+
+void census_drained(struct census *c)
+{
+	c->counting = c->baseline;
+}
+
+void census_overrun(struct census *c)
+{
+	c->suspicious = OVERRUN_DUMPS;
+}
