@@ -18,13 +18,25 @@
 #define PAGE_MAX        (64u << 20) /* some 800,000 series: more than any server takes from one target */
 #define HANG_MIN_MS     2000u /* what a dump may take beside a million sockets, whatever the interval */
 
+/* What the pages say that are rendered at one moment. */
+struct edition {
+	uint64_t number;           /* of all: a later one is never replaced by an earlier one */
+	struct snapshot *snapshot; /* its own reference, or NULL */
+	struct health health;
+	struct procself procself;
+	uint64_t good_ms; /* monotonic: when the last good sample ended; 0: none yet */
+};
+
 struct publisher {
 	struct publisher_config config;
-	pthread_mutex_t lock;      /* of all below */
+	pthread_mutex_t lock;      /* of all below; not held while pages are rendered */
 	struct snapshot *snapshot; /* of the last good sample, or NULL */
 	struct health health;
 	struct procself procself;
-	uint64_t good_ms;    /* monotonic: when the last good sample ended; 0: none yet */
+	uint64_t editions; /* how many there have been */
+	uint64_t shown;    /* number of the edition in config.pages */
+	uint64_t
+		good_ms; /* monotonic: when the last good sample that it shows ended; 0: none yet */
 	uint64_t busy_ms;    /* monotonic: when the running sample began; 0: none runs */
 	uint64_t took_ms;    /* how long the last good sample took */
 	uint64_t watched_ms; /* when publisher_watch() last published */
@@ -64,26 +76,24 @@ static struct families_input families_of(const struct publisher_config *config,
 	};
 }
 
-static void render_metrics(const struct publisher *p, enum expo_format format,
-			   const struct snapshot *snapshot, const struct health *health,
-			   struct buf *buf)
+static void render_metrics(const struct publisher_config *config, const struct edition *edition,
+			   enum expo_format format, struct buf *buf)
 {
-	struct families_input input = families_of(&p->config, snapshot, health);
+	struct families_input input = families_of(config, edition->snapshot, &edition->health);
 	struct expo expo;
 
-	if (!p->config.options->disable_exporter_metrics)
-		input.procself = &p->procself;
+	input.procself = &edition->procself;
 	expo_init(&expo, buf, format);
 	families_render(&input, &expo);
 }
 
-static void render_html(const struct publisher *p, const struct snapshot *snapshot,
-			const struct health *health, struct buf *buf)
+static void render_html(const struct publisher_config *config, const struct edition *edition,
+			struct buf *buf)
 {
-	const struct options *o = p->config.options;
+	const struct options *o = config->options;
 	struct html_input input = {
-		.snapshot = snapshot,
-		.health = health,
+		.snapshot = edition->snapshot,
+		.health = &edition->health,
 		.telemetry_path = o->telemetry_path,
 		.version = version_number(),
 		.interval_ms = o->interval_ms,
@@ -94,22 +104,22 @@ static void render_html(const struct publisher *p, const struct snapshot *snapsh
 }
 
 /* 0 and *ret_page, -ENOMEM, or -EFBIG. */
-static int render(const struct publisher *p, enum page_kind kind, const struct snapshot *snapshot,
-		  const struct health *health, struct page **ret_page)
+static int render(const struct publisher_config *config, const struct edition *edition,
+		  enum page_kind kind, struct page **ret_page)
 {
 	struct buf buf;
 	int r;
 
-	buf_init(&buf, p->config.page_max != 0 ? p->config.page_max : PAGE_MAX);
+	buf_init(&buf, config->page_max != 0 ? config->page_max : PAGE_MAX);
 	switch (kind) {
 	case PAGE_METRICS_TEXT:
-		render_metrics(p, EXPO_TEXT, snapshot, health, &buf);
+		render_metrics(config, edition, EXPO_TEXT, &buf);
 		break;
 	case PAGE_METRICS_OPENMETRICS:
-		render_metrics(p, EXPO_OPENMETRICS, snapshot, health, &buf);
+		render_metrics(config, edition, EXPO_OPENMETRICS, &buf);
 		break;
 	case PAGE_HTML:
-		render_html(p, snapshot, health, &buf);
+		render_html(config, edition, &buf);
 		break;
 	case PAGE_KINDS:
 		break;
@@ -121,36 +131,72 @@ static int render(const struct publisher *p, enum page_kind kind, const struct s
 }
 
 /* A page that would be too large has no data, and says so: the exporter is blind, and does not look well with old figures. */
-static int render_bounded(const struct publisher *p, enum page_kind kind, struct page **ret_page)
+static int render_bounded(const struct publisher_config *config, const struct edition *edition,
+			  enum page_kind kind, struct page **ret_page)
 {
-	struct health health = p->health;
-	int r = render(p, kind, p->snapshot, &health, ret_page);
+	struct edition blind = *edition;
+	int r = render(config, edition, kind, ret_page);
 
 	if (r != -EFBIG)
 		return r;
-	health.success = false;
-	r = render(p, kind, NULL, &health, ret_page);
+	blind.snapshot = NULL;
+	blind.health.success = false;
+	r = render(config, &blind, kind, ret_page);
 	return r != 0 ? r : -EFBIG;
 }
 
-/* Under `lock`: all pages are replaced by whole ones, or all stay (-ENOMEM). -EFBIG: by such without data. */
-static int publish(struct publisher *p)
+/* Under `lock`. */
+static struct edition new_edition(struct publisher *p)
+{
+	return (struct edition){
+		.number = ++p->editions,
+		.snapshot = snapshot_ref(p->snapshot),
+		.health = p->health,
+		.procself = p->procself,
+		.good_ms = p->good_ms,
+	};
+}
+
+/* Replaces all pages, or frees them where those of a later edition are there already. */
+static void show(struct publisher *p, const struct edition *edition, struct page *pages[PAGE_KINDS])
+{
+	bool newer;
+
+	pthread_mutex_lock(&p->lock);
+	newer = edition->number > p->shown;
+	if (newer) {
+		p->shown = edition->number;
+		p->good_ms = edition->good_ms;
+	}
+	for (int kind = 0; kind < PAGE_KINDS; kind++) {
+		if (newer)
+			pageslot_put(p->config.pages, (enum page_kind)kind, pages[kind]);
+		else
+			page_unref(pages[kind]);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+/*
+ * Renders and shows an edition, and drops its snapshot. All pages are replaced by whole ones, or all stay (-ENOMEM). -EFBIG: by
+ * such without data.
+ */
+static int publish(struct publisher *p, const struct edition *edition)
 {
 	struct page *pages[PAGE_KINDS];
 	int result = 0;
 
 	for (int kind = 0; kind < PAGE_KINDS; kind++) {
-		int r = render_bounded(p, (enum page_kind)kind, &pages[kind]);
+		int r = render_bounded(&p->config, edition, (enum page_kind)kind, &pages[kind]);
 
 		if (r != 0 && result != -ENOMEM)
 			result = pages[kind] != NULL ? r : -ENOMEM;
 	}
-	for (int kind = 0; kind < PAGE_KINDS; kind++) {
-		if (result != -ENOMEM)
-			pageslot_put(p->config.pages, (enum page_kind)kind, pages[kind]);
-		else
-			page_unref(pages[kind]);
-	}
+	if (result != -ENOMEM)
+		show(p, edition, pages);
+	for (int kind = 0; kind < PAGE_KINDS && result == -ENOMEM; kind++)
+		page_unref(pages[kind]);
+	snapshot_unref(edition->snapshot);
 	return result;
 }
 
@@ -163,25 +209,28 @@ void publisher_begin(struct publisher *p, uint64_t now_ms)
 
 int publisher_end(struct publisher *p, int error, struct health *health, struct snapshot *snapshot)
 {
-	int r;
+	struct procself procself = { 0 };
+	struct edition edition;
 
+	if (!p->config.options->disable_exporter_metrics)
+		procself_read("/proc/self", &procself);
 	pthread_mutex_lock(&p->lock);
 	health->success = error == 0;
 	health->errors = p->health.errors + (error != 0);
 	p->health = *health;
+	p->procself = procself;
 	p->error = error;
 	p->busy_ms = 0;
 	if (error == 0) {
 		snapshot_unref(p->snapshot);
 		p->snapshot = snapshot;
-		p->good_ms = clock_mono_ms();
 		p->took_ms = (uint64_t)(health->duration_seconds * 1e3);
 	}
-	if (!p->config.options->disable_exporter_metrics)
-		procself_read("/proc/self", &p->procself);
-	r = publish(p);
+	edition = new_edition(p);
+	if (error == 0)
+		edition.good_ms = clock_mono_ms();
 	pthread_mutex_unlock(&p->lock);
-	return r;
+	return publish(p, &edition);
 }
 
 /* Under `lock`. */
@@ -201,20 +250,31 @@ static uint64_t effective_interval_ms(const struct publisher *p)
 	return interval_ms * (1 + p->took_ms / interval_ms);
 }
 
+/* Under `lock`: whether the data has to be shown as failed, again after each interval. */
+static bool is_due(const struct publisher *p, uint64_t now_ms)
+{
+	return is_hanging(p, now_ms) && now_ms - p->watched_ms >= p->config.options->interval_ms;
+}
+
 void publisher_watch(struct publisher *p)
 {
+	struct edition edition;
 	uint64_t now_ms;
+	bool due;
 
 	pthread_mutex_lock(&p->lock);
 	/* Under the lock: a sample that began while we waited for it is not older than now. */
 	now_ms = clock_mono_ms();
-	if (is_hanging(p, now_ms) && now_ms - p->watched_ms >= p->config.options->interval_ms) {
+	due = is_due(p, now_ms);
+	if (due) {
 		p->watched_ms = now_ms;
 		p->health.success = false;
 		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
-		(void)publish(p);
+		edition = new_edition(p);
 	}
 	pthread_mutex_unlock(&p->lock);
+	if (due)
+		(void)publish(p, &edition);
 }
 
 /* Under `lock`. */

@@ -4,6 +4,7 @@
 #include "tcphealth/app/publisher.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/render/html.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,9 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 /* Long: longer than a busy machine holds a test up. Short: one may wait for three of them. */
@@ -21,6 +25,28 @@
 #define LONG_MS  20000
 #define SHORT    "--collector.interval=100ms"
 #define SHORT_MS 100
+
+/* The page for people, in place of the program's: a test may hold one rendering up. */
+static struct {
+	atomic_bool wanted;
+	sem_t is_held, may_go;
+} hold;
+
+void html_render(const struct html_input *input, struct buf *buf)
+{
+	buf_puts(buf, input->snapshot != NULL ? "data" : "no data");
+	if (atomic_exchange(&hold.wanted, false)) {
+		sem_post(&hold.is_held);
+		sem_wait(&hold.may_go);
+	}
+}
+
+static void hold_next(void)
+{
+	sem_init(&hold.is_held, 0, 0);
+	sem_init(&hold.may_go, 0, 0);
+	atomic_store(&hold.wanted, true);
+}
 
 struct scene {
 	struct options options;
@@ -231,6 +257,76 @@ static void test_a_page_that_would_be_too_large(void **state)
 	end(&s);
 }
 
+static void *end_good_sample(void *arg)
+{
+	assert_int_equal(sample(arg, 0, 0.05), 0);
+	return NULL;
+}
+
+static void *watch_once(void *arg)
+{
+	struct scene *s = arg;
+
+	publisher_watch(s->publisher);
+	return NULL;
+}
+
+static pthread_t start_held(void *(*run)(void *arg), struct scene *s)
+{
+	pthread_t thread;
+
+	hold_next();
+	assert_int_equal(pthread_create(&thread, NULL, run, s), 0);
+	sem_wait(&hold.is_held);
+	return thread;
+}
+
+static void release(pthread_t thread)
+{
+	sem_post(&hold.may_go);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Pages that are not done do not count yet, and keep nobody from asking. */
+static void test_nobody_waits_for_a_rendering(void **state)
+{
+	struct scene s;
+	struct health health;
+	struct snapshot *snapshot;
+	pthread_t thread;
+
+	(void)state;
+	begin(&s, LONG);
+	thread = start_held(end_good_sample, &s);
+	assert_not_ready(&s, "no good sample yet");
+	publisher_watch(s.publisher);
+	snapshot = publisher_snapshot(s.publisher, &health);
+	assert_non_null(snapshot);
+	snapshot_unref(snapshot);
+	assert_null(pageslot_get(s.pages, PAGE_METRICS_TEXT));
+	release(thread);
+	assert_ready(&s);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	end(&s);
+}
+
+/* The sample that hung ends while the pages are still rendered that say so. */
+static void test_late_pages_do_not_replace_newer_ones(void **state)
+{
+	struct scene s;
+	pthread_t thread;
+
+	(void)state;
+	begin(&s, LONG);
+	sample(&s, 0, 0.05);
+	publisher_begin(s.publisher, clock_mono_ms() - 2 * LONG_MS);
+	thread = start_held(watch_once, &s);
+	sample(&s, 0, 0.05);
+	release(thread);
+	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +337,8 @@ int main(void)
 		cmocka_unit_test(test_no_longer_ready),
 		cmocka_unit_test(test_slow_samples_are_waited_for),
 		cmocka_unit_test(test_a_page_that_would_be_too_large),
+		cmocka_unit_test(test_nobody_waits_for_a_rendering),
+		cmocka_unit_test(test_late_pages_do_not_replace_newer_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
 /*
  * publisher: what is known to the outside, and the pages that say it.
  *
- * Holds the last good snapshot and the exporter's own health; renders the pages from them at the end of each sample, and again
- * when one hangs in the kernel. One thread samples, others ask and watch: all under one lock. Must not know where a snapshot
- * comes from, nor HTTP.
+ * Holds the last good snapshot and the exporter's own health. Renders the pages from them at the end of each sample, and again
+ * when a sample hangs in the kernel. One thread samples, others ask and watch: nobody waits for pages that another renders.
+ * Must not know where a snapshot comes from, nor HTTP.
  */
 #ifndef TCPHEALTH_APP_PUBLISHER_H
 #define TCPHEALTH_APP_PUBLISHER_H
@@ -45,7 +45,7 @@ int publisher_end(struct publisher *publisher, int error, struct health *health,
 /* While a sample hangs for longer than an interval and 2 s, publishes the last data as failed. From another thread, now and then. */
 void publisher_watch(struct publisher *publisher);
 
-/* Whether the last good sample is younger than three intervals (longer ones, where samples take longer); else one line of why not. Any thread. */
+/* Whether the last good sample that the pages show is younger than three intervals (longer ones, where samples take longer); else one line of why not. Any thread. */
 bool publisher_ready(struct publisher *publisher, struct buf *why);
 
 /* The last good snapshot as a new reference (NULL before the first), and the health. Any thread. */
