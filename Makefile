@@ -172,6 +172,9 @@ instructions: ## instructions that a sample takes a socket, by callgrind, beside
 	+@$(AGAIN) $(BUILD)/bench/bench_instructions
 	@tests/bench/instructions.py $(BUILD)
 
+count-lines: ## lines of code in src and include, without comments and blanks
+	@tests/count-lines
+
 SIZES ?= 1000 10000 100000 1000000
 bench-run: $(BENCH) $(PROGRAM)
 	@QUICK='$(QUICK)' tests/bench/run $(BUILD) $(SIZES)
@@ -274,7 +277,7 @@ clean: ## remove what was built
 help: ## show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.PHONY: always mixin panels all run check bench bench-quick bench-docs bench-run instructions asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
+.PHONY: always mixin panels all run check bench bench-quick bench-docs bench-run instructions count-lines asan tsan programs suite unit it fuzz fuzz-run fuzz-replay lint lint-run format install clean help
 .PHONY: robust robust-run $(ROBUST_PARTS) hardening coverage coverage-run
 
 demo: ## play the night that the exporter was made for, and show the alerts (as root, a minute, leaves nothing)
