@@ -29,8 +29,8 @@ void deaths_done(struct census *c)
 
 bool deaths_find_role(const struct census *c, const struct tcpsock *sock, enum role *ret_role)
 {
-	uint32_t hash =
-		tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
+	uint32_t hash = (uint32_t)tcptuple_hash(&sock->local, sock->local_port, &sock->remote,
+						sock->remote_port);
 	const struct death_role *death = &c->deaths[hash % DEATHS];
 
 	if (!death->used || death->tuple_hash != hash || death->local_port != sock->local_port ||

@@ -3,6 +3,8 @@
  * know units or pods.
  */
 #include "cgroups-internal.h"
+#include "tcphealth/base/array.h"
+#include "tcphealth/base/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -55,9 +57,8 @@ struct cgroups {
 	char mount[PATH_MAX]; /* where it was last; "" until found */
 	struct entry *entries;
 	size_t count, cap;
-	uint32_t *slots; /* index of an entry + 1, by hash of its id */
-	size_t slot_count;
-	uint32_t *queue; /* indices of entries whose directories are still to be read */
+	struct hash hash; /* of entries, by id */
+	uint32_t *queue;  /* indices of entries whose directories are still to be read */
 	size_t queue_cap;
 	struct walk walk;
 	uint64_t walked_ms;
@@ -66,68 +67,29 @@ struct cgroups {
 
 /* --- the table --- */
 
-static size_t first_slot(const struct cgroups *cgroups, uint64_t id)
-{
-	return (size_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (cgroups->slot_count - 1);
-}
-
 static struct entry *find(const struct cgroups *cgroups, uint64_t id)
 {
-	if (cgroups->slot_count == 0)
-		return NULL;
-	for (size_t slot = first_slot(cgroups, id); cgroups->slots[slot];
-	     slot = (slot + 1) & (cgroups->slot_count - 1)) {
-		struct entry *entry = &cgroups->entries[cgroups->slots[slot] - 1];
+	uint32_t i;
 
-		if (entry->id == id)
-			return entry;
-	}
+	for (size_t at = 0;
+	     (i = hash_next(&cgroups->hash, hash_mix(hash_seed, id), &at)) != HASH_END;)
+		if (cgroups->entries[i].id == id)
+			return &cgroups->entries[i];
 	return NULL;
 }
 
-static void index_entry(struct cgroups *cgroups, size_t index)
+static int index_entry(struct cgroups *cgroups, size_t i)
 {
-	size_t slot = first_slot(cgroups, cgroups->entries[index].id);
-
-	while (cgroups->slots[slot])
-		slot = (slot + 1) & (cgroups->slot_count - 1);
-	cgroups->slots[slot] = (uint32_t)index + 1;
-}
-
-static void index_all(struct cgroups *cgroups)
-{
-	memset(cgroups->slots, 0, cgroups->slot_count * sizeof(*cgroups->slots));
-	for (size_t i = 0; i < cgroups->count; i++)
-		index_entry(cgroups, i);
-}
-
-/* Doubles the table, which is at most half full. */
-static int grow(struct cgroups *cgroups)
-{
-	size_t cap = cgroups->cap ? cgroups->cap * 2 : 64;
-	struct entry *entries = reallocarray(cgroups->entries, cap, sizeof(*entries));
-
-	if (!entries)
-		return -ENOMEM;
-	cgroups->entries = entries;
-	uint32_t *slots = reallocarray(cgroups->slots, cap * 2, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	cgroups->slots = slots;
-	cgroups->slot_count = cap * 2;
-	cgroups->cap = cap;
-	index_all(cgroups);
-	return 0;
+	return hash_add(&cgroups->hash, hash_mix(hash_seed, cgroups->entries[i].id), i);
 }
 
 static struct entry *add(struct cgroups *cgroups, uint64_t id)
 {
-	if (cgroups->count == cgroups->cap && grow(cgroups))
+	if (!array_room((void **)&cgroups->entries, &cgroups->cap, cgroups->count,
+			sizeof(*cgroups->entries)))
 		return NULL;
-	struct entry *entry = &cgroups->entries[cgroups->count];
-	*entry = (struct entry){ .id = id };
-	index_entry(cgroups, cgroups->count++);
-	return entry;
+	cgroups->entries[cgroups->count] = (struct entry){ .id = id };
+	return index_entry(cgroups, cgroups->count) ? NULL : &cgroups->entries[cgroups->count++];
 }
 
 static int compare_use(const void *left, const void *right)
@@ -147,7 +109,9 @@ static void make_room(struct cgroups *cgroups)
 	qsort(cgroups->entries, cgroups->count, sizeof(*cgroups->entries), compare_use);
 	while (cgroups->count > keep)
 		free(cgroups->entries[--cgroups->count].path);
-	index_all(cgroups);
+	hash_reset(&cgroups->hash);
+	for (size_t i = 0; i < cgroups->count; i++)
+		(void)index_entry(cgroups, i);
 }
 
 static struct entry *find_or_add(struct cgroups *cgroups, uint64_t id)
@@ -314,15 +278,9 @@ static int open_root(struct cgroups *cgroups)
 
 static int enqueue(struct cgroups *cgroups, size_t index)
 {
-	if (cgroups->walk.tail == cgroups->queue_cap) {
-		size_t cap = cgroups->queue_cap ? cgroups->queue_cap * 2 : 64;
-		uint32_t *queue = reallocarray(cgroups->queue, cap, sizeof(*queue));
-
-		if (!queue)
-			return -ENOMEM;
-		cgroups->queue = queue;
-		cgroups->queue_cap = cap;
-	}
+	if (!array_room((void **)&cgroups->queue, &cgroups->queue_cap, cgroups->walk.tail,
+			sizeof(*cgroups->queue)))
+		return -ENOMEM;
 	cgroups->queue[cgroups->walk.tail++] = (uint32_t)index;
 	return 0;
 }
@@ -468,7 +426,7 @@ void cgroups_free(struct cgroups *cgroups)
 	for (size_t i = 0; i < cgroups->count; i++)
 		free(cgroups->entries[i].path);
 	free(cgroups->entries);
-	free(cgroups->slots);
+	hash_done(&cgroups->hash);
 	free(cgroups->queue);
 	free(cgroups);
 }

@@ -169,7 +169,7 @@ static void take_batch(struct events *events, const struct batch *batch, unsigne
 			count(&events->forged, 1);
 		else if (!(header->msg_flags & MSG_TRUNC) &&
 			 events_parse(events->messages[i], batch->headers[i].msg_len,
-					  &events->ring[head % RING_SIZE]))
+				      &events->ring[head % RING_SIZE]))
 			head++;
 		else
 			count(&events->malformed, 1);
@@ -413,8 +413,8 @@ static void copy_death(const struct tcpsock *sock, struct tcpdeath *death)
 		.remote_port = sock->remote_port,
 		.retransmits = sock->retransmits,
 		.flags = death_flags(sock),
-		.tuple_hash = tcptuple_hash(&sock->local, sock->local_port, &sock->remote,
-					    sock->remote_port),
+		.tuple_hash = (uint32_t)tcptuple_hash(&sock->local, sock->local_port, &sock->remote,
+						      sock->remote_port),
 	};
 }
 
@@ -430,29 +430,4 @@ bool events_parse(const void *msg, size_t len, struct tcpdeath *ret_death)
 		return false;
 	copy_death(&sock, ret_death);
 	return true;
-}
-
-/* Shifts before and after the product: a multiplication alone carries nothing downwards. */
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	hash ^= value;
-	hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
-static uint64_t mix_address(uint64_t hash, const struct in6_addr *addr)
-{
-	uint64_t words[2];
-
-	memcpy(words, addr, sizeof(words));
-	return mix(mix(hash, words[0]), words[1]);
-}
-
-uint32_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
-		       const struct in6_addr *remote, uint16_t remote_port)
-{
-	uint64_t hash = mix((uint64_t)local_port << 16 | remote_port, 1);
-
-	hash = mix_address(mix_address(hash, local), remote);
-	return (uint32_t)(mix(hash, 2) >> 32);
 }

@@ -6,21 +6,22 @@
  */
 #include "tcphealth/source/procnet.h"
 
+#include "tcphealth/base/array.h"
+#include "tcphealth/base/hash.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 /* Times are in clock ticks of user space, 1/100 s on every architecture that is alive, whatever HZ is. */
 #define TICK_MS 10
 #define TICK_US 10000
 
-#define READ_SIZE      (16 * 1024)
-#define IDSET_MIN_SIZE 1024
+#define READ_SIZE (16 * 1024)
 
 struct cursor {
 	const char *p;
@@ -46,12 +47,11 @@ struct columns {
 	bool full; /* has the columns of a full socket; those of a mini end after the pointer */
 };
 
-/* Keys seen in one dump, open addressing; 0 is a free slot. The seed keeps peers from choosing the slots. */
-struct idset {
-	uint64_t *slots;
-	size_t size; /* 0 or a power of two */
-	size_t used;
-	uint64_t seed;
+/* Keys seen in one dump, which are hashes. */
+struct keyset {
+	uint64_t *keys;
+	size_t count, cap;
+	struct hash hash;
 };
 
 struct dump {
@@ -59,7 +59,7 @@ struct dump {
 	tcpsock_fn fn;
 	void *arg;
 	struct procnet_stats *stats;
-	struct idset seen;
+	struct keyset seen;
 };
 
 struct reader {
@@ -79,76 +79,23 @@ static const uint8_t hex_digits[256] = {
 	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 };
 
-/* The 64-bit finalizer of MurmurHash3 (public domain): every bit of the result depends on every bit of `h`. */
-static uint64_t mix(uint64_t h)
-{
-	h ^= h >> 33;
-	h *= UINT64_C(0xff51afd7ed558ccd);
-	h ^= h >> 33;
-	h *= UINT64_C(0xc4ceb9fe1a85ec53);
-	h ^= h >> 33;
-	return h;
-}
-
-static uint64_t mix_addr(uint64_t h, const struct in6_addr *addr)
-{
-	uint64_t words[2];
-
-	memcpy(words, addr, sizeof(words));
-	return mix(mix(h ^ words[0]) + words[1]);
-}
-
 static uint64_t hash_tuple(const struct tcpsock *sock)
 {
-	uint64_t h = UINT64_C(0x9e3779b97f4a7c15);
-
-	h ^= (uint64_t)sock->local_port << 16 | sock->remote_port;
-	return mix_addr(mix_addr(h, &sock->local), &sock->remote);
-}
-
-static uint64_t nonzero(uint64_t h)
-{
-	return h != 0 ? h : 1;
-}
-
-static size_t idset_slot(const struct idset *set, uint64_t key)
-{
-	size_t slot = (size_t)mix(key ^ set->seed) & (set->size - 1);
-
-	while (set->slots[slot] != 0 && set->slots[slot] != key)
-		slot = (slot + 1) & (set->size - 1);
-	return slot;
-}
-
-static int idset_grow(struct idset *set)
-{
-	struct idset bigger = { .seed = set->seed, .used = set->used };
-
-	bigger.size = set->size > 0 ? set->size * 2 : IDSET_MIN_SIZE;
-	bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
-	if (!bigger.slots)
-		return -ENOMEM;
-	for (size_t i = 0; i < set->size; i++) {
-		if (set->slots[i] != 0)
-			bigger.slots[idset_slot(&bigger, set->slots[i])] = set->slots[i];
-	}
-	free(set->slots);
-	*set = bigger;
-	return 0;
+	return tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
 }
 
 /* 1 if `key` is new, 0 if it was there, or -ENOMEM. */
-static int idset_add(struct idset *set, uint64_t key)
+static int keyset_add(struct keyset *set, uint64_t key)
 {
-	size_t slot;
+	uint32_t i;
 
-	if (set->used >= set->size / 4 * 3 && idset_grow(set) < 0)
+	for (size_t at = 0; (i = hash_next(&set->hash, key, &at)) != HASH_END;)
+		if (set->keys[i] == key)
+			return 0;
+	if (!array_room((void **)&set->keys, &set->cap, set->count, sizeof(*set->keys)) ||
+	    hash_add(&set->hash, key, set->count) < 0)
 		return -ENOMEM;
-	slot = idset_slot(set, key);
-	if (set->slots[slot] == key)
-		return 0;
-	set->slots[slot] = key;
-	set->used++;
+	set->keys[set->count++] = key;
 	return 1;
 }
 
@@ -303,6 +250,8 @@ static uint32_t expires_ms(uint64_t ticks)
 
 static void fill_identity(struct tcpsock *sock, const struct columns *col)
 {
+	uint64_t id;
+
 	sock->local = col->local;
 	sock->remote = col->remote;
 	sock->local_port = (uint16_t)col->local_port;
@@ -311,7 +260,8 @@ static void fill_identity(struct tcpsock *sock, const struct columns *col)
 	sock->info_state = sock->state;
 	/* Inode numbers of sockets have 32 bits, though the column has room for 64; netlink cuts them as well. */
 	sock->inode = (uint32_t)(col->inode & UINT32_MAX);
-	sock->id = nonzero(mix(hash_tuple(sock) + sock->inode));
+	id = hash_mix(hash_tuple(sock), sock->inode);
+	sock->id = id != 0 ? id : 1;
 }
 
 /*
@@ -341,7 +291,7 @@ static bool is_header(const char *line, size_t len)
 /* A listener shares its addresses with others of its SO_REUSEPORT group; every other socket has them alone. */
 static uint64_t dump_key(const struct tcpsock *sock)
 {
-	return sock->state == TCP_STATE_LISTEN ? sock->id : nonzero(hash_tuple(sock));
+	return sock->state == TCP_STATE_LISTEN ? sock->id : hash_tuple(sock);
 }
 
 static int take_line(struct dump *dump, struct reader *reader, const char *line, size_t len)
@@ -359,7 +309,7 @@ static int take_line(struct dump *dump, struct reader *reader, const char *line,
 	}
 	if ((dump->states & TCP_STATE_BIT(sock.state)) == 0)
 		return 0;
-	added = idset_add(&dump->seen, dump_key(&sock));
+	added = keyset_add(&dump->seen, dump_key(&sock));
 	if (added <= 0)
 		return added;
 	err = dump->fn(dump->arg, &sock);
@@ -468,12 +418,10 @@ int procnet_dump(const char *netdir, uint32_t states, tcpsock_fn fn, void *arg,
 	struct dump dump = { .states = states, .fn = fn, .arg = arg, .stats = stats };
 	int err;
 
-	/* Without randomness a dump is still right. */
-	if (getrandom(&dump.seen.seed, sizeof(dump.seen.seed), GRND_NONBLOCK) < 0)
-		dump.seen.seed = 0;
 	err = dump_file(&dump, netdir, "tcp", false);
 	if (err == 0)
 		err = dump_file(&dump, netdir, "tcp6", true);
-	free(dump.seen.slots);
+	free(dump.seen.keys);
+	hash_done(&dump.seen.hash);
 	return err;
 }

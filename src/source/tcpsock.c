@@ -5,6 +5,8 @@
  */
 #include "tcphealth/source/tcpsock.h"
 
+#include "tcphealth/base/hash.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -20,6 +22,14 @@ static const char *const state_names[TCP_STATE_COUNT] = {
 const char *tcp_state_name(unsigned int state)
 {
 	return state < TCP_STATE_COUNT ? state_names[state] : state_names[TCP_STATE_NONE];
+}
+
+uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
+		       const struct in6_addr *remote, uint16_t remote_port)
+{
+	uint64_t h = hash_mix_address(hash_mix_address(hash_seed, local), remote);
+
+	return hash_mix(h, (uint64_t)local_port << 16 | remote_port);
 }
 
 const char *tcpsock_addr_text(const struct in6_addr *addr, char dst[TCPSOCK_ADDR_LEN])

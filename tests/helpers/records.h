@@ -4,8 +4,8 @@
 #ifndef TCPHEALTH_TESTS_RECORDS_H
 #define TCPHEALTH_TESTS_RECORDS_H
 
-#include "tcphealth/source/netstat.h"
 #include "tcphealth/source/events.h"
+#include "tcphealth/source/netstat.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <arpa/inet.h>
@@ -100,7 +100,8 @@ static inline struct tcpsock record_listener(uint64_t id, const char *addr, uint
 
 static inline uint32_t record_hash(const struct tcpsock *sock)
 {
-	return tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
+	return (uint32_t)tcptuple_hash(&sock->local, sock->local_port, &sock->remote,
+				       sock->remote_port);
 }
 
 /* The destroy event of a socket that looked like `sock` at its end, sent a FIN or not. */

@@ -123,8 +123,8 @@ static void hashes_the_tuple_of_the_record(void **state)
 	(void)state;
 	assert_true(events_parse(data, read_fixture(0, data), &one));
 	assert_true(events_parse(data, read_fixture(1, data), &two));
-	assert_int_equal(one.tuple_hash, tcptuple_hash(&lo4, 6001, &lo4, 5001));
-	assert_int_equal(two.tuple_hash, tcptuple_hash(&lo4, 5001, &lo4, 6001));
+	assert_int_equal(one.tuple_hash, (uint32_t)tcptuple_hash(&lo4, 6001, &lo4, 5001));
+	assert_int_equal(two.tuple_hash, (uint32_t)tcptuple_hash(&lo4, 5001, &lo4, 6001));
 	assert_int_not_equal(one.tuple_hash, two.tuple_hash);
 }
 
@@ -462,9 +462,9 @@ static void takes_v4_v6_and_mapped_alike(void **state)
 		assert_int_equal(await(events, 3 * i + 3).received, 3 * i + 3);
 		assert_int_equal(events_take(events, deaths, 4), 3);
 		assert_int_equal(deaths[0].tuple_hash,
-				 tcptuple_hash(&addr, from_port, &addr, port));
+				 (uint32_t)tcptuple_hash(&addr, from_port, &addr, port));
 		assert_int_equal(deaths[1].tuple_hash,
-				 tcptuple_hash(&addr, port, &addr, from_port));
+				 (uint32_t)tcptuple_hash(&addr, port, &addr, from_port));
 		assert_int_equal(deaths[2].flags & TCPDEATH_REMOTE, 0);
 	}
 	events_stop(events);

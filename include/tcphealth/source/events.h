@@ -84,8 +84,4 @@ struct events_stats events_stats(const struct events *events);
 /* One destroy message (a whole netlink message). Pure. False if it is none. */
 bool events_parse(const void *msg, size_t len, struct tcpdeath *ret_death);
 
-/* The same for both records of one connection's end; addresses and ports as in struct tcpsock. */
-uint32_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
-		       const struct in6_addr *remote, uint16_t remote_port);
-
 #endif

@@ -134,6 +134,10 @@ static inline bool tcpsock_knows(const struct tcpsock *sock, uint32_t bits)
 	return (sock->known & bits) == bits;
 }
 
+/* The same for both records of one connection's end, seeded anew with each process. */
+uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
+		       const struct in6_addr *remote, uint16_t remote_port);
+
 /* a.b.c.d or RFC 5952 text of an address as kept above, v4-mapped as IPv4. Returns dst. */
 #define TCPSOCK_ADDR_LEN 48
 const char *tcpsock_addr_text(const struct in6_addr *addr, char dst[TCPSOCK_ADDR_LEN]);
