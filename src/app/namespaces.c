@@ -262,11 +262,10 @@ static int dump_inside(struct namespaces *s, struct known_netns *netns,
 static int sample_by_netlink(struct namespaces *s, struct known_netns *netns,
 			     struct census_sample *sample)
 {
-	uint64_t cookie;
 	int r;
 
 	sample->ids = CENSUS_COOKIES;
-	r = netns_enter(&netns->where, &cookie);
+	r = netns_enter(&netns->where);
 	if (r < 0)
 		return r;
 	r = dump_inside(s, netns, sample);

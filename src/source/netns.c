@@ -13,16 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #define NSFS_MAGIC 0x6e736673 /* linux/magic.h */
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71 /* Linux 5.14 */
-#endif
 
 /* The thread's own: PROCFS may be another host's, and /proc/self the main thread's. */
 #define OWN_NETNS "/proc/thread-self/ns/net"
@@ -251,30 +246,6 @@ void netns_home_close(struct netns_home *home)
 	home->fd = -1;
 }
 
-/* Where the kernel has no cookies. The highest bit sets it apart from those, which count up from 1. */
-static uint64_t mix(const struct netns_found *found)
-{
-	return (found->inode ^ (found->device * UINT64_C(0x9e3779b97f4a7c15))) | UINT64_C(1) << 63;
-}
-
-/* Of the namespace that the thread is in. */
-static int read_cookie(const struct netns_found *found, uint64_t *ret_cookie)
-{
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
-	socklen_t len = sizeof(*ret_cookie);
-
-	if (fd < 0)
-		return -errno;
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) == 0)
-		err = len == sizeof(*ret_cookie) ? 0 : -EPROTO;
-	else if (errno == ENOPROTOOPT)
-		*ret_cookie = mix(found);
-	else
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 /* O_NONBLOCK: what has that name by now may be a FIFO. */
 static int open_found(const struct netns_found *found)
 {
@@ -294,7 +265,7 @@ static int open_found(const struct netns_found *found)
 	return err;
 }
 
-static int enter(const struct netns_found *found)
+int netns_enter(const struct netns_found *found)
 {
 	int fd = open_found(found), err = 0;
 
@@ -303,27 +274,6 @@ static int enter(const struct netns_found *found)
 	if (setns(fd, CLONE_NEWNET))
 		err = -errno;
 	close(fd);
-	return err;
-}
-
-int netns_enter(const struct netns_found *found, uint64_t *ret_cookie)
-{
-	struct netns_home back = { .fd = -1 };
-	uint64_t cookie = 0;
-	int err = netns_home_open(&back);
-
-	if (err)
-		return err;
-	err = enter(found);
-	if (!err) {
-		/* Without its cookie it would count as another namespace: rather not at all, this time. */
-		err = read_cookie(found, &cookie);
-		if (err)
-			netns_leave(&back);
-		else
-			*ret_cookie = cookie;
-	}
-	netns_home_close(&back);
 	return err;
 }
 

@@ -19,7 +19,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,10 +27,6 @@
 
 #define NOBODY 65534
 #define MAX    1000
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 /* `run` is a /run/netns, `proc` a process table of links into the real one. */
 struct fixture {
@@ -146,22 +141,11 @@ static void drop_namespace(const struct fixture *fixture, const char *name)
 	assert_int_equal(unlink(path), 0);
 }
 
-static uint64_t own_cookie(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	assert_true(fd >= 0);
-	getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len);
-	close(fd);
-	return cookie;
-}
-
-/* A process in a new namespace; it tells the cookie and waits. */
-static pid_t start_inside(uint64_t *ret_cookie)
+/* A process that waits in a new namespace. */
+static pid_t start_inside(void)
 {
 	int ends[2];
+	char there;
 
 	assert_int_equal(pipe(ends), 0);
 	pid_t child = fork();
@@ -169,11 +153,10 @@ static pid_t start_inside(uint64_t *ret_cookie)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (unshare(CLONE_NEWNET))
 			_exit(1);
-		uint64_t cookie = own_cookie();
-		_exit(write(ends[1], &cookie, sizeof(cookie)) != sizeof(cookie) || pause());
+		_exit(write(ends[1], "", 1) != 1 || pause());
 	}
 	close(ends[1]);
-	assert_int_equal(read(ends[0], ret_cookie, sizeof(*ret_cookie)), sizeof(*ret_cookie));
+	assert_int_equal(read(ends[0], &there, 1), 1);
 	close(ends[0]);
 	return child;
 }
@@ -275,8 +258,7 @@ static void finds_its_own(void **state)
 static void finds_names_and_processes(void **state)
 {
 	struct fixture *fixture = need_namespaces(state);
-	uint64_t cookie;
-	pid_t inside = start_inside(&cookie);
+	pid_t inside = start_inside();
 	char path[128];
 
 	name_namespace(fixture, "blue");
@@ -309,8 +291,7 @@ static void finds_names_and_processes(void **state)
 static void lists_each_once(void **state)
 {
 	struct fixture *fixture = need_namespaces(state);
-	uint64_t cookie;
-	pid_t inside = start_inside(&cookie);
+	pid_t inside = start_inside();
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)inside);
@@ -427,53 +408,26 @@ static void says_what_it_may_not_see(void **state)
 static void enters_and_leaves(void **state)
 {
 	struct fixture *fixture = need_namespaces(state);
-	uint64_t cookie, entered = 0, home = netns_inode();
-	pid_t inside = start_inside(&cookie);
+	uint64_t home = netns_inode();
+	pid_t inside = start_inside();
 
 	name_namespace(fixture, "blue");
 	make_process(fixture, "7", inside);
 	assert_int_equal(scan(fixture), 0);
 	assert_int_equal(fixture->list.count, 2);
 	for (size_t i = 0; i < 2; i++) {
-		assert_int_equal(netns_enter(&fixture->list.found[i], &entered), 0);
+		assert_int_equal(netns_enter(&fixture->list.found[i]), 0);
 		assert_int_equal(netns_inode(), fixture->list.found[i].inode);
-		if (own_cookie())
-			assert_int_equal(entered, own_cookie());
-		if (fixture->list.found[i].pid == 7 && cookie)
-			assert_int_equal(entered, cookie);
 		netns_leave(&fixture->home);
 		assert_int_equal(netns_inode(), home);
 	}
 	stop(inside);
 }
 
-static void tells_namespaces_apart(void **state)
-{
-	struct fixture *fixture = need_namespaces(state);
-	uint64_t cookies[3], again;
-
-	/* Each time the same name; the number of the file may be the same too. */
-	for (size_t i = 0; i < 3; i++) {
-		name_namespace(fixture, "blue");
-		assert_int_equal(scan(fixture), 0);
-		assert_int_equal(netns_enter(&fixture->list.found[0], &cookies[i]), 0);
-		netns_leave(&fixture->home);
-		assert_int_equal(netns_enter(&fixture->list.found[0], &again), 0);
-		netns_leave(&fixture->home);
-		assert_int_equal(again, cookies[i]);
-		drop_namespace(fixture, "blue");
-	}
-	/* Without cookies there is only that number. */
-	if (!own_cookie())
-		skip();
-	assert_int_not_equal(cookies[0], cookies[1]);
-	assert_int_not_equal(cookies[1], cookies[2]);
-}
-
 static void does_not_enter_another(void **state)
 {
 	struct fixture *fixture = need_namespaces(state);
-	uint64_t cookie = 5, home = netns_inode();
+	uint64_t home = netns_inode();
 	char path[128];
 
 	name_namespace(fixture, "blue");
@@ -486,26 +440,25 @@ static void does_not_enter_another(void **state)
 	bind_namespace(fixture, "blue2", path);
 	drop_namespace(fixture, "blue");
 	name_namespace(fixture, "blue");
-	assert_int_equal(netns_enter(blue, &cookie), -ESTALE);
+	assert_int_equal(netns_enter(blue), -ESTALE);
 	drop_namespace(fixture, "green");
-	assert_int_equal(netns_enter(green, &cookie), -ENOENT);
+	assert_int_equal(netns_enter(green), -ENOENT);
 	make_file(fixture->run, "green");
-	assert_int_equal(netns_enter(green, &cookie), -ESTALE);
+	assert_int_equal(netns_enter(green), -ESTALE);
 	snprintf(path, sizeof(path), "%s/green", fixture->run);
 	unlink(path);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_int_equal(netns_enter(green, &cookie), -ESTALE);
-	assert_int_equal(cookie, 5);
+	assert_int_equal(netns_enter(green), -ESTALE);
 	assert_int_equal(netns_inode(), home);
 }
 
 static int enter_as_nobody(struct fixture *fixture)
 {
-	uint64_t cookie, home = netns_inode();
+	uint64_t home = netns_inode();
 
 	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
 		return 1;
-	if (netns_enter(&fixture->list.found[0], &cookie) != -EPERM)
+	if (netns_enter(&fixture->list.found[0]) != -EPERM)
 		return 2;
 	return netns_inode() == home ? 0 : 3;
 }
@@ -528,7 +481,7 @@ static void needs_a_privilege(void **state)
 /* With too few descriptors it fails, at home; no number of them lets it stop halfway. */
 static int enter_with_few_fds(struct fixture *fixture)
 {
-	uint64_t cookie, home = netns_inode();
+	uint64_t home = netns_inode();
 	int failures = 0;
 
 	for (rlim_t spare = 0; spare < 8; spare++) {
@@ -537,7 +490,7 @@ static int enter_with_few_fds(struct fixture *fixture)
 
 		close(top);
 		setrlimit(RLIMIT_NOFILE, &limit);
-		int err = netns_enter(&fixture->list.found[0], &cookie);
+		int err = netns_enter(&fixture->list.found[0]);
 		limit.rlim_cur += 32;
 		setrlimit(RLIMIT_NOFILE, &limit);
 		if (err && (err != -EMFILE || netns_inode() != home))
@@ -567,9 +520,8 @@ static void fails_whole(void **state)
 static void *enter_in_thread(void *arg)
 {
 	struct fixture *fixture = arg;
-	uint64_t cookie;
 
-	assert_int_equal(netns_enter(&fixture->list.found[0], &cookie), 0);
+	assert_int_equal(netns_enter(&fixture->list.found[0]), 0);
 	assert_int_equal(netns_inode(), fixture->list.found[0].inode);
 	return NULL;
 }
@@ -612,7 +564,6 @@ static void leaks_nothing(void **state)
 {
 	struct fixture *fixture = need_namespaces(state);
 	size_t fds = count_fds(), cap = 0, entered = 0;
-	uint64_t cookie;
 	char name[16];
 
 	make_link(fixture->proc, "7", "/proc/self");
@@ -622,7 +573,7 @@ static void leaks_nothing(void **state)
 		assert_int_equal(scan(fixture), 0);
 		assert_in_range(fixture->list.count, 2, 5);
 		for (size_t j = 0; j < fixture->list.count; j++) {
-			if (netns_enter(&fixture->list.found[j], &cookie))
+			if (netns_enter(&fixture->list.found[j]))
 				continue;
 			entered++;
 			netns_leave(&fixture->home);
@@ -632,7 +583,7 @@ static void leaks_nothing(void **state)
 			drop_namespace(fixture, name);
 		}
 		for (size_t j = 0; j < fixture->list.count; j++)
-			if (netns_enter(&fixture->list.found[j], &cookie) == 0)
+			if (netns_enter(&fixture->list.found[j]) == 0)
 				netns_leave(&fixture->home);
 		if (i == 3)
 			cap = fixture->list.cap;
@@ -674,7 +625,6 @@ int main(void)
 		test(stops_at_the_most),
 		test(says_what_it_may_not_see),
 		test(enters_and_leaves),
-		test(tells_namespaces_apart),
 		test(does_not_enter_another),
 		test(needs_a_privilege),
 		test(fails_whole),

@@ -1,8 +1,7 @@
 /*
  * netns: the network namespaces of this host: finding, naming and entering them.
  *
- * Knows /run/netns, PROCFS/PID/ns/net and setns(2); must not know sockets. A namespace is known by its cookie
- * (SO_NETNS_COOKIE), which is never used again, where the kernel has it, else by the inode of its file.
+ * Knows /run/netns, PROCFS/PID/ns/net and setns(2); must not know sockets. A namespace is known by the inode of its file.
  * Entering needs CAP_SYS_ADMIN and changes the calling thread only.
  */
 #ifndef TCPHEALTH_SOURCE_NETNS_H
@@ -54,10 +53,10 @@ int netns_home_open(struct netns_home *ret_home);
 void netns_home_close(struct netns_home *home);
 
 /*
- * Enters a found namespace if it still is the one found (inode and device agree): 0 and *ret_cookie, or -errno (-ESTALE: it is another;
+ * Enters a found namespace if it still is the one found (inode and device agree): 0 or -errno (-ESTALE: it is another;
  * -ENOENT: it is gone; -EPERM), the thread being where it was. On success the caller must netns_leave().
  */
-int netns_enter(const struct netns_found *found, uint64_t *ret_cookie);
+int netns_enter(const struct netns_found *found);
 
 /* Back home; a thread that cannot go back must not go on: aborts the process. */
 void netns_leave(const struct netns_home *home);
