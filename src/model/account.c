@@ -3,6 +3,7 @@
  */
 #include "tcphealth/model/account.h"
 
+#include "tcphealth/base/hash.h"
 #include "tcphealth/model/role.h"
 
 /* tcp_disconnect() sets write_seq to max_window + 2: 2 means that no window was ever heard of. */
@@ -11,10 +12,8 @@
 
 uint16_t account_tuple(uint16_t local_port, uint16_t remote_port)
 {
-	uint32_t both = (uint32_t)local_port << 16 | remote_port;
-
-	return (uint16_t)((both * UINT32_C(0x9E3779B1)) >>
-			  20); /* 12 bits: what an entry has room for */
+	/* 12 bits: what an entry has room for. */
+	return hash_mix(0, (uint64_t)local_port << 16 | remote_port) & 0xfff;
 }
 
 struct account_numbers account_numbers_of(const struct tcpsock *sock)

@@ -7,6 +7,7 @@
 #ifndef TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 #define TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 
+#include "tcphealth/base/hash.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/track.h"
@@ -17,27 +18,28 @@
 #include <stdint.h>
 
 /* Addresses seen as local, at most so many: more are not remembered. */
-#define ADDRSET_SLOTS 256u
+#define ADDRSET_MAX 128u
 
 struct addrset {
-	struct in6_addr slots[ADDRSET_SLOTS];
-	uint64_t used[ADDRSET_SLOTS / 64];
-	unsigned int count;
+	struct in6_addr addrs[ADDRSET_MAX];
+	size_t count;
+	struct hash hash;
 };
 
 void addrset_add(struct addrset *set, const struct in6_addr *addr);
 bool addrset_has(const struct addrset *set, const struct in6_addr *addr);
+void addrset_done(struct addrset *set);
 
 /* Roles by 4-tuple. */
-struct mirror_slot {
-	uint64_t key; /* 0: empty */
+struct mirrored {
+	uint64_t key; /* tcptuple_hash() */
 	uint8_t role;
 };
 
 struct mirror {
-	struct mirror_slot *slots;
-	size_t size; /* a power of two, or 0 */
-	size_t count;
+	struct mirrored *ends;
+	size_t count, cap;
+	struct hash hash;
 };
 
 void mirror_reset(struct mirror *mirror);
@@ -52,14 +54,14 @@ bool mirror_find(const struct mirror *mirror, const struct tcpsock *sock, enum r
 /* Sockets by (local address, remote address, remote port). */
 struct busyport {
 	uint64_t key;
-	uint32_t sockets; /* 0: empty */
+	uint32_t sockets;
 	uint16_t port;
 };
 
 struct busyports {
-	struct busyport *slots;
-	size_t size;
-	size_t count;
+	struct busyport *ports;
+	size_t count, cap;
+	struct hash hash;
 };
 
 void busyports_reset(struct busyports *busy);

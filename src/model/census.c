@@ -85,6 +85,7 @@ void census_free(struct census *c)
 		track_free(c->tracks[i]);
 	ledger_free(c->ledger);
 	listeners_free(c->listeners);
+	addrset_done(&c->local);
 	mirror_done(&c->mirror);
 	busyports_done(&c->busy);
 	free(c->deferred);
@@ -281,13 +282,11 @@ static int fill_ephemeral(struct census *c)
 	double range = (double)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH] -
 		       (double)c->sample.sysctl.value[NETSYSCTL_PORT_LOW] + 1;
 
-	for (size_t i = 0; i < c->busy.size; i++) {
-		const struct busyport *b = &c->busy.slots[i];
+	for (size_t i = 0; range >= 1 && i < c->busy.count; i++) {
+		const struct busyport *b = &c->busy.ports[i];
 		struct portview *view;
 		double ratio;
 
-		if (b->sockets == 0 || range < 1)
-			continue;
 		/* Millionths are more than a share of some ten thousand ports can tell, and a short text. */
 		ratio = (double)(uint64_t)(b->sockets / range * 1e6 + 0.5) / 1e6;
 		view = ledger_full_view(c->ledger, ROLE_CLIENT, b->port);
