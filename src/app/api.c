@@ -98,7 +98,7 @@ static void answer(struct api *api, const struct connections_query *question,
 	}
 	if (question->holders)
 		r = connections_find_holders(&result, api->options->path_procfs, HOLDERS_BUDGET_MS,
-					   &holders);
+					     &holders);
 	if (r < 0)
 		refuse(reply, 500, strerror(-r));
 	else
@@ -183,9 +183,10 @@ static void render_keepalive(struct json *j, const struct portview *view)
 	json_close(j, '}');
 	/* JSON has no infinity: null is never. */
 	json_double(j, "peer_loss_detection_seconds",
-		    view->loss_ms == PORTVIEW_NEVER ? (double)INFINITY
-						    : (double)view->loss_ms / 1e3);
-	json_u64(j, "unanswered_keepalive_probes", view->unanswered_probes);
+		    view->peak[TALLY_LOSS] == PORTVIEW_NEVER
+			    ? (double)INFINITY
+			    : (double)view->peak[TALLY_LOSS] / 1e3);
+	json_u64(j, "unanswered_keepalive_probes", view->sum[TALLY_PROBES]);
 }
 
 static void render_counters(struct json *j, const struct snapshot_pair *pair, uint32_t needs_met)
@@ -273,10 +274,10 @@ static void render_pair(struct json *j, const struct snapshot *snapshot,
 	render_units(j, ns, pair);
 	render_ages(j, &pair->view);
 	if (needs_met & SNAPSHOT_INFO)
-		json_u64(j, "longest_silence_seconds", pair->view.silence_ms / 1000);
+		json_u64(j, "longest_silence_seconds", pair->view.peak[TALLY_SILENCE] / 1000);
 	render_keepalive(j, &pair->view);
-	json_u64(j, "receive_queue_bytes", pair->view.receive_queue);
-	json_u64(j, "send_queue_bytes", pair->view.send_queue);
+	json_u64(j, "receive_queue_bytes", pair->view.sum[TALLY_RECEIVE_QUEUE]);
+	json_u64(j, "send_queue_bytes", pair->view.sum[TALLY_SEND_QUEUE]);
 	if (pair->role == ROLE_SERVER)
 		render_listeners(j, ns, pair, needs_met);
 	render_counters(j, pair, needs_met);

@@ -31,30 +31,6 @@ struct candidate {
 	uint8_t rank;
 };
 
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-void portview_merge(struct portview *into, const struct portview *from)
-{
-	for (int i = 0; i < TCP_STATE_COUNT; i++) {
-		into->state[i] += from->state[i];
-		into->oldest_ms[i] = max_u64(into->oldest_ms[i], from->oldest_ms[i]);
-	}
-	for (int i = 0; i < STALE_REASONS; i++)
-		into->stale[i] += from->stale[i];
-	for (int i = 0; i < KEEPALIVES; i++)
-		into->keepalive[i] += from->keepalive[i];
-	into->silence_ms = max_u64(into->silence_ms, from->silence_ms);
-	into->loss_ms = max_u64(into->loss_ms, from->loss_ms);
-	into->unanswered_probes += from->unanswered_probes;
-	into->receive_queue += from->receive_queue;
-	into->send_queue += from->send_queue;
-	if (from->ephemeral_ratio > into->ephemeral_ratio)
-		into->ephemeral_ratio = from->ephemeral_ratio;
-}
-
 struct ledger *ledger_new(const struct portset *excluded)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));

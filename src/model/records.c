@@ -153,18 +153,18 @@ static void add_to_view(struct portview *view, const struct tcpsock *sock, const
 	view->state[sock->state]++;
 	if (look->reason != STALE_NONE)
 		view->stale[look->reason]++;
-	view->receive_queue += sock->rqueue;
-	view->send_queue += sock->wqueue;
+	view->sum[TALLY_RECEIVE_QUEUE] += sock->rqueue;
+	view->sum[TALLY_SEND_QUEUE] += sock->wqueue;
 	if (look->has_age)
 		view->oldest_ms[sock->state] = max_u64(view->oldest_ms[sock->state], look->age_ms);
 	if (look->has_loss)
-		view->loss_ms = max_u64(view->loss_ms, look->loss_ms);
+		view->peak[TALLY_LOSS] = max_u64(view->peak[TALLY_LOSS], look->loss_ms);
 	if (sock->state != TCP_STATE_ESTABLISHED)
 		return;
 	view->keepalive[look->keepalive]++;
-	view->silence_ms = max_u64(view->silence_ms, look->silence_ms);
+	view->peak[TALLY_SILENCE] = max_u64(view->peak[TALLY_SILENCE], look->silence_ms);
 	if (sock->timer == TCP_TIMER_KEEPALIVE)
-		view->unanswered_probes += sock->probes;
+		view->sum[TALLY_PROBES] += sock->probes;
 }
 
 /* The busiest pair of addresses towards a remote port decides how soon connect() finds no local port. */

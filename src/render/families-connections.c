@@ -82,10 +82,9 @@ static uint64_t age_of(const struct snapshot_pair *pair, unsigned int state)
 	return families_whole_seconds(pair->view.oldest_ms[state]);
 }
 
-static uint64_t silence_of(const struct snapshot_pair *pair, unsigned int which)
+static uint64_t peak_of(const struct snapshot_pair *pair, unsigned int peak)
 {
-	(void)which;
-	return families_whole_seconds(pair->view.silence_ms);
+	return families_whole_seconds(pair->view.peak[peak]);
 }
 
 static uint64_t keepalive_of(const struct snapshot_pair *pair, unsigned int keepalive)
@@ -93,22 +92,9 @@ static uint64_t keepalive_of(const struct snapshot_pair *pair, unsigned int keep
 	return pair->view.keepalive[keepalive];
 }
 
-static uint64_t probes_of(const struct snapshot_pair *pair, unsigned int which)
+static uint64_t sum_of(const struct snapshot_pair *pair, unsigned int sum)
 {
-	(void)which;
-	return pair->view.unanswered_probes;
-}
-
-static uint64_t receive_queue_of(const struct snapshot_pair *pair, unsigned int which)
-{
-	(void)which;
-	return pair->view.receive_queue;
-}
-
-static uint64_t send_queue_of(const struct snapshot_pair *pair, unsigned int which)
-{
-	(void)which;
-	return pair->view.send_queue;
+	return pair->view.sum[sum];
 }
 
 static uint64_t counter_of(const struct snapshot_pair *pair, unsigned int counter)
@@ -172,7 +158,7 @@ static void emit_threshold_probes(const struct families_walk *walk)
 
 static void emit_loss(const struct families_walk *walk, const struct snapshot_pair *pair)
 {
-	uint64_t loss_ms = pair->view.loss_ms;
+	uint64_t loss_ms = pair->view.peak[TALLY_LOSS];
 
 	families_label_pair(walk);
 	families_double(walk,
@@ -266,7 +252,8 @@ static const struct families_row rows[] = {
 		.family.unit = "seconds",
 		.labels = "role, port",
 		.needs = SNAPSHOT_INFO,
-		.value = silence_of,
+		.which = TALLY_SILENCE,
+		.value = peak_of,
 	},
 	{
 		.family.name = "tcphealth_keepalive_connections",
@@ -283,7 +270,8 @@ static const struct families_row rows[] = {
 			       "established connections; one of a connection is normally just "
 			       "in flight.",
 		.labels = "role, port",
-		.value = probes_of,
+		.which = TALLY_PROBES,
+		.value = sum_of,
 	},
 	{
 		.family.name = "tcphealth_peer_loss_detection_seconds",
@@ -300,7 +288,8 @@ static const struct families_row rows[] = {
 			       "yet, summed.",
 		.family.unit = "bytes",
 		.labels = "role, port",
-		.value = receive_queue_of,
+		.which = TALLY_RECEIVE_QUEUE,
+		.value = sum_of,
 	},
 	{
 		.family.name = "tcphealth_send_queue_bytes",
@@ -308,7 +297,8 @@ static const struct families_row rows[] = {
 			       "or not, summed.",
 		.family.unit = "bytes",
 		.labels = "role, port",
-		.value = send_queue_of,
+		.which = TALLY_SEND_QUEUE,
+		.value = sum_of,
 	},
 	{
 		.family.name = "tcphealth_retransmitted_segments_total",

@@ -225,8 +225,7 @@ static void put_finding(struct html *html, const struct html_row *row,
 	put_raw(html, "</p>\n");
 	put_words(html, "<p class=\"next\">", words_put_next, finding, "</p>\n");
 	put_words(html, "<p class=\"run\"><code>", words_put_look, finding, "</code></p>\n");
-	put_words(html, "<p class=\"run\"><code>", words_put_restart, finding,
-		  "</code></p>\n");
+	put_words(html, "<p class=\"run\"><code>", words_put_restart, finding, "</code></p>\n");
 }
 
 /* The worst is told in full, the others fold away. */
@@ -323,9 +322,10 @@ static void put_keepalive(struct html *html, const struct html_row *row)
 		put_raw(html, " would notice a dead peer");
 	if (unknown > 0)
 		buf_printf(html->out, ", %llu unknown", (unsigned long long)unknown);
-	if (all > 0 && on == all && view->loss_ms > 0 && view->loss_ms != PORTVIEW_NEVER) {
+	if (all > 0 && on == all && view->peak[TALLY_LOSS] > 0 &&
+	    view->peak[TALLY_LOSS] != PORTVIEW_NEVER) {
 		put_raw(html, " <span class=\"within\">within ");
-		put_age(html, view->loss_ms);
+		put_age(html, view->peak[TALLY_LOSS]);
 		put_raw(html, "</span>");
 	}
 	close_cell(html);

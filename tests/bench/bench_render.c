@@ -23,10 +23,10 @@ static void fill_pair(struct snapshot_pair *pair, enum role role, uint32_t port)
 		pair->view.keepalive[i] = (noise + i) % 500;
 	for (unsigned int i = 0; i < LEDGER_COUNTERS; i++)
 		pair->counter[i] = (uint64_t)noise * port << (i % 4 * 8);
-	pair->view.silence_ms = noise * UINT64_C(37);
-	pair->view.loss_ms = port % 2 != 0 ? PORTVIEW_NEVER : 7875000;
-	pair->view.receive_queue = noise % 4096;
-	pair->view.send_queue = noise % 70000;
+	pair->view.peak[TALLY_SILENCE] = noise * UINT64_C(37);
+	pair->view.peak[TALLY_LOSS] = port % 2 != 0 ? PORTVIEW_NEVER : 7875000;
+	pair->view.sum[TALLY_RECEIVE_QUEUE] = noise % 4096;
+	pair->view.sum[TALLY_SEND_QUEUE] = noise % 70000;
 	pair->view.ephemeral_ratio = noise % 28232 * 35 / 1e6;
 }
 

@@ -655,7 +655,7 @@ static void test_missed_once(void **state)
 	sock.last_data_recv_ms = sock.last_ack_recv_ms = 8010000;
 	dump(&s, &sock, NULL, NULL);
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_IDLE], 1);
-	assert_true(view(&s, ROLE_CLIENT, 80).silence_ms >= 8000000);
+	assert_true(view(&s, ROLE_CLIENT, 80).peak[TALLY_SILENCE] >= 8000000);
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &sock, NULL, NULL);
 	dump(&s, NULL, NULL, NULL);
@@ -1240,13 +1240,13 @@ static void test_gauges(void **state)
 	dump(&s, &a, &b, &c);
 	v = view(&s, ROLE_CLIENT, 80);
 	assert_int_equal(v.state[TCP_STATE_ESTABLISHED], 2);
-	assert_int_equal(v.receive_queue, 6);
-	assert_int_equal(v.send_queue, 7);
+	assert_int_equal(v.sum[TALLY_RECEIVE_QUEUE], 6);
+	assert_int_equal(v.sum[TALLY_SEND_QUEUE], 7);
 	assert_int_equal(v.keepalive[KEEPALIVE_ON], 1);
 	assert_int_equal(v.keepalive[KEEPALIVE_OFF], 1);
-	assert_int_equal(v.unanswered_probes, 3);
-	assert_in_range(v.silence_ms, 8000 - 16, 8000);
-	assert_true(v.loss_ms == PORTVIEW_NEVER);
+	assert_int_equal(v.sum[TALLY_PROBES], 3);
+	assert_in_range(v.peak[TALLY_SILENCE], 8000 - 16, 8000);
+	assert_true(v.peak[TALLY_LOSS] == PORTVIEW_NEVER);
 	assert_true(v.oldest_ms[TCP_STATE_CLOSE_WAIT] > 69900);
 	assert_int_equal(v.oldest_ms[TCP_STATE_ESTABLISHED], 0);
 	assert_int_equal(v.stale[STALE_KEEPALIVE], 1);
@@ -1284,7 +1284,7 @@ static uint64_t silence_after(bool arrivals)
 		see(&s, &sock);
 		end(&s);
 	}
-	silence_ms = view(&s, ROLE_CLIENT, 80).silence_ms;
+	silence_ms = view(&s, ROLE_CLIENT, 80).peak[TALLY_SILENCE];
 	close_scene(&s);
 	return silence_ms;
 }

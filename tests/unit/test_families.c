@@ -41,11 +41,11 @@ static void fill_pair(struct snapshot_pair *pair, enum role role, uint32_t port,
 	view->keepalive[KEEPALIVE_UNKNOWN] = base + 42;
 	for (unsigned int i = 0; i < LEDGER_COUNTERS; i++)
 		pair->counter[i] = (base + i) * UINT64_C(10000000000);
-	view->silence_ms = base * UINT64_C(1000) + 499;
-	view->unanswered_probes = base + 50;
-	view->loss_ms = base * UINT64_C(1000) + 500;
-	view->receive_queue = base + 60;
-	view->send_queue = base + 70;
+	view->peak[TALLY_SILENCE] = base * UINT64_C(1000) + 499;
+	view->sum[TALLY_PROBES] = base + 50;
+	view->peak[TALLY_LOSS] = base * UINT64_C(1000) + 500;
+	view->sum[TALLY_RECEIVE_QUEUE] = base + 60;
+	view->sum[TALLY_SEND_QUEUE] = base + 70;
 	view->ephemeral_ratio = base / 1024.0;
 }
 
@@ -118,7 +118,7 @@ static void fill_own(struct snapshot *snapshot, struct snapshot_ns *ns)
 	fill_pair(&ns->pairs[1], ROLE_CLIENT, 443, 200);
 	fill_pair(&ns->pairs[2], ROLE_CLIENT, LEDGER_PORT_UNKNOWN, 300);
 	fill_pair(&ns->pairs[3], ROLE_CLIENT, LEDGER_PORT_OTHER, 400);
-	ns->pairs[1].view.loss_ms = PORTVIEW_NEVER;
+	ns->pairs[1].view.peak[TALLY_LOSS] = PORTVIEW_NEVER;
 	ns->listener_count = 4;
 	ns->listeners = snapshot_alloc(snapshot, ns->listener_count, sizeof(*ns->listeners));
 	fill_listeners(ns->listeners);

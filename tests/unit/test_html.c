@@ -96,7 +96,7 @@ static struct snapshot_pair *add_pair(struct snapshot_ns *ns, enum role role, ui
 	pair->view.state[TCP_STATE_ESTABLISHED] = established;
 	pair->view.keepalive[KEEPALIVE_ON] = keepalive;
 	pair->view.keepalive[KEEPALIVE_OFF] = established - keepalive;
-	pair->view.loss_ms = established == keepalive ? 7875 * SECOND : PORTVIEW_NEVER;
+	pair->view.peak[TALLY_LOSS] = established == keepalive ? 7875 * SECOND : PORTVIEW_NEVER;
 	return pair;
 }
 
@@ -632,8 +632,7 @@ static void test_words_of_one_and_many(void **state)
 	check_put(words_put_verdict, &finding,
 		  "1 connection: reset or timed out 2 h ago, still held by load@35111.service");
 	finding.kind = FINDING_REFUSED;
-	check_put(words_put_verdict, &finding,
-		  "1 connect refused since the exporter started");
+	check_put(words_put_verdict, &finding, "1 connect refused since the exporter started");
 	finding.owner[1] = "b";
 	finding.owners = 4;
 	finding.kind = STALE_FIN_WAIT2;

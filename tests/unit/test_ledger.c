@@ -75,15 +75,15 @@ static void test_views_live_one_sample(void **state)
 static void test_merge(void **state)
 {
 	(void)state;
-	struct portview a = { .silence_ms = 5,
-			      .loss_ms = PORTVIEW_NEVER,
-			      .receive_queue = 1,
+	struct portview a = { .peak[TALLY_SILENCE] = 5,
+			      .peak[TALLY_LOSS] = PORTVIEW_NEVER,
+			      .sum[TALLY_RECEIVE_QUEUE] = 1,
 			      .ephemeral_ratio = 0.5 };
-	struct portview b = { .silence_ms = 7,
-			      .loss_ms = 3,
-			      .receive_queue = 2,
-			      .send_queue = 9,
-			      .unanswered_probes = 4,
+	struct portview b = { .peak[TALLY_SILENCE] = 7,
+			      .peak[TALLY_LOSS] = 3,
+			      .sum[TALLY_RECEIVE_QUEUE] = 2,
+			      .sum[TALLY_SEND_QUEUE] = 9,
+			      .sum[TALLY_PROBES] = 4,
 			      .ephemeral_ratio = 0.25 };
 
 	a.state[1] = 1, b.state[1] = 2;
@@ -95,11 +95,11 @@ static void test_merge(void **state)
 	assert_int_equal(a.stale[STALE_IDLE], 7);
 	assert_int_equal(a.keepalive[KEEPALIVE_OFF], 11);
 	assert_int_equal(a.oldest_ms[8], 7);
-	assert_int_equal(a.silence_ms, 7);
-	assert_true(a.loss_ms == PORTVIEW_NEVER);
-	assert_int_equal(a.receive_queue, 3);
-	assert_int_equal(a.send_queue, 9);
-	assert_int_equal(a.unanswered_probes, 4);
+	assert_int_equal(a.peak[TALLY_SILENCE], 7);
+	assert_true(a.peak[TALLY_LOSS] == PORTVIEW_NEVER);
+	assert_int_equal(a.sum[TALLY_RECEIVE_QUEUE], 3);
+	assert_int_equal(a.sum[TALLY_SEND_QUEUE], 9);
+	assert_int_equal(a.sum[TALLY_PROBES], 4);
 	assert_true(a.ephemeral_ratio > 0.49);
 	portview_merge(&b, &a);
 	assert_true(b.ephemeral_ratio > 0.49);

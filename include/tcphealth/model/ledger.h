@@ -9,10 +9,8 @@
 #define TCPHEALTH_MODEL_LEDGER_H
 
 #include "tcphealth/base/portset.h"
-#include "tcphealth/model/keepalive.h"
 #include "tcphealth/model/role.h"
-#include "tcphealth/model/stale.h"
-#include "tcphealth/source/tcpsock.h"
+#include "tcphealth/model/tally.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,25 +28,6 @@ enum ledger_counter {
 	LEDGER_FAILED_OTHER,
 };
 #define LEDGER_COUNTERS 9
-
-#define PORTVIEW_NEVER UINT64_MAX
-
-/* The gauges of one pair in one sample. Adding up two of them is portview_merge(). */
-struct portview {
-	/* What every healthy ESTABLISHED socket touches comes first: 64 bytes. */
-	uint64_t silence_ms; /* longest silence of an ESTABLISHED peer */
-	uint64_t loss_ms;    /* worst time to notice a vanished peer; PORTVIEW_NEVER */
-	uint64_t receive_queue;
-	uint64_t send_queue;
-	uint32_t keepalive[KEEPALIVES];
-	uint32_t state[TCP_STATE_COUNT];
-	uint32_t stale[STALE_REASONS];       /* not of STALE_NONE */
-	uint64_t oldest_ms[TCP_STATE_COUNT]; /* longest time in the state */
-	uint64_t unanswered_probes;
-	double ephemeral_ratio; /* clients: of the busiest pair of addresses */
-};
-
-void portview_merge(struct portview *into, const struct portview *from);
 
 /* Port 0 stands for "unknown", which always has series; this for "other" (in the snapshot only). */
 #define LEDGER_PORT_UNKNOWN 0
