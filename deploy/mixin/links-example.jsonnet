@@ -1,5 +1,5 @@
-// The alerts of two links, as an example: one that can be compared, and one that cannot, as the service
-// has another port than its program. Copy it, name your own, and load the outcome beside generated/alerts.yaml.
+// An example with two links: one that can be compared, and one that cannot, because the service port differs
+// from the program's. Copy it, name your own links, and load the output beside generated/alerts.yaml.
 local mixin = (import 'mixin.libsonnet') + {
   _config+:: {
     links: [

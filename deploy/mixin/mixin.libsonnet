@@ -1,4 +1,4 @@
-// Alerts, recording rules and dashboards, for `prometheusAlerts`, `prometheusRules` and `grafanaDashboards`.
+// Alerts, recording rules and dashboards, as `prometheusAlerts`, `prometheusRules` and `grafanaDashboards`.
 (import 'config.libsonnet') +
 (import 'alerts/alerts.libsonnet') +
 (import 'rules/rules.libsonnet') +

@@ -1,13 +1,12 @@
-// An example of what a site changes: here, everything that makes the alerts about the mission's night patient. For a
-// first try (docs/first-alert.md), where nobody wants to wait for 20 minutes. As a production's rules these would
-// complain about every pool of connections.
+// An example of a site's settings: alerts that fire after a minute instead of 20, for a first try
+// (docs/first-alert.md). In production they would fire for every connection pool.
 //
 //   deploy/mixin/generate --config deploy/mixin/quick.libsonnet --rules /etc/prometheus/rules
 {
   _config+:: {
-    // This end never closes: one connection is enough, and it has to be so for a minute.
+    // One connection in CLOSE_WAIT for a minute is enough.
     closeWait+: { count: 1, window: '1m', hold: '1m' },
-    // Stuck on a port on which nobody listens any more.
+    // Stale on a port without a listener.
     orphaned+: { window: '1m', hold: '1m' },
   },
 }

@@ -37,10 +37,10 @@ EXPECTED = (
      (f'{LOADS} connections in CLOSE_WAIT', f'opener.service ({LOADS}, the oldest for', 'systemctl restart opener.service',
       f"ss -tnop state close-wait 'dport = :{LOAD}'")),
     *(('tickets', alert('StuckWithoutListener', 'warning', **on(B, port, 'server')),
-       (f'{count} stuck connection', f'load@{port}.service ({count}, the oldest for',
+       (f'{count} stale connection', f'load@{port}.service ({count}, the oldest for',
         f'systemctl restart load@{port}.service')) for port, count in ((LOAD, LOADS), (SHORT, 1), (GONE, 1))),
     ('tickets', alert('EndsDisagree', 'warning', link='opener to load', port=str(GONE), side='server'),
-     ('hold 1 connection that the clients do not have', f'load@{GONE}.service has 1 stuck (fin_wait2)')),
+     ('have 1 connection that the clients do not', f'load@{GONE}.service has 1 stale (fin_wait2)')),
     ('tickets', alert('HalfOpen', 'warning', **on(B, FEED, 'server')),
      (f'{CLIENTS} established connections', f'feed.service ({CLIENTS}', 'systemctl restart feed.service')),
 )

@@ -1,7 +1,7 @@
-"""The commands of docs/runbooks.md on real connections that are stuck: what each is to show is there.
+"""The commands of docs/runbooks.md on real stale connections: each shows what the runbook says it shows.
 
-Run are all commands under "Confirm." that need no service manager and no other host, as they stand there, but for port and
-side. Those of `systemctl`, `journalctl` and the like are not.
+Runs every command under "Confirm." that needs no service manager and no other host, with the port and role replaced.
+Commands like `systemctl` and `journalctl` are not run.
 """
 import os
 import re
@@ -50,7 +50,7 @@ EXPORTER = ('TCPHealthExporterDown', 'TCPHealthSampleFailing', 'TCPHealthSamples
 def sections():
     """{alert: its commands under "Confirm."}"""
     with open(RUNBOOKS, encoding='utf-8') as file:
-        found = re.findall(r'^## (TCPHealth\w+)\n.*?\*\*Confirm\.\*\*(.*?)\*\*Now\.\*\*', file.read(), re.MULTILINE | re.DOTALL)
+        found = re.findall(r'^## (TCPHealth\w+)\n.*?\*\*Confirm\.\*\*(.*?)\*\*Fix\.\*\*', file.read(), re.MULTILINE | re.DOTALL)
     return {name: [line for line in re.findall(r'^    (\S.*)$', confirm, re.MULTILINE) if not ELSEWHERE.search(line)]
             for name, confirm in found}
 

@@ -22,7 +22,7 @@ GENERATED = ['deploy/mixin/generated', 'grafana/dashboards']
 TARGET_LABELS = {'job', 'instance', 'netns'}
 OWN_METRICS = {'up': set(), 'ALERTS': {'alertname', 'alertstate', 'severity', 'port', 'role', 'link'}}
 OWN_METRICS['ALERTS_FOR_STATE'] = OWN_METRICS['ALERTS'] - {'alertstate'}
-SECTIONS = ['What it means', 'Confirm', 'Now', 'So that it does not come back']
+SECTIONS = ['Meaning', 'Confirm', 'Fix', 'Prevent']
 SEVERITIES = {'critical', 'warning', 'info'}
 UNITS = {'short', 's', 'bytes', 'Bps', 'percentunit', 'none', 'string'}
 
@@ -259,7 +259,7 @@ def alerts_keep_conventions(project):
             yield f'{name}: severity {rule["labels"].get("severity")}'
         if '{{' in notes['summary'] or not re.fullmatch(r'[A-Z].*\.', notes['summary']):
             yield f'{name}: the summary is no sentence that is always the same'
-        for part in ('Confirm', 'Now: '):
+        for part in ('Confirm: ', 'Fix: '):
             if part not in notes['description']:
                 yield f'{name}: the description has no "{part}"'
         if '{{' not in notes['description'] and name != 'TCPHealthExporterMissing':
@@ -282,9 +282,10 @@ def alerts_are_told_apart(project):
             yield f'{group["name"]}: an alert twice'
 
 
-#: What has to stand in the description of whatever has a port: host, port, side, unit, age.
-NAMED = ('$labels.instance', '$labels.port', ' side of ', 'tcphealth_stale_unit_connections', 'humanizeDuration')
-#: By its meaning about one side: connections that were accepted on a port where nobody listens any more.
+#: What the description of an alert about a port must name: host, port, role, unit, age (regular expressions).
+NAMED = (r'\$labels\.instance', r'\$labels\.port', 'server on port|client of port', 'tcphealth_stale_unit_connections',
+         'humanizeDuration')
+#: About one role by its meaning: connections that were accepted on a port that no longer has a listener.
 ONE_SIDED = ('TCPHealthStuckWithoutListener',)
 
 
@@ -292,7 +293,7 @@ def alerts_name_what_hurts(project):
     for group in project.groups:
         for rule in group['rules'] if group['name'] in ('tcphealth-states', 'tcphealth-impact') else ():
             for part in NAMED:
-                if part not in rule['annotations']['description']:
+                if not re.search(part, rule['annotations']['description']):
                     yield f'{rule["alert"]}: the description has no {part}'
 
 

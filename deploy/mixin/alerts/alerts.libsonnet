@@ -1,19 +1,19 @@
-// All groups of alerts.
+// Every alert group.
 local shipped = (import '../config.libsonnet')._config;
 
-// What is in `found` and not in `known`, by its path. Lists (links) are their own.
-local strangers(found, known, path='') = std.flattenArrays([
+// The paths of the fields in `found` that `known` lacks. Lists (links) are not searched.
+local unknown(found, known, path='') = std.flattenArrays([
   if !std.objectHas(known, name) then [path + name]
-  else if std.isObject(found[name]) then strangers(found[name], known[name], path + name + '.')
+  else if std.isObject(found[name]) then unknown(found[name], known[name], path + name + '.')
   else []
   for name in std.objectFields(found)
 ]);
 
 {
-  local strange = strangers($._config, shipped),
+  local misspelt = unknown($._config, shipped),
   local lib = (import 'lib.libsonnet')($._config),
   prometheusAlerts+:: {
-    assert strange == [] : 'config.libsonnet knows no ' + std.join(', ', strange),
+    assert misspelt == [] : 'not in config.libsonnet: ' + std.join(', ', misspelt),
     groups:
       [
         (import 'states.libsonnet')($._config, lib),

@@ -1,4 +1,4 @@
-// The exporter itself: without it nobody sees the rest.
+// Tickets about the exporter itself: without it the other alerts are silent.
 function(config, lib) {
   local self_ = config.exporter,
   local tail = [
@@ -12,20 +12,20 @@ function(config, lib) {
       'ticket',
       self_.downHold,
       '%s == 0' % lib.of('up'),
-      'Prometheus cannot scrape an exporter of TCP health.',
-      ['{{ $labels.instance }} has not answered for %s: no stuck connection of that host is seen.' % self_.downHold] + tail
-      + ['Now: systemctl restart tcphealth_exporter, if the host is up.'],
+      'Prometheus cannot scrape a TCP health exporter.',
+      ['{{ $labels.instance }} has not answered for %s: stale connections on that host go unnoticed.' % self_.downHold] + tail
+      + ['Fix: if the host is up, systemctl restart tcphealth_exporter.'],
     ),
     lib.alert(
       'TCPHealthExporterMissing',
       'ticket',
       self_.missingHold,
       'absent(%s)' % lib.of('up'),
-      'Prometheus knows no exporter of TCP health at all.',
+      'Prometheus has no TCP health exporter to scrape.',
       [
-        'There is no target for %s: nothing is watched, and every other alert about TCP is silent.' % std.strReplace(config.selector, '"', "'"),
-        'Confirm: the page Status, Targets of Prometheus; promtool check config /etc/prometheus/prometheus.yml',
-        'Now: restore the scrape job, or make the selector of the rules name the job that there is.',
+        'No target matches %s: nothing is monitored, and every other TCP health alert is silent.' % std.strReplace(config.selector, '"', "'"),
+        'Confirm: the page Status > Targets of Prometheus; promtool check config /etc/prometheus/prometheus.yml',
+        'Fix: restore the scrape job, or set the selector of the rules to the name of the job.',
       ],
     ),
     lib.alert(
@@ -33,27 +33,27 @@ function(config, lib) {
       'ticket',
       self_.failingHold,
       'max_over_time(%s[%s]) == 0' % [lib.of('tcphealth_sample_success'), self_.window],
-      'An exporter of TCP health is blind: its samples fail and its figures stand still.',
-      ['{{ $labels.instance }}: no sample has succeeded for %s; the figures are those of the last good one.' % self_.window] + tail
-      + ['Now: the log names the error. systemctl restart tcphealth_exporter helps if a sample hangs.'],
+      'A TCP health exporter is blind: its samples fail, and its metrics no longer change.',
+      ['{{ $labels.instance }}: no sample has succeeded for %s. The metrics show the last good sample.' % self_.window] + tail
+      + ['Fix: see the log for the error. If a sample hangs, systemctl restart tcphealth_exporter.'],
     ),
     lib.alert(
       'TCPHealthSamplesLate',
       'ticket',
       self_.lateHold,
       'timestamp(%(stamp)s) - %(stamp)s > %(late)d' % { stamp: lib.of('tcphealth_last_sample_timestamp_seconds', 'tier="states"'), late: self_.late },
-      'An exporter of TCP health overruns its interval: its figures are old.',
+      'A TCP health exporter overruns its interval: its metrics are out of date.',
       ['{{ $labels.instance }}: the last good sample is {{ $value | humanizeDuration }} old.'] + tail
-      + ['Now: see whether the host is out of processor time or its clock is wrong (timedatectl); then systemctl restart tcphealth_exporter.'],
+      + ['Fix: check the CPU load of the host and its clock (timedatectl), then systemctl restart tcphealth_exporter.'],
     ),
     lib.alert(
       'TCPHealthEventsOverrun',
       'ticket',
       self_.overrunHold,
       'increase(%s[%s]) > 0' % [lib.of('tcphealth_event_overruns_total'), self_.overrunWindow],
-      'An exporter of TCP health loses events: its counters are too low.',
-      ['{{ $labels.instance }}: the kernel dropped events {{ $value | printf "%%.0f" }} times in %s, as they were not read fast enough. Gauges stay right; counters lose what happened then.' % self_.overrunWindow] + tail
-      + ['Now: nothing is urgent. Give the exporter processor time, or a larger net.core.rmem_max.'],
+      'A TCP health exporter loses events: its counters are too low.',
+      ['{{ $labels.instance }}: the event buffer overflowed {{ $value | printf "%%.0f" }} times in %s. Gauges stay correct; counters miss what the kernel dropped.' % self_.overrunWindow] + tail
+      + ['Fix: give the exporter more CPU time, or raise net.core.rmem_max. It is not urgent.'],
     ),
   ],
 }

@@ -1,9 +1,9 @@
-// What hurts, or is about to: connects that fail, listeners that drop, segments that are lost, ports that run out.
+// What users feel, now or soon: failed connects, listener drops, lost segments, exhausted local ports.
 function(config, lib) {
   local failed(labels) = 'sum without (reason) (%s)' % lib.increase(lib.ofPort('tcphealth_failed_connects_total', labels), config.connects.window),
   local succeeded = lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="client"'), config.connects.window),
 
-  local failing(alert, reason, summary, what, now) = lib.alert(
+  local failing(alert, reason, summary, what, fix) = lib.alert(
     alert,
     'ticket',
     config.connects.hold,
@@ -16,14 +16,14 @@ function(config, lib) {
     ],
     summary,
     [
-      '%s, %s: %s connects in %s %s' % [lib.host, lib.portOf.client, lib.value, config.connects.window, what],
-      lib.owners('.+', role='client', otherwise='Which unit tries is not known: none of its connections to this port is stuck now.'),
-      'Confirm: %s; journalctl -p err --since -15min shows who complains.' % lib.ss('', role='client'),
-      'Now: ' + now,
+      '%s, %s: %s connection attempts in %s %s' % [lib.host, lib.portOf.client, lib.value, config.connects.window, what],
+      lib.units('.+', role='client', otherwise='The unit that connects is not known: it has no stale connections to this port.'),
+      'Confirm: %s; journalctl -p err --since -15min shows which programs log errors.' % lib.ss('', role='client'),
+      'Fix: ' + fix,
     ],
   ),
 
-  // A port of which the kernel told nothing is compared with all connects of the host.
+  // Failures whose port the kernel did not report are compared with all connects of the host.
   local nothingGetsThrough = lib.alert(
     'TCPHealthNoConnectSucceeds',
     'page',
@@ -48,17 +48,17 @@ function(config, lib) {
       config.connects.count,
       succeeded,
     ],
-    'Every attempt of a host to connect to a port fails.',
+    'Every attempt to connect from a host to a port fails.',
     [
-      '%s, %s: %s connects were refused or not answered in %s, and not one succeeded.' % [lib.host, lib.portOf.client, lib.value, config.connects.window],
+      '%s, %s: %s connection attempts in %s were refused or timed out, and not one succeeded.' % [lib.host, lib.portOf.client, lib.value, config.connects.window],
       '{{ range printf `sum by (reason) (increase(tcphealth_failed_connects_total{job=%q,instance=%q,netns=%q,port=%q}[' + config.connects.window + '])) > 0` $labels.job $labels.instance $labels.netns $labels.port | query | sortByLabel "reason" }}{{ .Labels.reason }}: {{ .Value | printf "%.0f" }}. {{ end }}'
-      + lib.owners('.+', role='client', otherwise='Which unit tries is not known.'),
-      '{{ if eq $labels.port "unknown" }}Confirm: the kernel did not tell the port; journalctl -p err --since -15min names it{{ else }}Confirm: %s shows the addresses; then nc -vz ADDRESS {{ $labels.port }}{{ end }}' % lib.ss('', role='client'),
-      'Now: "refused" means that the host answers and nobody listens there: systemctl status of the service on that host, and restart it. "timeout" means that nobody answers: is the host up, does a packet filter drop, is its accept queue full?',
+      + lib.units('.+', role='client', otherwise='The unit that connects is not known.'),
+      '{{ if eq $labels.port "unknown" }}Confirm: the kernel did not report the port; look for it in journalctl -p err --since -15min{{ else }}Confirm: %s shows the addresses; then nc -vz ADDRESS {{ $labels.port }}{{ end }}' % lib.ss('', role='client'),
+      'Fix: "refused" means the host is up but nothing listens on the port: start the service there. "timeout" means nothing answers: is the host up, does a firewall drop packets, is its accept queue full?',
     ],
   ),
 
-  local listeners(alert, severity, hold, expr, summary, what, now) = lib.alert(
+  local listeners(alert, severity, hold, expr, summary, what, fix) = lib.alert(
     alert,
     severity,
     hold,
@@ -66,15 +66,15 @@ function(config, lib) {
     summary,
     [
       '%s, %s: %s' % [lib.host, lib.portOf.server, what],
-      lib.listeners + ' ' + lib.owners('unaccepted', role='server', otherwise='None has waited for long.'),
-      'Confirm: ' + lib.ssListeners + ' (Recv-Q is the queue, Send-Q its limit); nstat -az TcpExtListenOverflows',
-      'Now: ' + now,
+      lib.listeners + ' ' + lib.units('unaccepted', role='server', otherwise='No connection has waited for long.'),
+      'Confirm: ' + lib.ssListeners + ' (Recv-Q is the queue length, Send-Q its limit); nstat -az TcpExtListenOverflows',
+      'Fix: ' + fix,
     ],
   ),
 
   local dropped = lib.increase(lib.ofPort('tcphealth_listen_drops_total'), config.listenDrops.window),
   local accepted = 'sum without (role) (%s)' % lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="server"'), config.listenDrops.window),
-  // Duplicate SYNs are drops of a listener too, but not in the kernel's own count.
+  // A listener's drops include duplicate SYNs; the kernel's own count does not.
   local turnedAway = lib.increase(lib.of('tcphealth_kernel_listen_drops_total'), config.listenDrops.window),
 
   local retransmitted = lib.increase(lib.ofPort('tcphealth_retransmitted_segments_total'), config.retransmissions.window),
@@ -87,10 +87,10 @@ function(config, lib) {
     '%s >= %g' % [lib.median(lib.ofPort('tcphealth_ephemeral_ports_used_ratio'), config.ephemeralPorts.window), ratio],
     summary,
     [
-      '%s, %s: %s of the local ports towards one address are in use. %s' % [lib.host, lib.portOf.client, lib.percent, what],
-      lib.owners('.+', role='client', otherwise='No stuck connection holds them: look at TIME_WAIT.'),
+      '%s, %s: %s of the local ports for one peer address are in use. %s' % [lib.host, lib.portOf.client, lib.percent, what],
+      lib.units('.+', role='client', otherwise='No stale connection uses them: look at TIME_WAIT.'),
       'Confirm: ss -tan \'dport = :{{ $labels.port }}\' | cut -d" " -f1 | sort | uniq -c; sysctl net.ipv4.ip_local_port_range',
-      'Now: mostly TIME_WAIT: sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. Mostly ESTABLISHED or CLOSE_WAIT: %s.' % lib.restart,
+      'Fix: if most are in TIME_WAIT, sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. If most are ESTABLISHED or CLOSE_WAIT, %s.' % lib.restart,
     ],
   ),
 
@@ -100,25 +100,25 @@ function(config, lib) {
     failing(
       'TCPHealthConnectsRefused',
       'refused',
-      'Connects are refused: nobody listens where a program wants to connect to.',
-      'were refused: the other host answers, and nobody listens there.',
-      'start the service again on the other host: systemctl status SERVICE there.',
+      'Connection attempts are refused: nothing listens on the port.',
+      'were refused: the other host is up, but nothing listens there.',
+      'start the service on the other host; systemctl status SERVICE there shows why it ended.',
     ),
     failing(
       'TCPHealthConnectsTimingOut',
       'timeout',
-      'Connects get no answer at all.',
-      'got no answer, although the SYN was sent again.',
-      'is the other host up, does a packet filter drop, is its accept queue full (TCPHealthListenerDropping there)?',
+      'Connection attempts time out: nothing answers.',
+      'timed out: no answer, although the kernel sent the SYN again.',
+      'is the other host up, does a firewall drop packets, is its accept queue full (TCPHealthListenerDropping there)?',
     ),
     listeners(
       'TCPHealthAcceptQueueSaturated',
       'ticket',
       config.acceptQueue.hold,
       '%s >= %g' % [lib.median(lib.ofPort('tcphealth_listen_queue_saturation_ratio'), config.acceptQueue.window), config.acceptQueue.saturation],
-      'An accept queue is nearly full: the program does not accept fast enough.',
-      'the accept queue of the fullest listener is %s full. When it is full the kernel drops new connections.' % lib.percent,
-      'if it hangs, systemctl restart the unit that listens; if it is merely slow, take load from it.',
+      'An accept queue is nearly full: the program accepts too slowly.',
+      'the accept queue of the fullest listener is %s full. Once it is full, the kernel drops new connections.' % lib.percent,
+      'if the listening program hangs, systemctl restart its unit; if it is merely slow, reduce its load.',
     ),
     listeners(
       'TCPHealthListenerDropping',
@@ -132,21 +132,21 @@ function(config, lib) {
         dropped,
         turnedAway,
       ],
-      'A listener turns connections away because its queue is full.',
-      '%s packets of new connections were dropped in %s, and the kernel counts connections turned away: clients wait, and then time out.' % [lib.value, config.listenDrops.window],
-      'if it hangs or is out of descriptors, systemctl restart the unit that listens; if it is merely slow, take load from it, and give it a longer queue (backlog and net.core.somaxconn).',
+      'A listener turns connections away because its accept queue is full.',
+      '%s packets of new connections were dropped in %s, and the kernel reports connections turned away. Clients wait, then time out.' % [lib.value, config.listenDrops.window],
+      'if the listening program hangs or is out of descriptors, systemctl restart its unit; if it is merely slow, reduce its load and lengthen its queue (backlog and net.core.somaxconn).',
     ),
     lib.alert(
       'TCPHealthRetransmissionsHigh',
       'ticket',
       config.retransmissions.hold,
       '%s / %s > %g\nand\n%s >= %d' % [retransmitted, sent, config.retransmissions.ratio, sent, config.retransmissions.segments],
-      'Many segments have to be sent again: the path to the peers loses them.',
+      'Many segments are retransmitted: the path to the peers loses them.',
       [
-        '%s, %s: %s of the segments were sent again in the last %s.' % [lib.host, lib.portOf.label, lib.percent, config.retransmissions.window],
-        lib.owners('keepalive|retransmit', otherwise='No connection of the port has lost its peer.'),
-        'Confirm: %s | grep -B1 retrans shows the peers; ip -s link shows errors and drops of the interfaces.' % lib.ss('-i state established'),
-        'Now: one peer: look at that path. All peers: look at the interface, the switch and the load of this host. No restart helps.',
+        '%s, %s: %s of the segments sent in the last %s were retransmissions.' % [lib.host, lib.portOf.label, lib.percent, config.retransmissions.window],
+        lib.units('keepalive|retransmit', otherwise='No connection has lost its peer.'),
+        'Confirm: %s | grep -B1 retrans shows the peers; ip -s link shows the errors and drops of each interface.' % lib.ss('-i state established'),
+        'Fix: if it is one peer, check the path to it; if it is all, check the interface, the switch and the load of this host. A restart does not help.',
       ],
     ),
     ephemeral(
@@ -155,15 +155,15 @@ function(config, lib) {
       config.ephemeralPorts.hold,
       config.ephemeralPorts.ratio,
       'The local ports for connections to one address are running out.',
-      'When all are used connect() fails with EADDRNOTAVAIL.',
+      'Once all are used, connect() fails with EADDRNOTAVAIL.',
     ),
     ephemeral(
       'TCPHealthEphemeralPortsExhausted',
       'page',
       config.ephemeralPorts.pageHold,
       config.ephemeralPorts.pageRatio,
-      'No local port is left for connections to one address: connects fail.',
-      'connect() fails with EADDRNOTAVAIL, or is about to.',
+      'No local port is left for connections to one address: connect() fails.',
+      'connect() fails with EADDRNOTAVAIL, or soon will.',
     ),
   ],
 }

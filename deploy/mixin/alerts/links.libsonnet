@@ -1,11 +1,11 @@
-// The two ends disagree: one end of a link holds connections that the other end does not.
+// Tickets about links: one end has connections that the other end does not.
 function(config, lib) {
   local overTime(link, function_, metric, window) =
     '(%(f)s(%(m)s{%(c)s}[%(w)s]) or %(f)s(%(m)s{%(s)s}[%(w)s]))' % { f: function_, m: metric, c: link.clients, s: link.servers, w: window },
 
-  // The least that one end had, and the most that the other had: what differs differed all the time.
-  // As each exporter was up within less time than that, its part is in the sums even after a restart.
-  // A side without any target is not seen at all, which is not to have no connections.
+  // The minimum at one end against the maximum at the other: a difference lasted for the whole window.
+  // Every exporter was up within upWindow, which is shorter, so its series are in the sums even after a restart.
+  // An end without any target is unknown, which is not the same as having no connections.
   local more(link, least, most) = |||
     (
       sum(min_over_time(tcphealth_connections{%(least)s}[%(window)s]))
@@ -29,13 +29,13 @@ function(config, lib) {
   },
 
   local end(selector, role, port, states) = '%s,role="%s",port="%d",state!~"%s"' % [selector, role, port, states],
-  // What one side counts, host by host, and which units hold what is stuck there.
-  local told(name, selected) =
-    name + ': {{ range query `sum by (instance) (tcphealth_connections{' + selected + '}) > 0` | sortByLabel "instance" }}{{ .Labels.instance }} {{ .Value | printf "%.0f" }}, {{ else }}none, {{ end }}',
-  local stuck(selector, role, port) =
+  // The counts of one end by host, and the units with stale connections there.
+  local counts(name, selected) =
+    name + ' now: {{ range $i, $count := query `sum by (instance) (tcphealth_connections{' + selected + '}) > 0` | sortByLabel "instance" }}{{ if $i }}, {{ end }}{{ $count.Labels.instance }} {{ $count.Value | printf "%.0f" }}{{ else }}none{{ end }}.',
+  local stale(selector, role, port) =
     local matchers = '%s,role="%s",port="%s"' % [selector, role, port];
-    '{{ range query `sort_desc(topk(5, tcphealth_stale_unit_connections{' + matchers + '}))` }}{{ .Labels.instance }}: {{ with .Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }} has {{ .Value | printf "%.0f" }} stuck ({{ .Labels.reason }})'
-    + '{{ range printf `tcphealth_stale_unit_oldest_seconds{' + matchers + ',job=%q,instance=%q,netns=%q,port=%q,role=%q,reason=%q,unit=%q}` .Labels.job .Labels.instance .Labels.netns .Labels.port .Labels.role .Labels.reason .Labels.unit | query }}, the oldest for {{ .Value | humanizeDuration }}{{ end }}. {{ else }}None of them counts as stuck yet. {{ end }}',
+    '{{ range query `sort_desc(topk(5, tcphealth_stale_unit_connections{' + matchers + '}))` }}{{ .Labels.instance }}: {{ with .Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }} has {{ .Value | printf "%.0f" }} stale ({{ .Labels.reason }})'
+    + '{{ range printf `tcphealth_stale_unit_oldest_seconds{' + matchers + ',job=%q,instance=%q,netns=%q,port=%q,role=%q,reason=%q,unit=%q}` .Labels.job .Labels.instance .Labels.netns .Labels.port .Labels.role .Labels.reason .Labels.unit | query }}, the oldest for {{ .Value | humanizeDuration }}{{ end }}. {{ else }}None of them is stale yet. {{ end }}',
 
   local disagree(link, side) =
     local here = if side == 'client' then 'clients' else 'servers';
@@ -51,13 +51,13 @@ function(config, lib) {
       'ticket',
       config.link.hold,
       if side == 'client' then more(link, settledClients, servers) else more(link, settledServers, clients),
-      'One end of a link holds connections that the other end does not have.',
+      'One end of a link has connections that the other end does not.',
       [
-        'Link %s, port %s: the %s hold %s that the %s do not have.' % [link.name, port, here, lib.connections(), there],
-        told('Clients', clients) + told('servers', servers) + 'all at this moment.',
-        stuck(selector, side, port),
-        "Confirm, on a host of the %s: ss -tnop '%s = :%s', and look for each peer on the other side." % [here, if side == 'client' then 'dport' else 'sport', port],
-        'Now: on the side of the %s, systemctl restart the unit that holds them: its connections lead nowhere. Then see why it did not notice.' % here,
+        'Link %s, port %s: the %s have %s that the %s do not.' % [link.name, port, here, lib.connections(), there],
+        counts('Clients', clients) + ' ' + counts('Servers', servers),
+        stale(selector, side, port),
+        "Confirm: on a host of the %s, ss -tnop '%s = :%s'; look for each peer at the other end." % [here, if side == 'client' then 'dport' else 'sport', port],
+        'Fix: on the %s, systemctl restart the unit that has them: its connections lead nowhere. Then find out why it did not notice.' % here,
       ],
       { link: link.name, port: port, side: side },
     ),

@@ -1,4 +1,4 @@
-// What dashboards ask for often or over long times. Every label of the targets is kept.
+// Recording rules for what dashboards query often or over long ranges. All target labels are kept.
 {
   local config = $._config,
   local join(parts) = std.join(',', [part for part in parts if part != '']),
