@@ -1,9 +1,9 @@
-// Adds to the alerts that a restart cures an annotation `restart`: the service that holds most of what is stuck, for
-// tcphealth_remedy. Without it the alerts name the unit in their text only, and the hook does nothing.
+// For tcphealth_remedy: adds an annotation `restart` to the alerts that a restart fixes. It names the service with most
+// stale connections. Without it, the alerts name the unit in their description only, and the hook does nothing.
 //
 //   (import 'mixin.libsonnet') + (import 'remedy.libsonnet')
 {
-  // The alerts, and the reasons for which their connections are stuck.
+  // The alerts, and the reasons of their stale connections.
   local cured = {
     TCPHealthCloseWaitStale: 'close_wait',
     TCPHealthCloseWaitLeak: 'close_wait',

@@ -116,7 +116,7 @@ class RemedyTest(unittest.TestCase):
         hook = self.hook('--allow=load@*.service')
         for _ in range(2):
             self.assertEqual(hook.post(message(alert())), 200)
-        self.assertEqual(hook.verdicts(), ['would restart (dry run)', 'cools down'])
+        self.assertEqual(hook.verdicts(), ['would restart (dry run)', 'in cool-down'])
         self.assertEqual(hook.calls(), [])
 
     def test_allows_nothing_by_default(self):
@@ -129,7 +129,7 @@ class RemedyTest(unittest.TestCase):
         plain = 'not the plain name of a service'
         cases = [
             (alert(status='resolved'), 'resolved'),
-            (alert(name='TCPHealthFinWait2Held'), 'not an alert that a restart cures'),
+            (alert(name='TCPHealthFinWait2Held'), 'not an alert that a restart fixes'),
             (alert(instance='a.example:10793'), 'another host'),
             (alert(unit=None), 'no unit named'),
             (alert(unit=''), 'no unit named'),
@@ -170,7 +170,7 @@ class RemedyTest(unittest.TestCase):
     def test_cool_down_and_limit(self):
         hook = self.hook('--act', '--allow=load@*.service', '--cool-down=1s', '--limit=2')
         hook.post(message(alert(), alert()))
-        self.assertEqual(hook.verdicts(), ['restarted', 'cools down'])
+        self.assertEqual(hook.verdicts(), ['restarted', 'in cool-down'])
 
         def restarted_again():
             hook.post(message(alert()))
@@ -183,7 +183,7 @@ class RemedyTest(unittest.TestCase):
 
     def test_remembers_across_its_own_restart(self):
         state = os.path.join(self.directory, 'state.json')
-        for verdict in ('restarted', 'cools down'):
+        for verdict in ('restarted', 'in cool-down'):
             with Hook(self.directory, '--act', '--allow=load@*.service', f'--state={state}') as hook:
                 hook.post(message(alert()))
                 self.assertEqual(hook.verdicts(), [verdict])
@@ -199,7 +199,7 @@ class RemedyTest(unittest.TestCase):
         with open(hook.systemctl + '.status', 'w', encoding='ascii') as file:
             file.write('5')
         hook.post(message(alert(), alert()))
-        self.assertEqual(hook.verdicts(), ['restart failed', 'cools down'])
+        self.assertEqual(hook.verdicts(), ['restart failed', 'in cool-down'])
 
     def test_token(self):
         path = os.path.join(self.directory, 'token')
