@@ -145,19 +145,19 @@ static void render_states(struct json *j, const struct portview *view)
 	json_close(j, '}');
 }
 
-static void render_stale(struct json *j, const struct portview *view, uint32_t needs_met)
+static void render_stale(struct json *j, const struct portview *view, uint32_t can)
 {
 	static const uint32_t needs[STALE_REASONS] = {
-		[STALE_DEAD] = SNAPSHOT_INFO | SNAPSHOT_EVENTS,
-		[STALE_RETRANSMIT] = SNAPSHOT_INFO,
-		[STALE_ZERO_WINDOW] = SNAPSHOT_INFO,
-		[STALE_UNREAD] = SNAPSHOT_INFO,
-		[STALE_IDLE] = SNAPSHOT_INFO,
+		[STALE_DEAD] = SOURCE_INFO | SOURCE_EVENTS,
+		[STALE_RETRANSMIT] = SOURCE_INFO,
+		[STALE_ZERO_WINDOW] = SOURCE_INFO,
+		[STALE_UNREAD] = SOURCE_INFO,
+		[STALE_IDLE] = SOURCE_INFO,
 	};
 
 	json_open(j, "stale", '{');
 	for (int reason = 1; reason < STALE_REASONS; reason++) {
-		if ((needs[reason] & needs_met) == needs[reason])
+		if ((needs[reason] & can) == needs[reason])
 			json_u64(j, stale_reason_name((enum stale_reason)reason),
 				 view->stale[reason]);
 	}
@@ -189,7 +189,7 @@ static void render_keepalive(struct json *j, const struct portview *view)
 	json_u64(j, "unanswered_keepalive_probes", view->sum[TALLY_PROBES]);
 }
 
-static void render_counters(struct json *j, const struct snapshot_pair *pair, uint32_t needs_met)
+static void render_counters(struct json *j, const struct snapshot_pair *pair, uint32_t can)
 {
 	static const char *const names[LEDGER_COUNTERS] = {
 		[LEDGER_RETRANSMITTED_SEGMENTS] = "retransmitted_segments_total",
@@ -203,12 +203,12 @@ static void render_counters(struct json *j, const struct snapshot_pair *pair, ui
 		[LEDGER_FAILED_OTHER] = "failed_connects_other_total",
 	};
 
-	if (!(needs_met & SNAPSHOT_INFO))
+	if (!(can & SOURCE_INFO))
 		return;
 	for (int i = 0; i < LEDGER_COUNTERS; i++) {
 		bool failed = i >= LEDGER_FAILED_REFUSED;
 
-		if (!failed || (pair->role == ROLE_CLIENT && needs_met & SNAPSHOT_EVENTS))
+		if (!failed || (pair->role == ROLE_CLIENT && can & SOURCE_EVENTS))
 			json_u64(j, names[i], pair->counter[i]);
 	}
 }
@@ -243,7 +243,7 @@ static void render_units(struct json *j, const struct snapshot_ns *ns,
 }
 
 static void render_listeners(struct json *j, const struct snapshot_ns *ns,
-			     const struct snapshot_pair *pair, uint32_t needs_met)
+			     const struct snapshot_pair *pair)
 {
 	for (size_t i = 0; i < ns->listener_count; i++) {
 		const struct listener_port *row = &ns->listeners[i].row;
@@ -252,35 +252,33 @@ static void render_listeners(struct json *j, const struct snapshot_ns *ns,
 			continue;
 		json_u64(j, "listeners", row->sockets);
 		json_u64(j, "listen_queue_length", row->queue_length);
-		if (needs_met & SNAPSHOT_BACKLOG)
+		if (ns->can & SOURCE_BACKLOG)
 			json_u64(j, "listen_queue_limit", row->queue_limit);
-		if (needs_met & SNAPSHOT_DROPS && row->drops_known)
+		if (ns->can & SOURCE_DROPS && row->drops_known)
 			json_u64(j, "listen_drops_total", row->drops_total);
 	}
 }
 
-static void render_pair(struct json *j, const struct snapshot *snapshot,
-			const struct snapshot_ns *ns, const struct snapshot_pair *pair)
+static void render_pair(struct json *j, const struct snapshot_ns *ns,
+			const struct snapshot_pair *pair)
 {
-	uint32_t needs_met = snapshot->needs_met & ~ns->missing;
-
 	json_open(j, NULL, '{');
 	if (ns->name != NULL)
 		json_text(j, "netns", ns->name);
 	json_text(j, "role", role_name(pair->role));
 	render_port(j, pair->port);
 	render_states(j, &pair->view);
-	render_stale(j, &pair->view, needs_met);
+	render_stale(j, &pair->view, ns->can);
 	render_units(j, ns, pair);
 	render_ages(j, &pair->view);
-	if (needs_met & SNAPSHOT_INFO)
+	if (ns->can & SOURCE_INFO)
 		json_u64(j, "longest_silence_seconds", pair->view.peak[TALLY_SILENCE] / 1000);
 	render_keepalive(j, &pair->view);
 	json_u64(j, "receive_queue_bytes", pair->view.sum[TALLY_RECEIVE_QUEUE]);
 	json_u64(j, "send_queue_bytes", pair->view.sum[TALLY_SEND_QUEUE]);
 	if (pair->role == ROLE_SERVER)
-		render_listeners(j, ns, pair, needs_met);
-	render_counters(j, pair, needs_met);
+		render_listeners(j, ns, pair);
+	render_counters(j, pair, ns->can);
 	json_close(j, '}');
 }
 
@@ -324,7 +322,7 @@ static void render_ports(const struct snapshot *snapshot, const struct connectio
 
 		for (size_t i = 0; i < ns->pair_count; i++) {
 			if (wants(question, &ns->pairs[i]) && matched++ < question->limit)
-				render_pair(&j, snapshot, ns, &ns->pairs[i]);
+				render_pair(&j, ns, &ns->pairs[i]);
 		}
 	}
 	json_close(&j, ']');

@@ -3,7 +3,6 @@
  */
 #include "tcphealth/app/chooser.h"
 
-#include "tcphealth/model/snapshot.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/procnet.h"
 
@@ -172,9 +171,8 @@ static void note_use(struct chooser *chooser, enum health_source source,
 {
 	result->changed = chooser->sampled && chooser->used != source;
 	result->source = source;
-	result->needs_met = source == HEALTH_SOURCE_NETLINK
-				    ? SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS
-				    : 0;
+	result->can =
+		source == HEALTH_SOURCE_NETLINK ? SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS : 0;
 	chooser->used = source;
 	chooser->sampled = true;
 }

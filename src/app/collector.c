@@ -192,7 +192,10 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 	const struct options *o = c->options;
 	struct stale_thresholds thresholds = thresholds_of(o);
 	struct survey_ns ns[1 + NAMESPACES_MAX] = {
-		{ .census = c->census, .netstat = &c->netstat, .sysctl = &c->sysctl },
+		{ .census = c->census,
+		  .netstat = &c->netstat,
+		  .sysctl = &c->sysctl,
+		  .can = result->can | (events ? SOURCE_EVENTS : 0u) },
 	};
 	struct survey survey = {
 		.ns = ns,
@@ -200,7 +203,6 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 					 ? namespaces_fill(c->namespaces, &ns[1], NAMESPACES_MAX)
 					 : 0),
 		.thresholds = &thresholds,
-		.needs_met = result->needs_met | (events ? SNAPSHOT_EVENTS : 0u),
 		.ports_max = o->ports_max,
 		.keep_ms = o->ports_keep_ms,
 		.now_ms = clock_mono_ms(),

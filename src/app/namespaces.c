@@ -5,12 +5,12 @@
 
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/utf8.h"
-#include "tcphealth/model/snapshot.h"
 #include "tcphealth/model/unit.h"
 #include "tcphealth/source/netlink.h"
 #include "tcphealth/source/netns.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/procnet.h"
+#include "tcphealth/source/source.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -35,7 +35,7 @@ struct known_netns {
 	struct netsysctl sysctl;
 	uint64_t sampled_ms; /* monotonic; 0: not yet */
 	double timestamp;    /* wall clock of the last good sample */
-	uint32_t missing;    /* enum snapshot_needs that its source cannot know */
+	uint32_t can;        /* enum source_can, of its source */
 	bool found;          /* by the last scan */
 	bool denied;
 };
@@ -270,7 +270,7 @@ static int sample_by_netlink(struct namespaces *s, struct known_netns *netns,
 		return r;
 	r = dump_inside(s, netns, sample);
 	netns_leave(&s->home);
-	netns->missing = SNAPSHOT_EVENTS;
+	netns->can = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS;
 	return r == 0 ? census_end(netns->census, NULL, NULL) : r;
 }
 
@@ -295,7 +295,7 @@ static int sample_by_procfs(struct namespaces *s, struct known_netns *netns,
 	if (r < 0)
 		return r;
 	netstat_read(dir, &netns->netstat);
-	netns->missing = SNAPSHOT_EVENTS | SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS;
+	netns->can = 0;
 	return census_end(netns->census, NULL, NULL);
 }
 
@@ -390,7 +390,7 @@ size_t namespaces_fill(const struct namespaces *s, struct survey_ns *ret_ns, siz
 						  .name = netns->name,
 						  .netstat = &netns->netstat,
 						  .sysctl = &netns->sysctl,
-						  .missing = netns->missing,
+						  .can = netns->can,
 						  .timestamp = netns->timestamp };
 	}
 	return n;

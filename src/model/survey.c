@@ -291,7 +291,7 @@ static int fill_ns(struct snapshot *snapshot, struct snapshot_ns *to, const stru
 		if (to->name == NULL)
 			return -ENOMEM;
 	}
-	to->missing = from->missing;
+	to->can = from->can & survey->ns[0].can;
 	to->timestamp = from->timestamp;
 	to->netstat = *from->netstat;
 	to->sysctl = *from->sysctl;
@@ -329,7 +329,6 @@ int survey_take(const struct survey *survey, struct snapshot **ret_snapshot)
 	snapshot = snapshot_new(survey->ns_count);
 	if (snapshot == NULL)
 		return -ENOMEM;
-	snapshot->needs_met = survey->needs_met;
 	snapshot->timestamp = survey->timestamp;
 	snapshot->states_timestamp = survey->states_timestamp;
 	snapshot->thresholds = *survey->thresholds;

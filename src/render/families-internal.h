@@ -16,7 +16,7 @@ struct families_values {
 	const char *(*name)(unsigned int which);
 	size_t count;
 	uint8_t which[FAMILIES_VALUES_MAX];
-	uint32_t needs[FAMILIES_VALUES_MAX]; /* enum snapshot_needs, else the value is left out */
+	uint32_t needs[FAMILIES_VALUES_MAX]; /* enum source_can, else the value is left out */
 };
 
 /* How the labels of a pair begin, made once a page: role="client",port=" */
@@ -32,7 +32,6 @@ struct families_walk {
 	struct expo *expo;
 	const struct families_row *row;
 	const struct snapshot_ns *ns; /* NULL in `page` functions */
-	uint32_t needs_met;           /* enum snapshot_needs, in this namespace */
 	struct families_role roles[ROLE_COUNT];
 	struct expo_piece labels; /* in `pair` functions: role="client",port="443" */
 	size_t port_at;           /* where port= begins in it */
@@ -42,7 +41,7 @@ struct families_walk {
 struct families_row {
 	struct expo_family family;
 	const char *labels; /* NULL: none */
-	uint32_t needs;     /* enum snapshot_needs, else the family is left out */
+	uint32_t needs;     /* enum source_can, else the family is left out */
 	unsigned int which; /* for the function: a value of the enum that it counts by */
 	void (*page)(const struct families_walk *walk);
 	void (*ns)(const struct families_walk *walk);
@@ -92,7 +91,7 @@ void families_double(const struct families_walk *walk, double value);
 
 static inline bool families_knows(const struct families_walk *walk, uint32_t needs)
 {
-	return (walk->needs_met & needs) == needs;
+	return (walk->ns->can & needs) == needs;
 }
 
 /* Whole seconds of an age: a lower bound stays one. */

@@ -107,7 +107,7 @@ static const struct families_row rows[] = {
 		.family.help = "Connections that may wait to be accepted (the backlog in "
 			       "force), summed over the listeners of the port.",
 		.labels = "port",
-		.needs = SNAPSHOT_BACKLOG,
+		.needs = SOURCE_BACKLOG,
 		.listener = emit_queue_limit,
 	},
 	{
@@ -117,7 +117,7 @@ static const struct families_row rows[] = {
 			       "connections.",
 		.family.unit = "ratio",
 		.labels = "port",
-		.needs = SNAPSHOT_BACKLOG,
+		.needs = SOURCE_BACKLOG,
 		.listener = emit_saturation,
 	},
 	{
@@ -126,7 +126,7 @@ static const struct families_row rows[] = {
 			       "dropped, for any cause, since the exporter first saw each.",
 		.family.type = EXPO_COUNTER,
 		.labels = "port",
-		.needs = SNAPSHOT_DROPS,
+		.needs = SOURCE_DROPS,
 		.listener = emit_drops,
 	},
 	{

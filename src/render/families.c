@@ -175,7 +175,6 @@ static void walk_snapshot(struct families_walk *walk)
 
 	for (size_t i = 0; snapshot && i < snapshot->ns_count; i++) {
 		walk->ns = &snapshot->ns[i];
-		walk->needs_met = snapshot->needs_met & ~walk->ns->missing;
 		walk_ns(walk);
 	}
 }

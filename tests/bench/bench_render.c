@@ -37,8 +37,8 @@ static struct snapshot *make_snapshot(size_t ports)
 
 	if (snapshot == NULL)
 		bench_die("snapshot");
-	snapshot->needs_met = SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS | SNAPSHOT_EVENTS;
 	ns = &snapshot->ns[0];
+	ns->can = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS | SOURCE_EVENTS;
 	ns->pair_count = ports * ROLE_COUNT;
 	ns->pairs = snapshot_alloc(snapshot, ns->pair_count, sizeof(*ns->pairs));
 	if (ns->pairs == NULL)

@@ -31,7 +31,7 @@ static const char metrics_doc_head[] =
 
 static inline const char *metrics_doc_needs(uint32_t needs)
 {
-	if (needs & SNAPSHOT_EVENTS)
+	if (needs & SOURCE_EVENTS)
 		return "events";
 	return needs ? "netlink" : "";
 }

@@ -125,8 +125,7 @@ static void test_netlink_while_it_works(void **state)
 	for (unsigned int i = 0; i < 3; i++) {
 		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
 		assert_int_equal(s.result.source, HEALTH_SOURCE_NETLINK);
-		assert_int_equal(s.result.needs_met,
-				 SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS);
+		assert_int_equal(s.result.can, SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS);
 		assert_false(s.result.changed);
 		assert_int_equal(s.result.refusal, 0);
 	}
@@ -148,7 +147,7 @@ static void test_refusal_falls_back_at_once_and_is_asked_again_later_and_later(v
 		assert_int_equal(sample_at(&s, now_ms), 0);
 		assert_int_equal(s.result.source, HEALTH_SOURCE_PROCFS);
 		assert_int_equal(s.result.refusal, asked != before ? -EPERM : 0);
-		assert_int_equal(s.result.needs_met, 0);
+		assert_int_equal(s.result.can, 0);
 		if (asked != before && now_ms != 1000000) {
 			assert_true(now_ms - last_ms >= pause_ms);
 			pause_ms = now_ms - last_ms;

@@ -133,7 +133,6 @@ static void fill_own(struct snapshot *snapshot, struct snapshot_ns *ns)
 static void fill_foreign(struct snapshot *snapshot, struct snapshot_ns *ns)
 {
 	ns->name = HOSTILE_NETNS;
-	ns->missing = SNAPSHOT_EVENTS;
 	ns->timestamp = 1700000001.5;
 	ns->pair_count = 2;
 	ns->pairs = snapshot_alloc(snapshot, ns->pair_count, sizeof(*ns->pairs));
@@ -150,12 +149,11 @@ static void fill_foreign(struct snapshot *snapshot, struct snapshot_ns *ns)
 	ns->sysctl.known &= ~(1U << NETSYSCTL_RETRIES2 | 1U << NETSYSCTL_PORT_HIGH);
 }
 
-static struct snapshot *make_snapshot(uint32_t needs_met, size_t ns_count)
+static struct snapshot *make_snapshot(uint32_t can, size_t ns_count)
 {
 	struct snapshot *snapshot = snapshot_new(ns_count);
 
 	assert_non_null(snapshot);
-	snapshot->needs_met = needs_met;
 	snapshot->timestamp = 1700000000.25;
 	snapshot->states_timestamp = 1700000005.25;
 	snapshot->sockets = 12345;
@@ -163,13 +161,15 @@ static struct snapshot *make_snapshot(uint32_t needs_met, size_t ns_count)
 		snapshot->thresholds.ms[i] = 1500 * i;
 	snapshot->thresholds.keepalive_probes = 2;
 	fill_own(snapshot, &snapshot->ns[0]);
-	if (ns_count > 1)
+	snapshot->ns[0].can = can;
+	if (ns_count > 1) {
 		fill_foreign(snapshot, &snapshot->ns[1]);
+		snapshot->ns[1].can = can & ~(uint32_t)SOURCE_EVENTS;
+	}
 	return snapshot;
 }
 
-static const uint32_t all_needs =
-	SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS | SNAPSHOT_EVENTS;
+static const uint32_t all_needs = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS | SOURCE_EVENTS;
 
 static const struct health good_health = {
 	.success = true,
@@ -449,7 +449,7 @@ static void test_page_before_the_first_sample(void **state)
 static void test_page_of_a_single_sample(void **state)
 {
 	(void)state;
-	struct snapshot *snapshot = make_snapshot(all_needs & ~(uint32_t)SNAPSHOT_EVENTS, 2);
+	struct snapshot *snapshot = make_snapshot(all_needs & ~(uint32_t)SOURCE_EVENTS, 2);
 
 	check_both("once", (struct families_input){ .snapshot = snapshot,
 						    .health = &good_health,
@@ -462,7 +462,7 @@ static void test_what_is_not_known_is_absent(void **state)
 {
 	(void)state;
 	static const struct {
-		uint32_t needs_met;
+		uint32_t can;
 		const char *text;
 		bool expected;
 	} cases[] = {
@@ -480,26 +480,26 @@ static void test_what_is_not_known_is_absent(void **state)
 		{ 0, "tcphealth_listen_queue_limit", false },
 		{ 0, "tcphealth_listen_drops_total", false },
 		{ 0, "tcphealth_failed_connects_total", false },
-		{ SNAPSHOT_INFO, "tcphealth_sent_bytes_total{", true },
-		{ SNAPSHOT_INFO, "port=\"22\",reason=\"idle\"} 131\n", true },
-		{ SNAPSHOT_INFO,
+		{ SOURCE_INFO, "tcphealth_sent_bytes_total{", true },
+		{ SOURCE_INFO, "port=\"22\",reason=\"idle\"} 131\n", true },
+		{ SOURCE_INFO,
 		  "tcphealth_stale_connections{role=\"server\",port=\"22\",reason=\"dead\"}",
 		  false },
-		{ SNAPSHOT_INFO, "tcphealth_failed_connects_total", false },
-		{ SNAPSHOT_INFO | SNAPSHOT_EVENTS, "port=\"22\",reason=\"dead\"} 121\n", true },
-		{ SNAPSHOT_EVENTS,
+		{ SOURCE_INFO, "tcphealth_failed_connects_total", false },
+		{ SOURCE_INFO | SOURCE_EVENTS, "port=\"22\",reason=\"dead\"} 121\n", true },
+		{ SOURCE_EVENTS,
 		  "tcphealth_failed_connects_total{port=\"unknown\",reason=\"refused\"} ", true },
-		{ SNAPSHOT_EVENTS, "tcphealth_failed_connects_total{port=\"22\"", false },
-		{ SNAPSHOT_BACKLOG, "tcphealth_listen_queue_limit{port=\"22\"} 256\n", true },
-		{ SNAPSHOT_BACKLOG, "tcphealth_listen_queue_limit{port=\"8080\"} 0\n", true },
-		{ SNAPSHOT_BACKLOG, "tcphealth_listen_queue_limit{port=\"9000\"}", false },
-		{ SNAPSHOT_DROPS, "tcphealth_listen_drops_total{port=\"22\"} 7\n", true },
-		{ SNAPSHOT_DROPS, "tcphealth_listen_drops_total{port=\"9000\"}", false },
+		{ SOURCE_EVENTS, "tcphealth_failed_connects_total{port=\"22\"", false },
+		{ SOURCE_BACKLOG, "tcphealth_listen_queue_limit{port=\"22\"} 256\n", true },
+		{ SOURCE_BACKLOG, "tcphealth_listen_queue_limit{port=\"8080\"} 0\n", true },
+		{ SOURCE_BACKLOG, "tcphealth_listen_queue_limit{port=\"9000\"}", false },
+		{ SOURCE_DROPS, "tcphealth_listen_drops_total{port=\"22\"} 7\n", true },
+		{ SOURCE_DROPS, "tcphealth_listen_drops_total{port=\"9000\"}", false },
 	};
 	struct buf page;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct snapshot *snapshot = make_snapshot(cases[i].needs_met, 1);
+		struct snapshot *snapshot = make_snapshot(cases[i].can, 1);
 		render((struct families_input){ .snapshot = snapshot, .health = &good_health },
 		       EXPO_TEXT, &page);
 		if (page_has(&page, cases[i].text) != cases[i].expected)

@@ -47,6 +47,7 @@ static struct snapshot_ns *make_ns(struct scene *scene, size_t i, const char *na
 	struct snapshot_ns *ns = &scene->snapshot->ns[i];
 
 	ns->name = name;
+	ns->can = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS | SOURCE_EVENTS;
 	ns->pairs = snapshot_alloc(scene->snapshot, PAIRS, sizeof(*ns->pairs));
 	ns->listeners = snapshot_alloc(scene->snapshot, PAIRS, sizeof(*ns->listeners));
 	ns->units = snapshot_alloc(scene->snapshot, PAIRS, sizeof(*ns->units));
@@ -59,8 +60,6 @@ static void open_scene(struct scene *scene, size_t namespaces)
 {
 	*scene = (struct scene){ .snapshot = snapshot_new(namespaces) };
 	assert_non_null(scene->snapshot);
-	scene->snapshot->needs_met =
-		SNAPSHOT_INFO | SNAPSHOT_BACKLOG | SNAPSHOT_DROPS | SNAPSHOT_EVENTS;
 	scene->snapshot->timestamp = 1700000000.5;
 	scene->snapshot->sockets = 321;
 	for (unsigned int i = 1; i < STALE_REASONS; i++)
@@ -504,7 +503,7 @@ static void test_procfs(void **state)
 
 	(void)state;
 	open_scene(&scene, 1);
-	scene.snapshot->needs_met = 0;
+	scene.ns->can = 0;
 	scene.health.source = HEALTH_SOURCE_PROCFS;
 	add_pair(scene.ns, ROLE_SERVER, 22, 0, 0);
 	*add_listener(scene.ns, 22, "", 3, 0) =

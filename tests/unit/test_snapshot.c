@@ -21,10 +21,10 @@ static void test_new_is_empty(void **state)
 
 	assert_non_null(snapshot);
 	assert_int_equal(snapshot->ns_count, 3);
-	assert_int_equal(snapshot->needs_met, 0);
 	for (size_t i = 0; i < 3; i++) {
 		assert_null(snapshot->ns[i].name);
 		assert_null(snapshot->ns[i].pairs);
+		assert_int_equal(snapshot->ns[i].can, 0);
 		assert_int_equal(snapshot->ns[i].listener_unit_count, 0);
 	}
 	snapshot_unref(snapshot);

@@ -53,11 +53,11 @@ static void open_scene(struct scene *s)
 	s->netstat.value[NETSTAT_OUT_SEGS] = 7;
 	s->ns[0] = (struct survey_ns){ .census = s->census,
 				       .netstat = &s->netstat,
-				       .sysctl = &s->sysctl };
+				       .sysctl = &s->sysctl,
+				       .can = SOURCE_INFO };
 	s->survey = (struct survey){ .ns = s->ns,
 				     .ns_count = 1,
 				     .thresholds = &s->thresholds,
-				     .needs_met = SNAPSHOT_INFO,
 				     .ports_max = 256,
 				     .keep_ms = KEEP_MS,
 				     .timestamp = 12.5,
@@ -146,7 +146,7 @@ static void test_empty(void **state)
 	assert_int_equal(snapshot->ns[0].unit_count, 0);
 	assert_int_equal(snapshot->ns[0].listener_unit_count, 0);
 	assert_int_equal(snapshot->sockets, 0);
-	assert_int_equal(snapshot->needs_met, SNAPSHOT_INFO);
+	assert_int_equal(snapshot->ns[0].can, SOURCE_INFO);
 	assert_true(snapshot->timestamp > 12.4 && snapshot->timestamp < 12.6);
 	assert_int_equal(snapshot->thresholds.ms[STALE_IDLE], 60000);
 	assert_int_equal(snapshot->ns[0].netstat.value[NETSTAT_OUT_SEGS], 7);
@@ -414,7 +414,7 @@ static void test_two_namespaces(void **state)
 	assert_int_equal(census_end(b.census, NULL, NULL), 0);
 	a.ns[1] = b.ns[0];
 	a.ns[1].name = name;
-	a.ns[1].missing = SNAPSHOT_EVENTS;
+	a.ns[1].can = SOURCE_INFO | SOURCE_DROPS;
 	a.survey.ns_count = 2;
 	a.survey.ports_max = 2; /* over both */
 	assert_int_equal(survey_take(&a.survey, &snapshot), 0);
@@ -422,7 +422,7 @@ static void test_two_namespaces(void **state)
 	assert_int_equal(snapshot->ns_count, 2);
 	assert_null(snapshot->ns[0].name);
 	assert_string_equal(snapshot->ns[1].name, "blue");
-	assert_int_equal(snapshot->ns[1].missing, SNAPSHOT_EVENTS);
+	assert_int_equal(snapshot->ns[1].can, SOURCE_INFO); /* drops are unknown in the own */
 	assert_int_equal(snapshot->sockets, 3);
 	assert_int_equal(snapshot->ns[0].folded[ROLE_CLIENT] + snapshot->ns[1].folded[ROLE_CLIENT],
 			 1);

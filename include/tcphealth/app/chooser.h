@@ -11,6 +11,7 @@
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/health.h"
 #include "tcphealth/source/netlink.h"
+#include "tcphealth/source/source.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +24,7 @@ void chooser_free(struct chooser *chooser);
 
 struct chooser_result {
 	enum health_source source; /* in use */
-	uint32_t needs_met;        /* enum snapshot_needs, without events */
+	uint32_t can;              /* enum source_can, without events */
 	bool changed;              /* another source than the sample before */
 	enum tier
 		tier; /* what was sampled: more than asked for where the source or its change leaves no choice */

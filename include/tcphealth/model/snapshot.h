@@ -12,19 +12,11 @@
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
 #include "tcphealth/source/netstat.h"
+#include "tcphealth/source/source.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* What the source of this snapshot can know; a family that needs more is left out. */
-enum snapshot_needs {
-	SNAPSHOT_INFO = 1 << 0,    /* tcp_info: counters, silence, keepalive of masked sockets */
-	SNAPSHOT_BACKLOG = 1 << 1, /* limits of accept queues */
-	SNAPSHOT_DROPS = 1 << 2,   /* drops of listeners */
-	SNAPSHOT_EVENTS =
-		1 << 3, /* destroy events: the state `close` and what died between samples */
-};
 
 /* One pair with series. Port LEDGER_PORT_UNKNOWN is `unknown`, LEDGER_PORT_OTHER `other`. */
 struct snapshot_pair {
@@ -61,8 +53,8 @@ struct snapshot_listener_unit {
  */
 struct snapshot_ns {
 	const char *name; /* NULL: the exporter's own */
-	uint32_t
-		missing; /* enum snapshot_needs: what the snapshot's source knows but this namespace's does not */
+	/* enum source_can: what is known here. Never more than of the own, so that a figure is on the page for it or for none. */
+	uint32_t can;
 	double timestamp; /* of others than the own: when it was last sampled, seconds since the epoch */
 	struct snapshot_pair *pairs; /* ordered by role and port, unknown and other last */
 	size_t pair_count;
@@ -79,7 +71,6 @@ struct snapshot_ns {
 };
 
 struct snapshot {
-	uint32_t needs_met;      /* enum snapshot_needs */
 	double timestamp;        /* seconds since the epoch: when the last full sample ended */
 	double states_timestamp; /* ... when the last sample of the states tier ended, full or not */
 	uint64_t sockets;        /* sockets in the dump, listeners included */

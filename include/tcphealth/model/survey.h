@@ -22,7 +22,7 @@ struct survey_ns {
 	const char *name; /* NULL: the exporter's own; copied */
 	const struct netstat *netstat;
 	const struct netsysctl *sysctl;
-	uint32_t missing; /* enum snapshot_needs that the source of this namespace cannot know */
+	uint32_t can;     /* enum source_can, of the source of this namespace */
 	double timestamp; /* wall clock: when it was last sampled; not used for the own */
 };
 
@@ -30,7 +30,6 @@ struct survey {
 	const struct survey_ns *ns;
 	size_t ns_count;
 	const struct stale_thresholds *thresholds;
-	uint32_t needs_met; /* enum snapshot_needs */
 	uint32_t ports_max;
 	uint64_t keep_ms;
 	uint64_t now_ms;         /* monotonic */

@@ -37,7 +37,7 @@ const struct expo_family *families_at(size_t i);
 /* Its labels but netns, in their order: "role, port, state"; "" if it has none. NULL past the end. */
 const char *families_labels_at(size_t i);
 
-/* Without which enum snapshot_needs the whole family is left out; 0 past the end. */
+/* Without which enum source_can the whole family is left out; 0 past the end. */
 uint32_t families_needs_at(size_t i);
 
 #endif
