@@ -17,6 +17,7 @@
 #define HOLDERS_BUDGET_MS 700u /* the end of the program may wait for it */
 #define ASK_PAUSE_MS      1000u
 #define PORTS_LIMIT       1024u
+#define JSON_TYPE         "application/json; charset=utf-8"
 
 struct api {
 	const struct options *options;
@@ -25,32 +26,33 @@ struct api {
 	uint64_t asked_ms;         /* under slow_lane: when the last question was taken; 0: never */
 };
 
-static void refuse(struct httpd_reply *reply, unsigned int status, const char *why)
+static void refuse(struct httpd_answer *answer, unsigned int status, const char *why)
 {
 	struct json j;
 
-	reply->status = status;
-	buf_reset(&reply->body);
-	json_init(&j, &reply->body);
+	answer->status = status;
+	buf_reset(&answer->text);
+	json_init(&j, &answer->text);
 	json_open(&j, NULL, '{');
 	json_text(&j, "error", why);
 	json_close(&j, '}');
 	json_end(&j);
 }
 
-static void refuse_later(struct httpd_reply *reply, unsigned int status, const char *why)
+static void refuse_later(struct httpd_answer *answer, unsigned int status, const char *why)
 {
-	refuse(reply, status, why);
-	reply->retry_after_s = 1;
+	refuse(answer, status, why);
+	answer->name = "Retry-After";
+	answer->value = "1";
 }
 
-static bool may_ask(const struct api *api, const struct httpd_query *query)
+static bool may_ask(const struct api *api, const struct httpd_request *request)
 {
 	switch (api->options->connections) {
 	case OPTIONS_CONNECTIONS_ALL:
 		return true;
 	case OPTIONS_CONNECTIONS_LOOPBACK:
-		return query->local;
+		return request->local;
 	case OPTIONS_CONNECTIONS_NONE:
 		break;
 	}
@@ -59,78 +61,78 @@ static bool may_ask(const struct api *api, const struct httpd_query *query)
 
 static const char *query_arg(void *arg, const char *key)
 {
-	const struct httpd_query *query = arg;
+	const struct httpd_request *const *request = arg;
 
-	return query->value(query, key);
+	return (*request)->arg(*request, key);
 }
 
-/* False, and the reply says why, if the words of the query are off. */
-static bool parse(const struct httpd_query *query, struct connections_query *ret_query,
-		  struct httpd_reply *reply)
+/* False, and the answer says why, if the words of the query are off. */
+static bool parse(const struct httpd_request *request, struct connections_query *ret_query,
+		  struct httpd_answer *answer)
 {
-	struct httpd_query copy = *query;
 	struct buf why;
 	bool ok;
 
 	buf_init(&why, 1024);
-	ok = connections_parse(query_arg, &copy, ret_query, &why) == 0;
+	ok = connections_parse(query_arg, &request, ret_query, &why) == 0;
 	buf_putc(&why, '\0');
 	if (!ok)
-		refuse(reply, 400, why.err == 0 ? why.data : "bad query");
+		refuse(answer, 400, why.err == 0 ? why.data : "bad query");
 	buf_done(&why);
 	return ok;
 }
 
-static void answer(struct api *api, const struct connections_query *question,
-		   struct httpd_reply *reply)
+static void find_connections(struct api *api, const struct connections_query *question,
+			     struct httpd_answer *answer)
 {
 	struct connections_holders holders = { 0 };
 	struct connections_result result;
 	int r = collector_ask(api->collector, question, ASK_WAIT_MS, &result);
 
 	if (r == -ETIMEDOUT || r == -EBUSY) {
-		refuse_later(reply, 503, "a sample is under way, ask again");
+		refuse_later(answer, 503, "a sample is under way, ask again");
 		return;
 	}
 	if (r < 0) {
-		refuse_later(reply, 503, strerror(-r));
+		refuse_later(answer, 503, strerror(-r));
 		return;
 	}
 	if (question->holders)
 		r = connections_find_holders(&result, api->options->path_procfs, HOLDERS_BUDGET_MS,
 					     &holders);
 	if (r < 0)
-		refuse(reply, 500, strerror(-r));
+		refuse(answer, 500, strerror(-r));
 	else
-		connections_render_json(&result, question->holders ? &holders : NULL, &reply->body);
+		connections_render_json(&result, question->holders ? &holders : NULL,
+					&answer->text);
 	connections_holders_done(&holders);
 	connections_done(&result);
 }
 
-static void answer_connections(void *arg, const struct httpd_query *query,
-			       struct httpd_reply *reply)
+void api_connections(void *arg, const struct httpd_request *request, struct httpd_answer *answer)
 {
 	struct api *api = arg;
 	struct connections_query question;
 	uint64_t now_ms;
 
-	if (!may_ask(api, query)) {
-		refuse(reply, 403,
+	answer->type = JSON_TYPE;
+	if (!may_ask(api, request)) {
+		refuse(answer, 403,
 		       "connections are shown to clients on this host only (--web.connections)");
 		return;
 	}
-	if (!parse(query, &question, reply))
+	if (!parse(request, &question, answer))
 		return;
 	if (pthread_mutex_trylock(&api->slow_lane) != 0) {
-		refuse_later(reply, 429, "another question is being answered");
+		refuse_later(answer, 429, "another question is being answered");
 		return;
 	}
 	now_ms = clock_mono_ms(); /* not before the lock: never earlier than asked_ms */
 	if (api->asked_ms != 0 && now_ms - api->asked_ms < ASK_PAUSE_MS) {
-		refuse_later(reply, 429, "one question a second");
+		refuse_later(answer, 429, "one question a second");
 	} else {
 		api->asked_ms = now_ms;
-		answer(api, &question, reply);
+		find_connections(api, &question, answer);
 	}
 	pthread_mutex_unlock(&api->slow_lane);
 }
@@ -333,23 +335,24 @@ static void render_ports(const struct snapshot *snapshot, const struct connectio
 	json_end(&j);
 }
 
-static void answer_ports(void *arg, const struct httpd_query *query, struct httpd_reply *reply)
+void api_ports(void *arg, const struct httpd_request *request, struct httpd_answer *answer)
 {
 	struct api *api = arg;
 	struct connections_query question;
 	struct snapshot *snapshot;
 	struct health health;
 
-	if (!parse(query, &question, reply))
+	answer->type = JSON_TYPE;
+	if (!parse(request, &question, answer))
 		return;
-	if (query->value(query, "limit") == NULL)
+	if (request->arg(request, "limit") == NULL)
 		question.limit = PORTS_LIMIT;
 	snapshot = collector_snapshot(api->collector, &health);
 	if (snapshot == NULL) {
-		refuse_later(reply, 503, "no sample has been taken yet");
+		refuse_later(answer, 503, "no sample has been taken yet");
 		return;
 	}
-	render_ports(snapshot, &question, &reply->body);
+	render_ports(snapshot, &question, &answer->text);
 	snapshot_unref(snapshot);
 }
 
@@ -371,10 +374,4 @@ void api_free(struct api *api)
 		return;
 	pthread_mutex_destroy(&api->slow_lane);
 	free(api);
-}
-
-void api_handlers(struct api *api, struct httpd_handler ret_handlers[API_HANDLERS])
-{
-	ret_handlers[0] = (struct httpd_handler){ "/api/v1/ports", answer_ports, api };
-	ret_handlers[1] = (struct httpd_handler){ "/api/v1/connections", answer_connections, api };
 }

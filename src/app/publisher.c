@@ -43,26 +43,6 @@ struct publisher {
 	int error;           /* of the last sample */
 };
 
-struct publisher *publisher_new(const struct publisher_config *config)
-{
-	struct publisher *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		return NULL;
-	p->config = *config;
-	pthread_mutex_init(&p->lock, NULL);
-	return p;
-}
-
-void publisher_free(struct publisher *p)
-{
-	if (p == NULL)
-		return;
-	snapshot_unref(p->snapshot);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
-}
-
 static struct families_input families_of(const struct publisher_config *config,
 					 const struct snapshot *snapshot,
 					 const struct health *health)
@@ -93,7 +73,7 @@ static void render_html(const struct publisher_config *config, const struct edit
 	const struct options *o = config->options;
 	struct html_input input = {
 		.snapshot = edition->snapshot,
-		.health = &edition->health,
+		.health = edition->number != 0 ? &edition->health : NULL,
 		.telemetry_path = o->telemetry_path,
 		.version = version_number(),
 		.interval_ms = o->interval_ms,
@@ -198,6 +178,41 @@ static int publish(struct publisher *p, const struct edition *edition)
 		page_unref(pages[kind]);
 	snapshot_unref(edition->snapshot);
 	return result;
+}
+
+/* For people who come before the first sample has ended. */
+static int publish_empty(struct publisher *p)
+{
+	const struct edition none = { 0 };
+	struct page *page;
+	int r = render(&p->config, &none, PAGE_HTML, &page);
+
+	if (r == 0)
+		pageslot_put(p->config.pages, PAGE_HTML, page);
+	return r;
+}
+
+struct publisher *publisher_new(const struct publisher_config *config)
+{
+	struct publisher *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->config = *config;
+	pthread_mutex_init(&p->lock, NULL);
+	if (config->pages == NULL || publish_empty(p) == 0)
+		return p;
+	publisher_free(p);
+	return NULL;
+}
+
+void publisher_free(struct publisher *p)
+{
+	if (p == NULL)
+		return;
+	snapshot_unref(p->snapshot);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
 }
 
 void publisher_begin(struct publisher *p, uint64_t now_ms)

@@ -5,12 +5,12 @@
 
 #include "tcphealth/app/api.h"
 #include "tcphealth/app/collector.h"
+#include "tcphealth/app/routes.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/sandbox.h"
 #include "tcphealth/base/systemd.h"
-#include "tcphealth/render/html.h"
 #include "tcphealth/render/page.h"
 #include "tcphealth/web/httpd.h"
 
@@ -28,7 +28,6 @@
 #define START_MS          10   /* the same until the first page is there */
 #define SETTLE_MS         300u /* for a password that is just being checked */
 #define STOP_WAIT_MS      400u /* for the sampling thread: the whole end takes less than a second */
-#define ASSETS_MAX        8
 
 struct service {
 	const struct options *options;
@@ -38,8 +37,7 @@ struct service {
 	struct collector *collector;
 	struct api *api;
 	struct httpd *httpd;
-	struct httpd_handler handlers[API_HANDLERS];
-	struct httpd_asset assets[ASSETS_MAX];
+	struct routes routes;
 	bool ready;        /* the service manager was told */
 	uint64_t alive_ms; /* when it was last told that we live */
 };
@@ -57,18 +55,6 @@ static int open_signals(void)
 		return -errno;
 	(void)signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
-/* The files of the page at /. */
-static size_t list_assets(struct httpd_asset assets[ASSETS_MAX])
-{
-	struct html_asset asset;
-	size_t n = 0;
-
-	for (; n < ASSETS_MAX && html_asset_at(n, &asset); n++)
-		assets[n] = (struct httpd_asset){ asset.path, asset.content_type, asset.data,
-						  asset.len };
-	return n;
 }
 
 /* Sockets that the service manager opened, instead of addresses. False, and says why, if they cannot be had. */
@@ -95,19 +81,13 @@ static bool start_httpd(struct service *service)
 {
 	struct httpd_error error = { { 0 } };
 	struct httpd_config serving = {
+		.routes = service->routes.table,
+		.route_count = ROUTES_COUNT,
 		.listen = service->options->listen,
 		.listen_count = service->options->listen_count,
 		.web_config = service->options->web_config_file,
-		.telemetry_path = service->options->telemetry_path,
 		.max_requests = service->options->max_requests,
 		.timeout_s = REQUEST_TIMEOUT_S,
-		.pages = service->pages,
-		.ready = collector_ready,
-		.ready_arg = service->collector,
-		.handlers = service->handlers,
-		.handler_count = API_HANDLERS,
-		.assets = service->assets,
-		.asset_count = list_assets(service->assets),
 	};
 
 	if (!use_sockets(service, &serving))
@@ -146,7 +126,8 @@ static int prepare(struct service *service)
 	service->api = api_new(service->options, service->collector);
 	if (service->api == NULL)
 		return -ENOMEM;
-	api_handlers(service->api, service->handlers);
+	routes_init(&service->routes, service->options, service->pages, service->collector,
+		    service->api);
 	return 0;
 }
 

@@ -19,26 +19,8 @@ extern const char asset_style[] HIDDEN, asset_style_end[] HIDDEN;
 extern const char asset_script[] HIDDEN, asset_script_end[] HIDDEN;
 extern const char asset_icon[] HIDDEN, asset_icon_end[] HIDDEN;
 
-static const struct {
-	const char *path;
-	const char *content_type;
-	const char *begin;
-	const char *end;
-} assets[] = {
+const struct html_asset html_assets[HTML_ASSETS] = {
 	{ "/style.css", "text/css; charset=utf-8", asset_style, asset_style_end },
 	{ "/script.js", "text/javascript; charset=utf-8", asset_script, asset_script_end },
 	{ "/icon.svg", "image/svg+xml", asset_icon, asset_icon_end },
 };
-
-bool html_asset_at(size_t i, struct html_asset *ret_asset)
-{
-	if (i >= sizeof(assets) / sizeof(assets[0]))
-		return false;
-	*ret_asset = (struct html_asset){
-		.path = assets[i].path,
-		.content_type = assets[i].content_type,
-		.data = assets[i].begin,
-		.len = (size_t)(assets[i].end - assets[i].begin),
-	};
-	return true;
-}

@@ -615,8 +615,12 @@ static void put_header(struct html *html)
 		   words_level_name(html->rows->level));
 	put_headline(html);
 	put_raw(html, "</h1>\n");
-	put_facts(html);
-	put_notices(html);
+	if (html->input->health != NULL) {
+		put_facts(html);
+		put_notices(html);
+	} else {
+		put_raw(html, "<ul id=\"facts\"></ul>\n<ul id=\"notices\"></ul>\n");
+	}
 	put_raw(html, "</header>\n");
 }
 

@@ -2,18 +2,17 @@
  * httpd: routes, answers and the life of the server.
  *
  * Owns libmicrohttpd's daemon and the gate in front of it; no other file sees a type of
- * libmicrohttpd. Must not know what the pages say or how they came to be.
+ * libmicrohttpd. Must not know what is served.
  *
  * One daemon without a listening socket serves every address: the gate accepts and hands the
- * connections over. Answers are finished bytes, sent from the page itself; the page stays alive
- * until they are sent.
+ * connections over. Answers are finished bytes, sent from where they are; their owner keeps them
+ * until then.
  */
 #include "tcphealth/web/httpd.h"
 
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/loglimit.h"
-#include "tcphealth/render/expo.h"
 #include "tcphealth/web/accept.h"
 #include "tcphealth/web/auth.h"
 #include "tcphealth/web/gate.h"
@@ -45,34 +44,16 @@
 #define REQUEST_MEMORY  (16 * 1024) /* bytes of one connection */
 #define TIMEOUT_S       10u
 #define LOG_LINES       10u /* a minute */
-#define GZIP_MIN        1024u
 #define LISTEN_MAX      64u
 #define SETTLE_MS       5u /* how often httpd_settle() looks */
 #define PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
-#define JSON_TYPE "application/json; charset=utf-8"
-#define HTML_TYPE "text/html; charset=utf-8"
-#define HTML_POLICY                                                                                \
-	"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "                \
-	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
-struct request;
-
-struct route {
-	const char *path;
-	enum MHD_Result (*answer)(struct request *request);
-};
-
-enum {
-	ROUTES = 4,
-};
 
 struct httpd {
-	struct httpd_config config; /* `listen` is not kept */
-	char *telemetry_path;
-	struct route routes[ROUTES];
-	struct page *landing; /* where there is no PAGE_HTML */
+	const struct httpd_route *routes;
+	size_t route_count;
+	unsigned int max_requests, timeout_s;
 	unsigned int *ports;
 	size_t port_count;
 	struct gate *gate;
@@ -80,7 +61,7 @@ struct httpd {
 	struct auth *auth;
 	bool tls;
 	struct MHD_Daemon *daemon;
-	atomic_uint answering; /* pages being sent */
+	atomic_uint answering; /* limited requests under way */
 	atomic_bool ending;
 	pthread_mutex_t rate_lock;
 	struct ratelimit rate; /* under rate_lock */
@@ -91,17 +72,12 @@ struct httpd {
 };
 
 struct request {
+	struct httpd_request
+		asked; /* what a route sees of it; first: one is found from the other */
 	struct httpd *httpd;
 	const struct policy *policy; /* NULL: without a web configuration */
 	struct MHD_Connection *connection;
 	void **mark;
-};
-
-/* What an answer has besides its bytes; NULL where it has not. */
-struct heading {
-	unsigned int status;
-	const char *content_type;
-	const char *name, *value; /* one header more */
 };
 
 static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
@@ -156,11 +132,12 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
 }
 
 /* Those of the web configuration, else our own. */
-static bool add_policies(const struct request *request, struct MHD_Response *response, bool html)
+static bool add_policies(const struct request *request, struct MHD_Response *response,
+			 const char *content_policy)
 {
 	const char *values[WEBCONFIG_HEADERS] = {
 		[WEBCONFIG_X_CONTENT_TYPE_OPTIONS] = "nosniff",
-		[WEBCONFIG_CONTENT_SECURITY_POLICY] = html ? HTML_POLICY : NULL,
+		[WEBCONFIG_CONTENT_SECURITY_POLICY] = content_policy,
 	};
 	bool good = true;
 
@@ -173,77 +150,69 @@ static bool add_policies(const struct request *request, struct MHD_Response *res
 
 /* All headers of an answer; false when out of memory. */
 static bool add_headers(const struct request *request, struct MHD_Response *response,
-			const struct heading *heading)
+			const struct httpd_answer *answer)
 {
-	bool html = strcmp(heading->content_type, HTML_TYPE) == 0;
+	const char *vary = answer->negotiated ? "Accept, Accept-Encoding" : NULL;
 
-	return add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, heading->content_type) &&
+	return add_header(response, MHD_HTTP_HEADER_VARY, vary) &&
+	       add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type) &&
 	       add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
-	       add_policies(request, response, html) &&
-	       add_header(response, heading->name, heading->value);
+	       add_policies(request, response, answer->policy) &&
+	       add_header(response, answer->name, answer->value);
 }
 
-/* Sends a response and lets go of it. A failure ends the connection: MHD_NO. */
-static enum MHD_Result send_response(struct request *request, struct MHD_Response *response,
-				     const struct heading *heading)
+/* Sends bytes, which are let go of in any case. A failure ends the connection: MHD_NO. */
+static enum MHD_Result send_bytes(struct request *request, const struct httpd_answer *answer,
+				  const struct httpd_bytes *bytes)
 {
 	enum MHD_Result result = MHD_NO;
+	/* The library only reads; its prototype lacks the const. */
+	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+		bytes->len, (void *)(uintptr_t)bytes->data, bytes->release, bytes->owner);
 
-	if (!response)
+	if (!response) {
+		if (bytes->release)
+			bytes->release(bytes->owner);
 		return MHD_NO;
-	if (add_headers(request, response, heading))
-		result = MHD_queue_response(request->connection, heading->status, response);
+	}
+	if (add_headers(request, response, answer))
+		result = MHD_queue_response(request->connection, answer->status, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
-static enum MHD_Result send_text(struct request *request, const struct heading *heading,
-				 const char *text, size_t len)
+/* Sends what is not a route's, but the server's own. */
+static enum MHD_Result send_line(struct request *request, unsigned int status, const char *name,
+				 const char *value, const char *line)
 {
-	/* The library copies; only its prototype lacks the const. */
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-
-	return send_response(request, response, heading);
-}
-
-static enum MHD_Result send_line(struct request *request, unsigned int status, const char *line)
-{
-	struct heading heading = { .status = status, .content_type = TEXT_TYPE };
-
-	return send_text(request, &heading, line, strlen(line));
-}
-
-static enum MHD_Result send_later(struct request *request, unsigned int status,
-				  const char *retry_after, const char *line)
-{
-	struct heading heading = {
-		.status = status,
-		.content_type = TEXT_TYPE,
-		.name = MHD_HTTP_HEADER_RETRY_AFTER,
-		.value = retry_after,
+	const struct httpd_answer answer = {
+		.status = status, .type = TEXT_TYPE, .name = name, .value = value
 	};
+	const struct httpd_bytes bytes = { .data = line, .len = strlen(line) };
 
-	return send_text(request, &heading, line, strlen(line));
+	return send_bytes(request, &answer, &bytes);
 }
 
-static enum MHD_Result send_unavailable(struct request *request, const char *retry_after,
-					const char *line)
+static enum MHD_Result send_later(struct request *request, unsigned int status, const char *line)
 {
-	return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, retry_after, line);
+	return send_line(request, status, MHD_HTTP_HEADER_RETRY_AFTER, "1", line);
 }
 
-static enum MHD_Result send_unauthorized(struct request *request)
+static enum MHD_Result send_answer(struct request *request, struct httpd_answer *answer)
 {
-	static const char text[] = "Unauthorized\n";
-	struct heading heading = {
-		.status = MHD_HTTP_UNAUTHORIZED,
-		.content_type = TEXT_TYPE,
-		.name = MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-		.value = "Basic realm=\"tcphealth_exporter\", charset=\"UTF-8\"",
-	};
+	struct buf *text = &answer->text;
 
-	return send_text(request, &heading, text, sizeof(text) - 1);
+	if (answer->bytes.data) {
+		buf_done(text);
+		return send_bytes(request, answer, &answer->bytes);
+	}
+	if (text->err) {
+		buf_done(text);
+		return send_line(request, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL,
+				 "Out of memory.\n");
+	}
+	answer->bytes = (struct httpd_bytes){ text->data, text->len, free, text->data };
+	return send_bytes(request, answer, &answer->bytes);
 }
 
 static const char *request_header(const struct request *request, const char *name)
@@ -251,52 +220,13 @@ static const char *request_header(const struct request *request, const char *nam
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static void release_page(void *page)
-{
-	page_unref(page);
-}
-
-/* Takes over the reference to `page`. */
-static struct MHD_Response *page_response(struct page *page, const char *data, size_t len)
-{
-	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
-		len, (void *)(uintptr_t)data, release_page, page);
-
-	if (!response)
-		page_unref(page);
-	return response;
-}
-
-/* Takes over the reference to `page`; compressed where the client takes that and it pays. */
-static enum MHD_Result send_page(struct request *request, struct page *page,
-				 const char *content_type)
-{
-	struct heading heading = { .status = MHD_HTTP_OK, .content_type = content_type };
-	const char *data = page_data(page);
-	size_t len = page_len(page);
-
-	if (len > GZIP_MIN && accept_gzip(request_header(request, "Accept-Encoding"))) {
-		const char *gzip = page_gzip(page, &len);
-		data = gzip ? gzip : data;
-		heading.name = gzip ? MHD_HTTP_HEADER_CONTENT_ENCODING : NULL;
-		heading.value = "gzip";
-	}
-	struct MHD_Response *response = page_response(page, data, len);
-	if (response && MHD_add_response_header(response, MHD_HTTP_HEADER_VARY,
-						"Accept, Accept-Encoding") != MHD_YES) {
-		MHD_destroy_response(response);
-		return MHD_NO;
-	}
-	return send_response(request, response, &heading);
-}
-
 /* False if as many are under way as may be. Ends with the request, in on_completed(). */
 static bool count_request(struct request *request)
 {
 	struct httpd *httpd = request->httpd;
-	unsigned int max = httpd->config.max_requests;
 
-	if (atomic_fetch_add(&httpd->answering, 1) >= max && max > 0) {
+	if (atomic_fetch_add(&httpd->answering, 1) >= httpd->max_requests &&
+	    httpd->max_requests > 0) {
 		atomic_fetch_sub(&httpd->answering, 1);
 		return false;
 	}
@@ -304,69 +234,12 @@ static bool count_request(struct request *request)
 	return true;
 }
 
-static enum MHD_Result answer_page(struct request *request, struct page *page,
-				   const char *content_type)
+static const char *request_arg(const struct httpd_request *asked, const char *key)
 {
-	if (count_request(request))
-		return send_page(request, page, content_type);
-	page_unref(page);
-	return send_unavailable(request, "1", "Too many requests at once (--web.max-requests).\n");
-}
-
-static enum MHD_Result answer_metrics(struct request *request)
-{
-	static const enum page_kind kinds[EXPO_FORMATS] = {
-		[EXPO_TEXT] = PAGE_METRICS_TEXT,
-		[EXPO_OPENMETRICS] = PAGE_METRICS_OPENMETRICS,
-	};
-	enum expo_format format = accept_format(request_header(request, "Accept"));
-
-	if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, "collect[]",
-					  strlen("collect[]"), NULL, NULL) == MHD_YES)
-		return send_line(request, MHD_HTTP_BAD_REQUEST,
-				 "collect[] is not supported: every scrape is the whole page.\n");
-	struct page *page = pageslot_get(request->httpd->config.pages, kinds[format]);
-	if (!page)
-		return send_unavailable(request, "5", "No sample has been taken yet.\n");
-	return answer_page(request, page, expo_content_type(format));
-}
-
-static enum MHD_Result answer_home(struct request *request)
-{
-	struct page *page = pageslot_get(request->httpd->config.pages, PAGE_HTML);
-
-	if (!page)
-		page = page_ref(request->httpd->landing);
-	return answer_page(request, page, HTML_TYPE);
-}
-
-static enum MHD_Result answer_healthy(struct request *request)
-{
-	return send_line(request, MHD_HTTP_OK, "tcphealth_exporter is healthy.\n");
-}
-
-static enum MHD_Result answer_ready(struct request *request)
-{
-	const struct httpd_config *config = &request->httpd->config;
-	struct heading heading = { .status = MHD_HTTP_SERVICE_UNAVAILABLE, TEXT_TYPE, NULL, NULL };
-	struct buf why;
-
-	buf_init(&why, 4096);
-	if (!config->ready || config->ready(config->ready_arg, &why)) {
-		buf_done(&why);
-		return send_line(request, MHD_HTTP_OK, "tcphealth_exporter is ready.\n");
-	}
-	buf_putc(&why, '\n');
-	enum MHD_Result result = send_text(request, &heading, why.data ? why.data : "", why.len);
-	buf_done(&why);
-	return result;
-}
-
-static const char *query_value(const struct httpd_query *query, const char *key)
-{
+	const struct request *request = (const struct request *)asked;
 	const char *value = NULL;
 
-	if (MHD_lookup_connection_value_n(query->connection, MHD_GET_ARGUMENT_KIND, key,
+	if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, key,
 					  strlen(key), &value, NULL) != MHD_YES)
 		return NULL;
 	return value ? value : "";
@@ -403,63 +276,33 @@ static bool is_local(const struct request *request)
 	       origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
 }
 
-static enum MHD_Result send_reply(struct request *request, struct httpd_reply *reply)
+static enum MHD_Result answer_route(struct request *request, const struct httpd_route *route)
 {
-	char retry_after[16];
-	struct heading heading = { .status = reply->status, .content_type = reply->content_type };
+	struct httpd_answer answer = { .status = MHD_HTTP_OK, .type = TEXT_TYPE };
 
-	if (reply->retry_after_s) {
-		(void)snprintf(retry_after, sizeof(retry_after), "%u", reply->retry_after_s);
-		heading.name = MHD_HTTP_HEADER_RETRY_AFTER;
-		heading.value = retry_after;
-	}
-	if (reply->body.err)
-		return send_line(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "Out of memory.\n");
-	return send_text(request, &heading, reply->body.data ? reply->body.data : "",
-			 reply->body.len);
-}
-
-static enum MHD_Result answer_handler(struct request *request, const struct httpd_handler *handler)
-{
-	struct httpd_query query = { query_value, is_local(request), request->connection };
-	struct httpd_reply reply = { .status = MHD_HTTP_OK, .content_type = JSON_TYPE };
-
-	if (!count_request(request))
-		return send_unavailable(request, "1",
-					"Too many requests at once (--web.max-requests).\n");
-	buf_init(&reply.body, 0);
-	handler->fn(handler->arg, &query, &reply);
-	enum MHD_Result result = send_reply(request, &reply);
-	buf_done(&reply.body);
-	return result;
-}
-
-static enum MHD_Result answer_asset(struct request *request, const struct httpd_asset *asset)
-{
-	struct heading heading = { .status = MHD_HTTP_OK, .content_type = asset->content_type };
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		asset->len, (void *)(uintptr_t)asset->data, MHD_RESPMEM_PERSISTENT);
-
-	return send_response(request, response, &heading);
+	if (route->limited && !count_request(request))
+		return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+				  "Too many requests at once (--web.max-requests).\n");
+	request->asked = (struct httpd_request){
+		.arg = request_arg,
+		.accept = request_header(request, MHD_HTTP_HEADER_ACCEPT),
+		.accept_encoding = request_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING),
+		.local = is_local(request),
+	};
+	buf_init(&answer.text, 0);
+	route->fn(route->arg, &request->asked, &answer);
+	return send_answer(request, &answer);
 }
 
 static enum MHD_Result answer_path(struct request *request, const char *path)
 {
 	const struct httpd *httpd = request->httpd;
 
-	for (size_t i = 0; i < ROUTES; i++) {
+	for (size_t i = 0; i < httpd->route_count; i++) {
 		if (strcmp(path, httpd->routes[i].path) == 0)
-			return httpd->routes[i].answer(request);
+			return answer_route(request, &httpd->routes[i]);
 	}
-	for (size_t i = 0; i < httpd->config.handler_count; i++) {
-		if (strcmp(path, httpd->config.handlers[i].path) == 0)
-			return answer_handler(request, &httpd->config.handlers[i]);
-	}
-	for (size_t i = 0; i < httpd->config.asset_count; i++) {
-		if (strcmp(path, httpd->config.assets[i].path) == 0)
-			return answer_asset(request, &httpd->config.assets[i]);
-	}
-	return send_line(request, MHD_HTTP_NOT_FOUND, "404 page not found\n");
+	return send_line(request, MHD_HTTP_NOT_FOUND, NULL, NULL, "404 page not found\n");
 }
 
 static bool rate_allows(struct httpd *httpd, const struct webconfig *config)
@@ -496,18 +339,20 @@ static enum MHD_Result authenticate(struct request *request, const char *path)
 	struct httpd *httpd = request->httpd;
 
 	if (header && atomic_load(&httpd->ending))
-		return send_unavailable(request, "1", "Ending.\n");
+		return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Ending.\n");
 	switch (auth_check(httpd->auth, request->policy->config, header)) {
 	case AUTH_RIGHT:
 		return answer_path(request, path);
 	case AUTH_BUSY:
-		return send_unavailable(request, "1", "Another password is being checked.\n");
+		return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+				  "Another password is being checked.\n");
 	case AUTH_WRONG:
 		break;
 	}
 	if (header)
 		log_refusal(request);
-	return send_unauthorized(request);
+	return send_line(request, MHD_HTTP_UNAUTHORIZED, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+			 "Basic realm=\"tcphealth_exporter\", charset=\"UTF-8\"", "Unauthorized\n");
 }
 
 static enum MHD_Result answer(struct request *request, const char *path)
@@ -515,7 +360,7 @@ static enum MHD_Result answer(struct request *request, const char *path)
 	const struct webconfig *config = request->policy ? request->policy->config : NULL;
 
 	if (config && !rate_allows(request->httpd, config))
-		return send_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "1", "Too Many Requests\n");
+		return send_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests\n");
 	return config && config->user_count ? authenticate(request, path)
 					    : answer_path(request, path);
 }
@@ -568,21 +413,14 @@ static void renew(struct httpd *httpd)
  */
 static enum MHD_Result receive(struct request *request, const char *method)
 {
-	struct heading not_allowed = {
-		.status = MHD_HTTP_METHOD_NOT_ALLOWED,
-		.content_type = TEXT_TYPE,
-		.name = MHD_HTTP_HEADER_ALLOW,
-		.value = "GET, HEAD",
-	};
-	static const char text[] = "Only GET and HEAD are allowed.\n";
-
 	*request->mark = &request->httpd->known;
 	log_overdue(request->httpd, false);
 	renew(request->httpd);
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return send_text(request, &not_allowed, text, sizeof(text) - 1);
+		return send_line(request, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW,
+				 "GET, HEAD", "Only GET and HEAD are allowed.\n");
 	if (announces_body(request->connection))
-		return send_line(request, MHD_HTTP_CONTENT_TOO_LARGE,
+		return send_line(request, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL,
 				 "Requests with a body are refused.\n");
 	return MHD_YES;
 }
@@ -689,44 +527,6 @@ static int on_admit(void *arg, int fd, const struct sockaddr *peer, socklen_t pe
 	return MHD_add_connection(httpd->daemon, fd, peer, peer_len) == MHD_YES ? 0 : -ECONNABORTED;
 }
 
-static void put_html(struct buf *buf, const char *text)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '&':
-			buf_puts(buf, "&amp;");
-			break;
-		case '<':
-			buf_puts(buf, "&lt;");
-			break;
-		case '>':
-			buf_puts(buf, "&gt;");
-			break;
-		case '"':
-			buf_puts(buf, "&quot;");
-			break;
-		default:
-			buf_putc(buf, *text);
-		}
-	}
-}
-
-static struct page *make_landing(const char *telemetry_path)
-{
-	struct buf buf;
-
-	buf_init(&buf, 0);
-	buf_puts(&buf, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-		       "<title>tcphealth_exporter</title>\n</head>\n<body>\n"
-		       "<h1>tcphealth_exporter</h1>\n<ul>\n<li><a href=\"");
-	put_html(&buf, telemetry_path);
-	buf_puts(&buf, "\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Healthy</a></li>\n"
-		       "<li><a href=\"/-/ready\">Ready</a></li>\n</ul>\n</body>\n</html>\n");
-	struct page *page = page_new(&buf);
-	buf_done(&buf);
-	return page;
-}
-
 /* Well below what may be open: with none left, neither accept(2) nor the collector could go on. */
 static unsigned int connection_limit(void)
 {
@@ -784,7 +584,7 @@ static struct gate *make_gate(struct httpd *httpd, const int *fds)
 		.listener_count = httpd->port_count,
 		.max_connections = limit,
 		.max_per_source = limit / 2 < PER_SOURCE_MAX ? limit / 2 : PER_SOURCE_MAX,
-		.timeout_s = httpd->config.timeout_s,
+		.timeout_s = httpd->timeout_s,
 		.admit = on_admit,
 		.complain = on_complaint,
 		.arg = httpd,
@@ -813,7 +613,7 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 		{ MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
 		{ MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY, NULL },
-		{ MHD_OPTION_CONNECTION_TIMEOUT, httpd->config.timeout_s, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, httpd->timeout_s, NULL },
 		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, httpd },
 		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, httpd },
 		{ MHD_OPTION_THREAD_POOL_SIZE, WORKERS, NULL },
@@ -829,29 +629,16 @@ static int prepare(struct httpd *httpd, const struct httpd_config *config)
 {
 	size_t listeners = config->sockets ? config->socket_count : config->listen_count;
 
-	httpd->config = *config;
-	httpd->config.listen = NULL;
-	httpd->config.sockets = NULL;
-	httpd->config.web_config = NULL;
-	if (!httpd->config.timeout_s)
-		httpd->config.timeout_s = TIMEOUT_S;
+	httpd->routes = config->routes;
+	httpd->route_count = config->route_count;
+	httpd->max_requests = config->max_requests;
+	httpd->timeout_s = config->timeout_s ? config->timeout_s : TIMEOUT_S;
 	atomic_init(&httpd->answering, 0);
 	atomic_init(&httpd->ending, false);
 	loglimit_init(&httpd->log_limit, LOG_LINES);
-	httpd->telemetry_path = strdup(config->telemetry_path);
-	httpd->landing = make_landing(config->telemetry_path);
 	httpd->ports = calloc(listeners, sizeof(*httpd->ports));
 	httpd->auth = auth_new();
-	if (!httpd->telemetry_path || !httpd->landing || !httpd->ports || !httpd->auth)
-		return -ENOMEM;
-	const struct route routes[ROUTES] = {
-		{ httpd->telemetry_path, answer_metrics },
-		{ "/", answer_home },
-		{ "/-/healthy", answer_healthy },
-		{ "/-/ready", answer_ready },
-	};
-	memcpy(httpd->routes, routes, sizeof(routes));
-	return 0;
+	return httpd->ports && httpd->auth ? 0 : -ENOMEM;
 }
 
 static int set_guard(struct httpd *httpd, const struct httpd_config *config,
@@ -995,9 +782,7 @@ void httpd_stop(struct httpd *httpd)
 	log_overdue(httpd, true);
 	pthread_mutex_destroy(&httpd->log_lock);
 	pthread_mutex_destroy(&httpd->rate_lock);
-	page_unref(httpd->landing);
 	free(httpd->ports);
-	free(httpd->telemetry_path);
 	free(httpd);
 }
 

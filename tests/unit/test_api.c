@@ -24,19 +24,18 @@ struct scene {
 	struct pageslot *pages;
 	struct collector *collector;
 	struct api *api;
-	struct httpd_handler handlers[API_HANDLERS];
-	struct httpd_reply reply;
+	struct httpd_answer answer;
 };
 
 /* What a query string says, in pairs. */
 struct words {
-	struct httpd_query query;
+	struct httpd_request asked;
 	const char *const *pairs;
 };
 
-static const char *value_of(const struct httpd_query *query, const char *key)
+static const char *arg_of(const struct httpd_request *asked, const char *key)
 {
-	const struct words *words = query->connection;
+	const struct words *words = (const struct words *)asked;
 
 	for (const char *const *pair = words->pairs; pair != NULL && pair[0] != NULL; pair += 2) {
 		if (strcmp(pair[0], key) == 0)
@@ -45,22 +44,22 @@ static const char *value_of(const struct httpd_query *query, const char *key)
 	return NULL;
 }
 
-/* The status; the body is text in s->reply.body. */
-static unsigned int ask(struct scene *s, size_t handler, bool local, const char *const *pairs)
-{
-	struct words words = { .pairs = pairs };
-	struct httpd_query query = { .value = value_of, .local = local, .connection = &words };
-
-	buf_done(&s->reply.body);
-	s->reply = (struct httpd_reply){ .status = 200 };
-	buf_init(&s->reply.body, 0);
-	s->handlers[handler].fn(s->handlers[handler].arg, &query, &s->reply);
-	buf_putc(&s->reply.body, '\0');
-	assert_int_equal(s->reply.body.err, 0);
-	return s->reply.status;
-}
-
 enum { PORTS, CONNECTIONS };
+
+/* The status; the body is text in s->answer.text. */
+static unsigned int ask(struct scene *s, int what, bool local, const char *const *pairs)
+{
+	struct words words = { .asked = { .arg = arg_of, .local = local }, .pairs = pairs };
+
+	buf_done(&s->answer.text);
+	s->answer = (struct httpd_answer){ .status = 200 };
+	buf_init(&s->answer.text, 0);
+	(what == PORTS ? api_ports : api_connections)(s->api, &words.asked, &s->answer);
+	assert_string_equal(s->answer.type, "application/json; charset=utf-8");
+	buf_putc(&s->answer.text, '\0');
+	assert_int_equal(s->answer.text.err, 0);
+	return s->answer.status;
+}
 
 static struct scene *begin(const char *flag)
 {
@@ -82,30 +81,19 @@ static struct scene *begin(const char *flag)
 	assert_int_equal(collector_start(s->collector), 0);
 	s->api = api_new(&s->options, s->collector);
 	assert_non_null(s->api);
-	api_handlers(s->api, s->handlers);
 	while (ask(s, PORTS, true, NULL) == 503 && clock_mono_ms() < end_ms)
 		(void)usleep(10000);
-	assert_int_equal(s->reply.status, 200);
+	assert_int_equal(s->answer.status, 200);
 	return s;
 }
 
 static void end(struct scene *s)
 {
-	buf_done(&s->reply.body);
+	buf_done(&s->answer.text);
 	api_free(s->api);
 	assert_true(collector_stop(s->collector, PATIENCE_MS));
 	pageslot_free(s->pages);
 	free(s);
-}
-
-static void test_paths(void **state)
-{
-	struct scene *s = begin("--web.connections=loopback");
-
-	(void)state;
-	assert_string_equal(s->handlers[PORTS].path, "/api/v1/ports");
-	assert_string_equal(s->handlers[CONNECTIONS].path, "/api/v1/connections");
-	end(s);
 }
 
 static void test_who_may_ask(void **state)
@@ -134,13 +122,14 @@ static void test_once_a_second(void **state)
 
 	(void)state;
 	assert_int_equal(ask(s, CONNECTIONS, true, NULL), 200);
-	assert_int_equal(s->reply.retry_after_s, 0);
+	assert_null(s->answer.name);
 	assert_int_equal(ask(s, CONNECTIONS, true, NULL), 429);
-	assert_int_equal(s->reply.retry_after_s, 1);
-	assert_non_null(strstr(s->reply.body.data, "\"error\""));
+	assert_string_equal(s->answer.name, "Retry-After");
+	assert_string_equal(s->answer.value, "1");
+	assert_non_null(strstr(s->answer.text.data, "\"error\""));
 	while (ask(s, CONNECTIONS, true, NULL) == 429 && clock_mono_ms() < end_ms)
 		(void)usleep(10000);
-	assert_int_equal(s->reply.status, 200);
+	assert_int_equal(s->answer.status, 200);
 	assert_true(clock_mono_ms() - begun_ms >= 1000);
 	end(s);
 }
@@ -151,9 +140,9 @@ static void test_bad_question_says_why_and_costs_nothing(void **state)
 	struct scene *s = begin("--web.connections=loopback");
 
 	(void)state;
-	for (size_t handler = 0; handler < API_HANDLERS; handler++) {
-		assert_int_equal(ask(s, handler, true, bad), 400);
-		assert_non_null(strstr(s->reply.body.data, "65535"));
+	for (int what = PORTS; what <= CONNECTIONS; what++) {
+		assert_int_equal(ask(s, what, true, bad), 400);
+		assert_non_null(strstr(s->answer.text.data, "65535"));
 	}
 	assert_int_equal(ask(s, CONNECTIONS, true, NULL), 200);
 	end(s);
@@ -166,7 +155,8 @@ static void test_after_an_interruption(void **state)
 	(void)state;
 	collector_interrupt(s->collector);
 	assert_int_equal(ask(s, CONNECTIONS, true, NULL), 503);
-	assert_int_equal(s->reply.retry_after_s, 1);
+	assert_string_equal(s->answer.name, "Retry-After");
+	assert_string_equal(s->answer.value, "1");
 	end(s);
 }
 
@@ -193,14 +183,14 @@ static void test_own_connection(void **state)
 	(void)snprintf(port, sizeof(port), "%u", ntohs(addr.sin_port));
 	words[1] = port;
 	assert_int_equal(ask(s, CONNECTIONS, true, words), 200);
-	assert_non_null(strstr(s->reply.body.data, "\"matched\": 2,"));
+	assert_non_null(strstr(s->answer.text.data, "\"matched\": 2,"));
 	(void)snprintf(wanted, sizeof(wanted), "\"pid\": %d,", (int)getpid());
-	assert_non_null(strstr(s->reply.body.data, wanted));
+	assert_non_null(strstr(s->answer.text.data, wanted));
 	assert_int_equal(ask(s, PORTS, false, words), 200);
-	assert_non_null(strstr(s->reply.body.data, "\"matched\": 2,"));
+	assert_non_null(strstr(s->answer.text.data, "\"matched\": 2,"));
 	words[5] = "syn_recv";
 	assert_int_equal(ask(s, PORTS, false, words), 200);
-	assert_non_null(strstr(s->reply.body.data, "\"matched\": 0,"));
+	assert_non_null(strstr(s->answer.text.data, "\"matched\": 0,"));
 	end(s);
 	close(server);
 	close(client);
@@ -214,15 +204,14 @@ static void test_ports_have_a_limit(void **state)
 
 	(void)state;
 	assert_int_equal(ask(s, PORTS, true, one), 200);
-	assert_non_null(strstr(s->reply.body.data, "\"limit\": 1,"));
-	assert_non_null(strstr(s->reply.body.data, "\"truncated\": true"));
+	assert_non_null(strstr(s->answer.text.data, "\"limit\": 1,"));
+	assert_non_null(strstr(s->answer.text.data, "\"truncated\": true"));
 	end(s);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_who_may_ask),
 		cmocka_unit_test(test_once_a_second),
 		cmocka_unit_test(test_bad_question_says_why_and_costs_nothing),

@@ -35,6 +35,7 @@ static struct {
 void html_render(const struct html_input *input, struct buf *buf)
 {
 	buf_puts(buf, input->snapshot != NULL ? "data" : "no data");
+	buf_puts(buf, input->health != NULL ? ", health" : ", no health");
 	if (atomic_exchange(&hold.wanted, false)) {
 		sem_post(&hold.is_held);
 		sem_wait(&hold.may_go);
@@ -91,13 +92,18 @@ static int sample(struct scene *s, int error, double seconds)
 	return publisher_end(s->publisher, error, &health, snapshot);
 }
 
-static bool is_on_page(struct scene *s, const char *line)
+static bool is_on(struct scene *s, enum page_kind kind, const char *line)
 {
-	struct page *page = pageslot_get(s->pages, PAGE_METRICS_TEXT);
+	struct page *page = pageslot_get(s->pages, kind);
 	bool found = page != NULL && memmem(page_data(page), page_len(page), line, strlen(line));
 
 	page_unref(page);
 	return found;
+}
+
+static bool is_on_page(struct scene *s, const char *line)
+{
+	return is_on(s, PAGE_METRICS_TEXT, line);
 }
 
 static void assert_not_ready(struct scene *s, const char *why)
@@ -131,6 +137,10 @@ static void test_nothing_before_the_first_sample(void **state)
 	assert_null(pageslot_get(s.pages, PAGE_METRICS_TEXT));
 	assert_null(publisher_snapshot(s.publisher, &health));
 	assert_not_ready(&s, "no good sample yet");
+	/* The page for people is there, and tells nothing that is not known yet. */
+	assert_true(is_on(&s, PAGE_HTML, "no data, no health"));
+	sample(&s, -EPERM, 0.05);
+	assert_true(is_on(&s, PAGE_HTML, "no data, health"));
 	end(&s);
 }
 

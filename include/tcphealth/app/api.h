@@ -2,8 +2,8 @@
  * api: the JSON answers under /api/v1.
  *
  * /api/v1/ports tells per port what /metrics knows, from the last snapshot; /api/v1/connections tells which connections, from a fresh
- * dump, one question at a time and one a second. Knows what may be asked and by whom; must not know libmicrohttpd. The handlers run on serving
- * threads.
+ * dump, one question at a time and one a second. Knows what may be asked and by whom; must not know libmicrohttpd. Its functions run on
+ * serving threads.
  */
 #ifndef TCPHEALTH_APP_API_H
 #define TCPHEALTH_APP_API_H
@@ -18,9 +18,8 @@ struct api;
 struct api *api_new(const struct options *options, struct collector *collector);
 void api_free(struct api *api);
 
-#define API_HANDLERS 2
-
-/* The paths it answers. */
-void api_handlers(struct api *api, struct httpd_handler ret_handlers[API_HANDLERS]);
+/* What /api/v1/ports and /api/v1/connections answer: httpd_fn's, whose `arg` is a struct api. */
+void api_ports(void *arg, const struct httpd_request *request, struct httpd_answer *answer);
+void api_connections(void *arg, const struct httpd_request *request, struct httpd_answer *answer);
 
 #endif

@@ -27,7 +27,7 @@ struct publisher_config {
 	size_t page_max;               /* bytes of a page; 0: 64 MiB */
 };
 
-/* NULL when out of memory. */
+/* NULL when out of memory. The page for people is there at once, without data. */
 struct publisher *publisher_new(const struct publisher_config *config);
 void publisher_free(struct publisher *publisher); /* NULL is fine */
 

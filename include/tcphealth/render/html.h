@@ -18,7 +18,7 @@
 
 struct html_input {
 	const struct snapshot *snapshot; /* NULL before the first good sample */
-	const struct health *health;
+	const struct health *health;     /* NULL before the first sample */
 	const char *telemetry_path;
 	const char *version;
 	uint64_t interval_ms; /* between samples: the page refreshes as often */
@@ -28,15 +28,14 @@ struct html_input {
 /* Writes the whole document; errors are the buffer's. */
 void html_render(const struct html_input *input, struct buf *buf);
 
-/* A file that the page needs, compiled in. */
+/* A file that the page needs, compiled in: from `data` to `end`. */
 struct html_asset {
 	const char *path; /* "/style.css" */
 	const char *content_type;
-	const char *data;
-	size_t len;
+	const char *data, *end;
 };
 
-/* Sets *ret_asset to the i-th asset; false past the end. */
-bool html_asset_at(size_t i, struct html_asset *ret_asset);
+#define HTML_ASSETS 3
+extern const struct html_asset html_assets[HTML_ASSETS];
 
 #endif

@@ -6,16 +6,20 @@
 #ifndef TCPHEALTH_WEB_ACCEPT_H
 #define TCPHEALTH_WEB_ACCEPT_H
 
-#include "tcphealth/render/expo.h"
-
 #include <stdbool.h>
+#include <stddef.h>
+
+/* "type/subtype; version=...; charset=utf-8" */
+struct accept_offer {
+	const char *type, *subtype, *version;
+};
 
 /*
- * The exposition format for an Accept header (NULL: none sent): the one with the highest q-value; text 0.0.4 where nothing
- * fits, at a tie the one that the header names more specifically, then the earlier. Of OpenMetrics only
- * version 1.0.0 (or no version) fits, of text/plain only version 0.0.4 (or none). Malformed parts are skipped.
+ * Which of `count` offers an Accept header (NULL: none sent) wants: the index of the one with the highest q-value; the first
+ * where nothing fits; at a tie the one that the header names more specifically, then the earlier named. A range with another
+ * version or charset does not fit; malformed parts are skipped.
  */
-enum expo_format accept_format(const char *accept);
+size_t accept_best(const char *accept, const struct accept_offer *offers, size_t count);
 
 /* True if an Accept-Encoding header takes gzip with q > 0 and does not prefer identity. */
 bool accept_gzip(const char *accept_encoding);

@@ -1,77 +1,82 @@
 /*
- * httpd: serves pages over HTTP with libmicrohttpd.
+ * httpd: serves routes over HTTP with libmicrohttpd.
  *
- * Owns the listening sockets and libmicrohttpd's threads. Knows HTTP, routes, pages and who may see them; must not know TCP
- * sockets, metrics or how a page came to be. A request never waits for the kernel's tables.
+ * Owns the listening sockets and libmicrohttpd's threads. Knows HTTP and who may ask; must not know which routes there are,
+ * nor what they answer.
  */
 #ifndef TCPHEALTH_WEB_HTTPD_H
 #define TCPHEALTH_WEB_HTTPD_H
 
 #include "tcphealth/base/buf.h"
-#include "tcphealth/render/page.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct httpd;
 
-/* Writes why it is not ready (plain text, one line) and returns false, or returns true. Called on serving threads. */
-typedef bool (*httpd_ready_fn)(void *arg, struct buf *why);
-
-/* A request to a handler; valid during the call. */
-struct httpd_query {
+/* What a route is asked. Valid during the call. */
+struct httpd_request {
 	/* The decoded value of a key of the query string, the first of several; "" without a value; NULL if it is not there. */
-	const char *(*value)(const struct httpd_query *query, const char *key);
-	bool local; /* the client is on this host, not behind a proxy, and calls this host by its own name */
-	void *connection;
+	const char *(*arg)(const struct httpd_request *request, const char *key);
+	/* The headers Accept and Accept-Encoding; NULL: not sent. */
+	const char *accept, *accept_encoding;
+	/* The client is on this host, not behind a proxy, and calls this host by its own name. */
+	bool local;
 };
 
-/* What a handler answers. */
-struct httpd_reply {
-	unsigned int status;        /* 200 unless changed */
-	unsigned int retry_after_s; /* a Retry-After header; 0: none */
-	const char *content_type;   /* static text; JSON unless changed */
-	struct buf body;
+/* Finished bytes, sent from where they are. */
+struct httpd_bytes {
+	const char *data; /* NULL: none */
+	size_t len;
+	/* Called once they are sent, or never will be; NULL: they outlive the server. */
+	void (*release)(void *owner);
+	void *owner;
+};
+
+/* What a route answers: status 200 and plain text, unless it says otherwise. All but `text` is static or belongs to `bytes`. */
+struct httpd_answer {
+	unsigned int status;
+	const char *type; /* Content-Type */
+	/* Content-Security-Policy where the web configuration sets none; NULL: none. */
+	const char *policy;
+	/* One header more; NULL: none. */
+	const char *name, *value;
+	/* The answer depends on Accept and Accept-Encoding (Vary). */
+	bool negotiated;
+	/* The body: these bytes if there are any, else what was written to `text`, which is ready for use. */
+	struct httpd_bytes bytes;
+	struct buf text;
 };
 
 /* Called on a serving thread, and may take a second or two: the others go on serving. */
-typedef void (*httpd_handler_fn)(void *arg, const struct httpd_query *query,
-				 struct httpd_reply *reply);
+typedef void (*httpd_fn)(void *arg, const struct httpd_request *request,
+			 struct httpd_answer *answer);
 
-struct httpd_handler {
+struct httpd_route {
 	const char *path;
-	httpd_handler_fn fn;
+	httpd_fn fn;
 	void *arg;
+	/* Counts for `max_requests` until its answer is sent. */
+	bool limited;
 };
 
-/* A file that never changes. */
-struct httpd_asset {
-	const char *path;
-	const char *content_type;
-	const char *data;
-	size_t len;
-};
-
+/* Everything is borrowed: routes while the server lives, the rest during httpd_start(). */
 struct httpd_config {
-	const struct httpd_handler *handlers; /* borrowed */
-	size_t handler_count;
-	const struct httpd_asset *assets; /* borrowed */
-	size_t asset_count;
-	const char *const *
-		listen; /* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1"; borrowed */
+	/* The first one with the path of a request answers it. */
+	const struct httpd_route *routes;
+	size_t route_count;
+	/* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1". */
+	const char *const *listen;
 	size_t listen_count; /* >= 1 */
-	const int *
-		sockets; /* listening TCP sockets to take over in place of `listen`, also on failure; NULL: none */
+	/* Listening TCP sockets to take over in place of `listen`, also on failure; NULL: none. */
+	const int *sockets;
 	size_t socket_count;
-	const char *
-		web_config; /* file of exporter-toolkit's format: TLS, users, headers; NULL or "": none; borrowed */
-	const char *telemetry_path; /* "/metrics"; borrowed */
-	unsigned int max_requests; /* requests served at the same time; more get 503; 0: no limit */
-	unsigned int
-		timeout_s; /* inactivity of a connection, and the wall-clock bound of a whole request */
-	struct pageslot *pages; /* borrowed */
-	httpd_ready_fn ready;
-	void *ready_arg;
+	/* A file of exporter-toolkit's format: TLS, users, headers. NULL or "": none. */
+	const char *web_config;
+	/* Limited requests at the same time; more get 503. 0: no limit. */
+	unsigned int max_requests;
+	/* Inactivity of a connection, and the wall-clock bound of a whole request; 0: 10 s. */
+	unsigned int timeout_s;
 };
 
 /* Where and why httpd_start() failed: "listen tcp :10793: Address already in use". */
