@@ -103,12 +103,6 @@ void buf_put_u64(struct buf *buf, uint64_t value)
 	put_digits(buf, false, value);
 }
 
-void buf_put_i64(struct buf *buf, int64_t value)
-{
-	/* Unsigned negation: INT64_MIN has no positive counterpart. */
-	put_digits(buf, value < 0, value < 0 ? -(uint64_t)value : (uint64_t)value);
-}
-
 static void put_fraction(struct buf *buf, double value)
 {
 	char text[64];
@@ -135,7 +129,7 @@ void buf_put_double(struct buf *buf, double value)
 	}
 	bool negative_zero = value == 0 && signbit(value);
 	if (fabs(value) < EXACT_INTEGERS && !negative_zero && value == (double)(int64_t)value) {
-		buf_put_i64(buf, (int64_t)value);
+		put_digits(buf, value < 0, (uint64_t)fabs(value));
 		return;
 	}
 	put_fraction(buf, value);

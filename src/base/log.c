@@ -171,11 +171,6 @@ void log_setup(enum log_level level, enum log_format format)
 	log_line_format = format;
 }
 
-bool log_enabled(enum log_level level)
-{
-	return level >= log_min_level;
-}
-
 void log_event(enum log_level level, const char *msg, ...)
 {
 	struct line line;
@@ -183,7 +178,7 @@ void log_event(enum log_level level, const char *msg, ...)
 	int saved_errno = errno;
 	va_list args;
 
-	if (!log_enabled(level))
+	if (level < log_min_level)
 		return;
 	line.len = 0;
 	line.overflow = false;

@@ -43,15 +43,10 @@ const char *version_revision(void)
 	return TCPHEALTH_REVISION;
 }
 
-const char *version_compiler(void)
-{
-	return COMPILER;
-}
-
 void version_print(FILE *out)
 {
 	fprintf(out, "tcphealth_exporter, version %s (revision: %s)\n", version_number(),
 		version_revision());
-	fprintf(out, "  compiler:         %s\n", version_compiler());
+	fprintf(out, "  compiler:         %s\n", COMPILER);
 	fprintf(out, "  platform:         linux/%s\n", MACHINE);
 }

@@ -26,8 +26,7 @@ struct html_row {
 struct html_rows {
 	struct html_row *rows; /* the worst first */
 	size_t count;
-	uint64_t sockets; /* sums over the rows */
-	uint64_t stuck;
+	uint64_t stuck; /* the sum over the rows */
 	size_t stuck_ports; /* a port counts once in a namespace */
 	size_t full_queues;
 	enum finding_level level;

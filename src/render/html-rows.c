@@ -257,7 +257,6 @@ static void sum_up(const struct snapshot *snapshot, struct html_rows *rows)
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct html_row *row = &rows->rows[i];
 
-		rows->sockets += row->sockets;
 		rows->stuck += row->stuck;
 		rows->full_queues += saturation_of(row) >= 1;
 	}

@@ -56,13 +56,6 @@ static struct held *held_of(const struct policy *policy)
 	return (struct held *)(uintptr_t)policy;
 }
 
-const struct policy *policy_ref(const struct policy *policy)
-{
-	if (policy)
-		atomic_fetch_add(&held_of(policy)->refs, 1);
-	return policy;
-}
-
 void policy_unref(const struct policy *policy)
 {
 	if (!policy || atomic_fetch_sub(&held_of(policy)->refs, 1) != 1)
@@ -220,9 +213,10 @@ int guard_reload(struct guard *guard, struct webconfig_error *ret_error)
 const struct policy *guard_policy(struct guard *guard)
 {
 	pthread_mutex_lock(&guard->lock);
-	const struct policy *policy = policy_ref(&guard->current->policy);
+	struct held *held = guard->current;
+	atomic_fetch_add(&held->refs, 1);
 	pthread_mutex_unlock(&guard->lock);
-	return policy;
+	return &held->policy;
 }
 
 int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struct guard **ret_guard,

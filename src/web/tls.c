@@ -445,8 +445,3 @@ void tls_free(struct tls *tls)
 		gnutls_priority_deinit(tls->priority12);
 	free(tls);
 }
-
-const char *tls_version(void)
-{
-	return gnutls_check_version(NULL);
-}

@@ -12,7 +12,7 @@ static void check_death(const struct tcpdeath *death)
 {
 	unsigned int flags = death->flags;
 
-	if (death->id == 0 || death->reserved != 0)
+	if (death->id == 0)
 		abort();
 	/* tcp_info only grows at its end: what is younger is there only with what is older. */
 	if ((flags & TCPDEATH_SENT) && !(flags & TCPDEATH_DELIVERED))

@@ -113,7 +113,6 @@ static void test_error_is_sticky(void **state)
 	buf_putc(&buf, 'x');
 	buf_puts(&buf, "");
 	buf_put_u64(&buf, 1);
-	buf_put_i64(&buf, -1);
 	buf_put_double(&buf, 0.5);
 	buf_printf(&buf, "%d", 1);
 	assert_int_equal(buf_reserve(&buf, 1), -EFBIG);
@@ -157,7 +156,7 @@ static void test_reserve(void **state)
 
 static void test_integers(void **state)
 {
-	static const int64_t values[] = { 0, 1, -1, 9, 10, -10, 123456789, INT64_MAX, INT64_MIN };
+	static const uint64_t values[] = { 0, 1, 9, 10, 123456789, INT64_MAX, UINT64_MAX };
 	struct buf buf;
 	char expected[32];
 
@@ -165,12 +164,8 @@ static void test_integers(void **state)
 	buf_init(&buf, 0);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		buf_reset(&buf);
-		buf_put_i64(&buf, values[i]);
-		snprintf(expected, sizeof(expected), "%" PRId64, values[i]);
-		assert_content(&buf, expected);
-		buf_reset(&buf);
-		buf_put_u64(&buf, (uint64_t)values[i]);
-		snprintf(expected, sizeof(expected), "%" PRIu64, (uint64_t)values[i]);
+		buf_put_u64(&buf, values[i]);
+		snprintf(expected, sizeof(expected), "%" PRIu64, values[i]);
 		assert_content(&buf, expected);
 	}
 	buf_done(&buf);

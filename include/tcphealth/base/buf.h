@@ -34,7 +34,6 @@ void buf_put(struct buf *buf, const void *data, size_t len);
 void buf_puts(struct buf *buf, const char *str);
 void buf_putc(struct buf *buf, char c);
 void buf_put_u64(struct buf *buf, uint64_t value);
-void buf_put_i64(struct buf *buf, int64_t value);
 /* Shortest text that reads back as the same double; +Inf, -Inf, NaN as Prometheus writes them. */
 void buf_put_double(struct buf *buf, double value);
 void buf_printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -32,12 +32,9 @@ enum log_format {
 /* Called once by main before other threads start; info and logfmt until then. */
 void log_setup(enum log_level level, enum log_format format);
 
-bool log_enabled(enum log_level level);
-
 /* `msg` and then pairs of (const char *key, const char *value), ended by NULL. A NULL value ends the list too. */
 void log_event(enum log_level level, const char *msg, ...) __attribute__((sentinel));
 
-#define log_debug(...) log_event(LOG_LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...)  log_event(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_warn(...)  log_event(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_error(...) log_event(LOG_LEVEL_ERROR, __VA_ARGS__)

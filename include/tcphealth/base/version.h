@@ -14,9 +14,6 @@ const char *version_number(void);
 /* The abbreviated commit, or "unknown" when built outside of a repository. Static text. */
 const char *version_revision(void);
 
-/* The compiler and its version: "gcc 12.2.0". Static text. */
-const char *version_compiler(void);
-
 /*
  * What --version prints, in the shape of Prometheus's own programs:
  *

@@ -48,7 +48,6 @@ struct tcpdeath {
 	uint16_t remote_port;
 	uint8_t retransmits;
 	uint8_t flags; /* enum tcpdeath_flags */
-	uint16_t reserved;
 	uint32_t
 		tuple_hash; /* tcptuple_hash() of the connection: its TIME_WAIT mini may bear another cookie */
 };

@@ -18,7 +18,6 @@ struct policy {
 	struct tls *tls; /* NULL: plain HTTP */
 };
 
-const struct policy *policy_ref(const struct policy *policy);
 void policy_unref(const struct policy *policy);
 
 struct guard;

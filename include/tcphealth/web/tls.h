@@ -32,7 +32,4 @@ void tls_free(struct tls *tls);
  */
 int tls_attach(struct tls *tls, struct gnutls_session_int *session);
 
-/* "3.7.9". Static text. */
-const char *tls_version(void);
-
 #endif
