@@ -3,6 +3,8 @@
  */
 #include "tcphealth/app/connections.h"
 
+#include "tcphealth/base/number.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,28 +12,12 @@
 #define CONNECTION_STATES                                                                          \
 	(TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN) & ~TCP_STATE_BIT(TCP_STATE_NONE))
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-
-	if (*text == '\0')
-		return false;
-	for (; *text != '\0'; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		value = value * 10 + (uint64_t)(*text - '0');
-		if (value > max)
-			return false;
-	}
-	*ret_value = value;
-	return true;
-}
-
 static int parse_port(const char *text, struct connections_query *query, struct buf *why)
 {
 	uint64_t value = 0;
 
-	if (strcmp(text, "unknown") != 0 && (!parse_number(text, 65535, &value) || value == 0)) {
+	if (strcmp(text, "unknown") != 0 &&
+	    (number_parse(text, UINT16_MAX, &value) || value == 0)) {
 		buf_puts(why, "port: a number from 1 to 65535, or unknown");
 		return -EINVAL;
 	}
@@ -91,7 +77,7 @@ static int parse_limit(const char *text, struct connections_query *query, struct
 {
 	uint64_t value;
 
-	if (!parse_number(text, CONNECTIONS_LIMIT_MAX, &value) || value == 0) {
+	if (number_parse(text, CONNECTIONS_LIMIT_MAX, &value) || value == 0) {
 		buf_printf(why, "limit: a number from 1 to %d", CONNECTIONS_LIMIT_MAX);
 		return -EINVAL;
 	}

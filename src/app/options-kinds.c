@@ -3,6 +3,7 @@
  * which flags there are.
  */
 #include "options-internal.h"
+#include "tcphealth/base/number.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -23,23 +24,6 @@ _Static_assert(sizeof(enum log_format) == sizeof(uint32_t), "choices are stored 
 static void *field_of(const struct row *row, struct options *options)
 {
 	return (char *)options + row->offset;
-}
-
-/* Reads the digits at *at and moves behind them; false without a digit. UINT64_MAX: too large. */
-static bool take_number(const char **at, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-	const char *digit = *at;
-
-	for (; isdigit((unsigned char)*digit); digit++)
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*digit - '0'), &value))
-			value = UINT64_MAX;
-	if (digit == *at)
-		return false;
-	*at = digit;
-	*ret_value = value;
-	return true;
 }
 
 /* Durations. */
@@ -67,7 +51,7 @@ static size_t find_unit(const char *text, size_t from)
 
 int options_duration_ms(const char *text, uint64_t *ret_ms)
 {
-	uint64_t total = 0, count, part;
+	uint64_t total = 0, count = 0, part;
 	bool overflow = false;
 
 	if (strcmp(text, "0") == 0) {
@@ -75,13 +59,14 @@ int options_duration_ms(const char *text, uint64_t *ret_ms)
 		return 0;
 	}
 	for (size_t next = 0; *text || next == 0; next++) {
-		if (!take_number(&text, &count))
-			return -EINVAL;
+		int err = number_take(&text, NULL, UINT64_MAX, &count);
+		if (err == -EINVAL)
+			return err;
 		next = find_unit(text, next);
 		if (next == UNITS)
 			return -EINVAL;
 		text += strlen(units[next].name);
-		overflow |= count == UINT64_MAX;
+		overflow |= err != 0;
 		overflow |= __builtin_mul_overflow(count, units[next].ms, &part);
 		overflow |= __builtin_add_overflow(total, part, &total);
 	}
@@ -135,10 +120,11 @@ static const char *parse_number(const struct row *row, const char *text, struct 
 {
 	uint32_t *field = field_of(row, options);
 	uint64_t value;
+	int err = number_parse(text, row->max, &value);
 
-	if (!take_number(&text, &value) || *text)
+	if (err == -EINVAL)
 		return "not a whole number";
-	if (value < row->min || value > row->max)
+	if (err || value < row->min)
 		return "out of range";
 	*field = (uint32_t)value;
 	return NULL;
@@ -264,9 +250,11 @@ static void describe_route(const struct row *row, char *text, size_t size)
 
 static const char *take_port(const char **at, uint64_t *ret_port)
 {
-	if (!take_number(at, ret_port))
+	int err = number_take(at, NULL, UINT16_MAX, ret_port);
+
+	if (err == -EINVAL)
 		return "not a list of ports";
-	if (*ret_port < 1 || *ret_port > UINT16_MAX)
+	if (err || *ret_port == 0)
 		return "port out of range";
 	return NULL;
 }
@@ -296,7 +284,7 @@ static const char *parse_ports(const struct row *row, const char *text, struct o
 		if (wrong)
 			return wrong;
 		for (uint64_t port = low; port <= high; port++)
-			set->bits[port / 64] |= UINT64_C(1) << (port % 64);
+			portset_add(set, (uint16_t)port);
 		if (*text == '\0')
 			break;
 		if (text[0] != ',' || text[1] == '\0')
@@ -365,8 +353,7 @@ static const char *check_listen(const char *text)
 	if (!port)
 		return "no port";
 	/* More digits than a port has are more than listenaddr takes. */
-	if (strlen(port) > PORT_DIGITS || !take_number(&port, &number) || *port ||
-	    number > UINT16_MAX)
+	if (strlen(port) > PORT_DIGITS || number_parse(port, UINT16_MAX, &number))
 		return "not a port";
 	size_t len = (size_t)(colon - text);
 	if (text[0] != '[')

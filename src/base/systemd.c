@@ -4,6 +4,7 @@
 #include "tcphealth/base/systemd.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,18 +17,11 @@
 
 #define FIRST_SOCKET 3 /* SD_LISTEN_FDS_START */
 
-/* A whole decimal number, or false. */
 static bool read_number(const char *name, uint64_t *ret)
 {
 	const char *text = getenv(name);
-	char *end;
 
-	if (!text || *text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, 10);
-	*ret = value;
-	return errno == 0 && *end == '\0';
+	return text && number_parse(text, UINT64_MAX, ret) == 0;
 }
 
 /* Both kinds of variables may be meant for another process: the one that started us. */

@@ -5,6 +5,7 @@
 #include "tcphealth/source/holders.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/number.h"
 #include "tcphealth/base/utf8.h"
 
 #include <ctype.h>
@@ -39,30 +40,12 @@ struct scan {
 	bool described;
 };
 
-/* --- numbers --- */
-
-static bool parse_u64(const char *text, uint64_t *ret_value, const char **ret_end)
-{
-	uint64_t value = 0;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-	for (; isdigit((unsigned char)*text); text++)
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
-			return false;
-	*ret_value = value;
-	*ret_end = text;
-	return true;
-}
-
 /* A name that is a number and nothing else. */
 static bool parse_name(const char *name, int *ret_number)
 {
-	const char *end;
 	uint64_t value;
 
-	if (!parse_u64(name, &value, &end) || *end || value > INT_MAX)
+	if (number_parse(name, INT_MAX, &value))
 		return false;
 	*ret_number = (int)value;
 	return true;
@@ -115,11 +98,11 @@ static void read_boot_time(struct scan *scan)
 	if (!file && fd >= 0)
 		close(fd);
 	while (file && scan->boot_seconds == 0 && fgets(line, sizeof(line), file)) {
-		const char *end;
+		const char *at = line + strlen(key);
 		uint64_t seconds;
 
 		if (at_start && strncmp(line, key, strlen(key)) == 0 &&
-		    parse_u64(line + strlen(key), &seconds, &end))
+		    number_take(&at, NULL, UINT64_MAX, &seconds) == 0)
 			scan->boot_seconds = (double)seconds;
 		at_start = strchr(line, '\n') != NULL;
 	}
@@ -131,7 +114,6 @@ static void read_start_time(struct scan *scan, int dir, struct holder *process)
 {
 	long ticks_per_second = sysconf(_SC_CLK_TCK);
 	char text[TEXT_SIZE];
-	const char *end;
 	uint64_t ticks;
 
 	read_text(dir, "stat", text);
@@ -141,7 +123,7 @@ static void read_start_time(struct scan *scan, int dir, struct holder *process)
 		at = strchr(at, ' ');
 		at = at ? at + 1 : NULL;
 	}
-	if (!at || !parse_u64(at, &ticks, &end) || ticks_per_second <= 0)
+	if (!at || number_take(&at, NULL, UINT64_MAX, &ticks) || ticks_per_second <= 0)
 		return;
 	if (scan->boot_seconds == 0)
 		read_boot_time(scan);
@@ -223,7 +205,7 @@ static int64_t read_inode(int dir, const char *name)
 {
 	static const char prefix[] = "socket:[";
 	char link[64];
-	const char *end;
+	const char *at = link + strlen(prefix);
 	uint64_t inode;
 	ssize_t len = readlinkat(dir, name, link, sizeof(link) - 1);
 
@@ -231,7 +213,7 @@ static int64_t read_inode(int dir, const char *name)
 		return -errno;
 	link[len] = '\0';
 	if (strncmp(link, prefix, strlen(prefix)) != 0 ||
-	    !parse_u64(link + strlen(prefix), &inode, &end) || *end != ']' || inode > UINT32_MAX)
+	    number_take(&at, NULL, UINT32_MAX, &inode) || *at != ']')
 		return 0;
 	return (int64_t)inode;
 }

@@ -4,7 +4,8 @@
  */
 #include "tcphealth/source/netns.h"
 
-#include <ctype.h>
+#include "tcphealth/base/number.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -148,20 +149,6 @@ static int scan_names(const struct scan *scan, struct netns_list *list)
 
 /* --- by process --- */
 
-static bool parse_pid(const char *name, pid_t *ret_pid)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)name[0]))
-		return false;
-	errno = 0;
-	long value = strtol(name, &end, 10);
-	if (errno || *end || value <= 0 || value > INT_MAX)
-		return false;
-	*ret_pid = (pid_t)value;
-	return true;
-}
-
 static int add_process(const struct scan *scan, struct netns_list *list, int procfs, pid_t pid)
 {
 	char path[64];
@@ -190,14 +177,14 @@ static int scan_processes(const struct scan *scan, struct netns_list *list)
 {
 	DIR *dir = opendir(scan->procfs);
 	const struct dirent *entry;
-	pid_t pid;
+	uint64_t pid;
 	int err = 0;
 
 	if (!dir)
 		return -errno;
 	while (!err && (entry = readdir(dir)))
-		if (parse_pid(entry->d_name, &pid))
-			err = add_process(scan, list, dirfd(dir), pid);
+		if (number_parse(entry->d_name, INT_MAX, &pid) == 0 && pid != 0)
+			err = add_process(scan, list, dirfd(dir), (pid_t)pid);
 	closedir(dir);
 	return err;
 }

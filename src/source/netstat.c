@@ -4,6 +4,7 @@
  */
 #include "tcphealth/source/netstat.h"
 
+#include "tcphealth/base/number.h"
 #include "tcphealth/source/procfs.h"
 
 #include <limits.h>
@@ -74,20 +75,12 @@ static bool span_equals(struct span span, const char *text)
 	return span.len == strlen(text) && memcmp(span.p, text, span.len) == 0;
 }
 
-/* Decimal, nothing but digits: MaxConn is -1, and a counter is never negative. */
+/* MaxConn is -1, and no number here; a counter is never negative. */
 static bool parse_u64(struct span span, uint64_t *ret_value)
 {
-	uint64_t value = 0;
+	const char *at = span.p, *end = span.p + span.len;
 
-	for (size_t i = 0; i < span.len; i++) {
-		unsigned int digit = (unsigned int)(unsigned char)span.p[i] - '0';
-
-		if (digit > 9 || __builtin_mul_overflow(value, 10U, &value) ||
-		    __builtin_add_overflow(value, digit, &value))
-			return false;
-	}
-	*ret_value = value;
-	return span.len > 0;
+	return number_take(&at, end, UINT64_MAX, ret_value) == 0 && at == end;
 }
 
 /* Cuts the next line off `rest`, its newline included: a line without one is the end of a truncated file. */

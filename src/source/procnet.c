@@ -8,6 +8,7 @@
 
 #include "tcphealth/base/array.h"
 #include "tcphealth/base/hash.h"
+#include "tcphealth/base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,16 +138,12 @@ static bool take_hex(struct cursor *cur, size_t min, size_t max, uint64_t *ret_v
 static bool take_dec(struct cursor *cur, uint64_t *ret_value)
 {
 	bool negative = take_char(cur, '-');
-	const char *start = cur->p;
-	uint64_t value = 0;
+	uint64_t value;
 
-	for (; cur->p < cur->end && *cur->p >= '0' && *cur->p <= '9'; cur->p++) {
-		if (__builtin_mul_overflow(value, 10U, &value) ||
-		    __builtin_add_overflow(value, (unsigned int)(*cur->p - '0'), &value))
-			return false;
-	}
+	if (number_take(&cur->p, cur->end, UINT64_MAX, &value))
+		return false;
 	*ret_value = negative ? 0 - value : value;
-	return cur->p > start;
+	return true;
 }
 
 static bool take_word(struct cursor *cur)

@@ -4,13 +4,14 @@
  */
 #include "tcphealth/source/procself.h"
 
+#include "tcphealth/base/number.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,18 +28,11 @@ enum stat_field {
 /* Longer lines (the interrupts in /proc/stat) are read in pieces. */
 #define LINE_SIZE 512
 
+/* A number, and a blank or nothing behind it. */
 static bool parse_u64(const char *text, uint64_t *ret_value)
 {
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, 10);
-	if (errno == ERANGE || (*end && !isspace((unsigned char)*end)))
-		return false;
-	*ret_value = value;
-	return true;
+	return number_take(&text, NULL, UINT64_MAX, ret_value) == 0 &&
+	       (!*text || isspace((unsigned char)*text));
 }
 
 static FILE *open_in(const char *dir, const char *name)

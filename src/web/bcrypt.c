@@ -6,8 +6,9 @@
  */
 #include "tcphealth/web/bcrypt.h"
 
+#include "tcphealth/base/number.h"
+
 #include <crypt.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,20 +22,10 @@ struct bcrypt_room {
 	struct crypt_data data;
 };
 
-/* Go reads two characters as a number: a sign is one of them. */
-static bool parse_cost(const char *text, unsigned int *ret_cost)
-{
-	if ((text[0] != '+' && !isdigit((unsigned char)text[0])) ||
-	    !isdigit((unsigned char)text[1]))
-		return false;
-	*ret_cost = (text[0] == '+' ? 0 : (unsigned int)(text[0] - '0') * 10) +
-		    (unsigned int)(text[1] - '0');
-	return true;
-}
-
 const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_hash)
 {
 	struct bcrypt_hash hash = { 0 };
+	uint64_t cost;
 
 	if (len < HASH_MIN)
 		return "too short for a bcrypt hash";
@@ -42,10 +33,13 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 		return "not a bcrypt hash ($2a$, $2b$ or $2y$)";
 	const char *end = text + len;
 	const char *at = text + (text[2] == '$' ? 3 : 4);
-	if (!parse_cost(at, &hash.cost))
+	/* Go reads two characters as a number: a sign is one of them. */
+	const char *digits = at + (*at == '+');
+	if (number_take(&digits, at + 2, 99, &cost) || digits != at + 2)
 		return "not a bcrypt hash: its cost is not a number";
-	if (hash.cost < BCRYPT_COST_MIN || hash.cost > BCRYPT_COST_MAX)
+	if (cost < BCRYPT_COST_MIN || cost > BCRYPT_COST_MAX)
 		return "the cost of a bcrypt hash is 4 to 31";
+	hash.cost = (unsigned int)cost;
 	at += 3;
 	memcpy(hash.salt, at, BCRYPT_SALT_LEN);
 	at += BCRYPT_SALT_LEN;

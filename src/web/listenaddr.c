@@ -5,24 +5,18 @@
  */
 #include "tcphealth/web/listenaddr.h"
 
+#include "tcphealth/base/number.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static bool port_is_valid(const char *port)
-{
-	size_t len = strlen(port);
-
-	if (len == 0 || len > 5 || strspn(port, "0123456789") != len)
-		return false;
-	return strtoul(port, NULL, 10) <= UINT16_MAX;
-}
+#define PORT_DIGITS 5
 
 static int set_options(int fd, int family, bool dual)
 {
@@ -116,8 +110,9 @@ bool listenaddr_parse(const char *address, struct listenaddr *ret_parts)
 {
 	const char *colon = strrchr(address, ':');
 	const char *host = address, *end = colon;
+	uint64_t port;
 
-	if (!colon || !port_is_valid(colon + 1))
+	if (!colon || strlen(colon + 1) > PORT_DIGITS || number_parse(colon + 1, UINT16_MAX, &port))
 		return false;
 	if (*host == '[') {
 		host++;

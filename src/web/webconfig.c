@@ -5,6 +5,7 @@
  */
 #include "tcphealth/web/webconfig.h"
 
+#include "tcphealth/base/number.h"
 #include "webconfig-internal.h"
 
 #include <errno.h>
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define BURST_MAX 999999999
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -502,11 +505,10 @@ static int read_burst(struct reader *reader, struct fy_node *node, void *target)
 	*burst = 0;
 	if (err || scalar.is_null)
 		return err;
-	(void)scalar_show(&scalar, room);
-	if (!scalar.is_plain || scalar.len > 9 || strspn(room, "0123456789") != scalar.len)
-		return reader_fail(reader, "\"%s\" is not a whole number (allowed: 0 to 999999999)",
-				   room);
-	*burst = strtoul(room, NULL, 10);
+	const char *at = scalar.text, *end = at + scalar.len;
+	if (!scalar.is_plain || number_take(&at, end, BURST_MAX, burst) || at != end)
+		return reader_fail(reader, "\"%s\" is not a whole number (allowed: 0 to %d)",
+				   scalar_show(&scalar, room), BURST_MAX);
 	return 0;
 }
 
