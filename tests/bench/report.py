@@ -175,8 +175,8 @@ def summary(f):
         print(f'| {size:,} | {raw_ms:.1f} | ' + ' | '.join(ratios) + f' | {f[f"{size}.exporter.mb"]:.0f} |')
     verdicts = [target.verdict(f) for target in targets(f)]
     met, missed = (sum(verdict.startswith(how) for verdict in verdicts) for how in ('met', '**missed'))
-    print(f'\nOf {met + missed} targets {met} were met in that run; '
-          '[docs/benchmarks.md](docs/benchmarks.md#targets) has them, and why the others were not.')
+    print(f'\nThat run met {met} of {met + missed} targets; '
+          '[docs/benchmarks.md](docs/benchmarks.md#targets) lists them and explains the misses.')
 
 
 def publish(output, documents):
