@@ -5,9 +5,9 @@
  */
 #include "families-internal.h"
 
-#include <math.h>
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define OF_PAIRS(member)                                                                           \
+	.of = FAMILIES_OF_PAIRS, .figure = FAMILIES_FIGURE(struct snapshot_pair, member)
+#define OF_UNITS(member) .ns = emit_units, .figure = FAMILIES_FIGURE(struct snapshot_unit, member)
 
 static const struct families_values states = {
 	.label = "state",
@@ -25,6 +25,7 @@ static const struct families_values states_states = {
 	.count = 7,
 	.which = { TCP_STATE_SYN_SENT, TCP_STATE_SYN_RECV, TCP_STATE_FIN_WAIT1, TCP_STATE_FIN_WAIT2,
 		   TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK, TCP_STATE_CLOSING },
+	.sparse = true,
 };
 
 static const char *reason_name(unsigned int reason)
@@ -67,40 +68,19 @@ static const struct families_values keepalives = {
 	.which = { KEEPALIVE_ON, KEEPALIVE_OFF, KEEPALIVE_UNKNOWN },
 };
 
-static uint64_t connections_of(const struct snapshot_pair *pair, unsigned int state)
+static const char *failure_name(unsigned int counter)
 {
-	return pair->view.state[state];
+	if (counter == LEDGER_FAILED_REFUSED)
+		return "refused";
+	return counter == LEDGER_FAILED_TIMEOUT ? "timeout" : "other";
 }
 
-static uint64_t stale_of(const struct snapshot_pair *pair, unsigned int reason)
-{
-	return pair->view.stale[reason];
-}
-
-static uint64_t age_of(const struct snapshot_pair *pair, unsigned int state)
-{
-	return families_whole_seconds(pair->view.oldest_ms[state]);
-}
-
-static uint64_t peak_of(const struct snapshot_pair *pair, unsigned int peak)
-{
-	return families_whole_seconds(pair->view.peak[peak]);
-}
-
-static uint64_t keepalive_of(const struct snapshot_pair *pair, unsigned int keepalive)
-{
-	return pair->view.keepalive[keepalive];
-}
-
-static uint64_t sum_of(const struct snapshot_pair *pair, unsigned int sum)
-{
-	return pair->view.sum[sum];
-}
-
-static uint64_t counter_of(const struct snapshot_pair *pair, unsigned int counter)
-{
-	return pair->counter[counter];
-}
+static const struct families_values failures = {
+	.label = "reason",
+	.name = failure_name,
+	.count = 3,
+	.which = { LEDGER_FAILED_REFUSED, LEDGER_FAILED_TIMEOUT, LEDGER_FAILED_OTHER },
+};
 
 static void label_unit(const struct families_walk *walk, const struct snapshot_unit *unit)
 {
@@ -118,19 +98,7 @@ static void emit_units(const struct families_walk *walk)
 		if (unit->sockets == 0)
 			continue;
 		label_unit(walk, unit);
-		families_u64(walk, unit->sockets);
-	}
-}
-
-static void emit_unit_ages(const struct families_walk *walk)
-{
-	for (size_t i = 0; i < walk->ns->unit_count; i++) {
-		const struct snapshot_unit *unit = &walk->ns->units[i];
-
-		if (unit->sockets == 0)
-			continue;
-		label_unit(walk, unit);
-		families_u64(walk, families_whole_seconds(unit->oldest_ms));
+		families_put(walk, unit);
 	}
 }
 
@@ -142,7 +110,7 @@ static void emit_thresholds(const struct families_walk *walk)
 		if (i == STALE_KEEPALIVE)
 			continue;
 		expo_label(walk->expo, "reason", stale_reason_name(i));
-		expo_double(walk->expo, families_seconds(snapshot->thresholds.ms[i]));
+		expo_double(walk->expo, (double)snapshot->thresholds.ms[i] / 1e3);
 	}
 }
 
@@ -156,35 +124,6 @@ static void emit_threshold_probes(const struct families_walk *walk)
 	expo_u64(walk->expo, snapshot->thresholds.keepalive_probes);
 }
 
-static void emit_loss(const struct families_walk *walk, const struct snapshot_pair *pair)
-{
-	uint64_t loss_ms = pair->view.peak[TALLY_LOSS];
-
-	families_label_pair(walk);
-	families_double(walk,
-			loss_ms == PORTVIEW_NEVER ? (double)INFINITY : families_seconds(loss_ms));
-}
-
-static void emit_failed(const struct families_walk *walk, const struct snapshot_pair *pair)
-{
-	static const struct {
-		const char *reason;
-		enum ledger_counter counter;
-	} failures[] = {
-		{ "refused", LEDGER_FAILED_REFUSED },
-		{ "timeout", LEDGER_FAILED_TIMEOUT },
-		{ "other", LEDGER_FAILED_OTHER },
-	};
-
-	if (pair->role != ROLE_CLIENT)
-		return;
-	for (size_t i = 0; i < COUNT_OF(failures); i++) {
-		families_label_pair_port(walk);
-		expo_label(walk->expo, "reason", failures[i].reason);
-		families_u64(walk, pair->counter[failures[i].counter]);
-	}
-}
-
 static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_connections",
@@ -193,16 +132,18 @@ static const struct families_row rows[] = {
 			       "local one), client where it opened it (port is the remote "
 			       "one).",
 		.labels = "role, port, state",
-		.value = connections_of,
+		OF_PAIRS(view.state[0]),
 		.values = &states,
+		.json = "connections",
 	},
 	{
 		.family.name = "tcphealth_stale_connections",
 		.family.help = "TCP sockets that have been stuck for longer than the threshold "
 			       "of the reason, each under the first reason that applies.",
 		.labels = "role, port, reason",
-		.value = stale_of,
+		OF_PAIRS(view.stale[0]),
 		.values = &reasons,
+		.json = "stale",
 	},
 	{
 		.family.name = "tcphealth_stale_unit_connections",
@@ -210,7 +151,7 @@ static const struct families_row rows[] = {
 			       "them; present only where there are any, unit is empty where "
 			       "unknown.",
 		.labels = "role, port, reason, unit",
-		.ns = emit_units,
+		OF_UNITS(sockets),
 	},
 	{
 		.family.name = "tcphealth_stale_unit_oldest_seconds",
@@ -218,7 +159,8 @@ static const struct families_row rows[] = {
 			       "longest has been so, at least, in whole seconds.",
 		.family.unit = "seconds",
 		.labels = "role, port, reason, unit",
-		.ns = emit_unit_ages,
+		OF_UNITS(oldest_ms),
+		.scale = FAMILIES_WHOLE_SECONDS,
 	},
 	{
 		.family.name = "tcphealth_stale_threshold_seconds",
@@ -242,8 +184,10 @@ static const struct families_row rows[] = {
 			       "it may be missing; 0 where there is none.",
 		.family.unit = "seconds",
 		.labels = "role, port, state",
-		.value = age_of,
+		OF_PAIRS(view.oldest_ms[0]),
+		.scale = FAMILIES_WHOLE_SECONDS,
 		.values = &states_states,
+		.json = "oldest_state_age_seconds",
 	},
 	{
 		.family.name = "tcphealth_longest_silence_seconds",
@@ -252,8 +196,9 @@ static const struct families_row rows[] = {
 		.family.unit = "seconds",
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = TALLY_SILENCE,
-		.value = peak_of,
+		OF_PAIRS(view.peak[TALLY_SILENCE]),
+		.scale = FAMILIES_WHOLE_SECONDS,
+		.json = "longest_silence_seconds",
 	},
 	{
 		.family.name = "tcphealth_keepalive_connections",
@@ -261,8 +206,9 @@ static const struct families_row rows[] = {
 			       "unknown while another timer has hidden it ever since the "
 			       "socket was first seen.",
 		.labels = "role, port, keepalive",
-		.value = keepalive_of,
+		OF_PAIRS(view.keepalive[0]),
 		.values = &keepalives,
+		.json = "keepalive",
 	},
 	{
 		.family.name = "tcphealth_unanswered_keepalive_probes",
@@ -270,8 +216,8 @@ static const struct families_row rows[] = {
 			       "established connections; one of a connection is normally just "
 			       "in flight.",
 		.labels = "role, port",
-		.which = TALLY_PROBES,
-		.value = sum_of,
+		OF_PAIRS(view.sum[TALLY_PROBES]),
+		.json = "unanswered_keepalive_probes",
 	},
 	{
 		.family.name = "tcphealth_peer_loss_detection_seconds",
@@ -280,7 +226,9 @@ static const struct families_row rows[] = {
 			       "never, 0 where there is no connection.",
 		.family.unit = "seconds",
 		.labels = "role, port",
-		.pair = emit_loss,
+		OF_PAIRS(view.peak[TALLY_LOSS]),
+		.scale = FAMILIES_SECONDS,
+		.json = "peer_loss_detection_seconds",
 	},
 	{
 		.family.name = "tcphealth_receive_queue_bytes",
@@ -288,8 +236,8 @@ static const struct families_row rows[] = {
 			       "yet, summed.",
 		.family.unit = "bytes",
 		.labels = "role, port",
-		.which = TALLY_RECEIVE_QUEUE,
-		.value = sum_of,
+		OF_PAIRS(view.sum[TALLY_RECEIVE_QUEUE]),
+		.json = "receive_queue_bytes",
 	},
 	{
 		.family.name = "tcphealth_send_queue_bytes",
@@ -297,8 +245,8 @@ static const struct families_row rows[] = {
 			       "or not, summed.",
 		.family.unit = "bytes",
 		.labels = "role, port",
-		.which = TALLY_SEND_QUEUE,
-		.value = sum_of,
+		OF_PAIRS(view.sum[TALLY_SEND_QUEUE]),
+		.json = "send_queue_bytes",
 	},
 	{
 		.family.name = "tcphealth_retransmitted_segments_total",
@@ -307,8 +255,8 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = LEDGER_RETRANSMITTED_SEGMENTS,
-		.value = counter_of,
+		OF_PAIRS(counter[LEDGER_RETRANSMITTED_SEGMENTS]),
+		.json = "retransmitted_segments_total",
 	},
 	{
 		.family.name = "tcphealth_sent_segments_total",
@@ -317,8 +265,8 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = LEDGER_SENT_SEGMENTS,
-		.value = counter_of,
+		OF_PAIRS(counter[LEDGER_SENT_SEGMENTS]),
+		.json = "sent_segments_total",
 	},
 	{
 		.family.name = "tcphealth_sent_bytes_total",
@@ -328,8 +276,8 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = LEDGER_SENT_BYTES,
-		.value = counter_of,
+		OF_PAIRS(counter[LEDGER_SENT_BYTES]),
+		.json = "sent_bytes_total",
 	},
 	{
 		.family.name = "tcphealth_received_bytes_total",
@@ -339,8 +287,8 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = LEDGER_RECEIVED_BYTES,
-		.value = counter_of,
+		OF_PAIRS(counter[LEDGER_RECEIVED_BYTES]),
+		.json = "received_bytes_total",
 	},
 	{
 		.family.name = "tcphealth_opened_connections_total",
@@ -349,8 +297,8 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = LEDGER_OPENED,
-		.value = counter_of,
+		OF_PAIRS(counter[LEDGER_OPENED]),
+		.json = "opened_connections_total",
 	},
 	{
 		.family.name = "tcphealth_closed_connections_total",
@@ -359,8 +307,8 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
-		.which = LEDGER_CLOSED,
-		.value = counter_of,
+		OF_PAIRS(counter[LEDGER_CLOSED]),
+		.json = "closed_connections_total",
 	},
 	{
 		.family.name = "tcphealth_failed_connects_total",
@@ -371,7 +319,10 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "port, reason",
 		.needs = SOURCE_EVENTS,
-		.pair = emit_failed,
+		.of = FAMILIES_OF_CLIENTS,
+		.figure = FAMILIES_FIGURE(struct snapshot_pair, counter[0]),
+		.values = &failures,
+		.json = "failed_connects_*_total",
 	},
 };
 

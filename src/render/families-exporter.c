@@ -5,8 +5,7 @@
  */
 #include "families-internal.h"
 
-#include <stddef.h>
-#include <string.h>
+#define OF_HEALTH(member) .page = emit_health, .figure = FAMILIES_FIGURE(struct health, member)
 
 static void emit_build(const struct families_walk *walk)
 {
@@ -38,11 +37,6 @@ static void emit_interval(const struct families_walk *walk)
 
 	if (health->full_interval_seconds > 0)
 		emit_tiers(walk, health->full_interval_seconds, health->states_interval_seconds);
-}
-
-static void emit_success(const struct families_walk *walk)
-{
-	expo_u64(walk->expo, walk->input->health->success);
 }
 
 static void emit_duration(const struct families_walk *walk)
@@ -102,23 +96,14 @@ static void emit_space_timestamp(const struct families_walk *walk)
 	expo_double(walk->expo, walk->ns->timestamp);
 }
 
-static void emit_events_active(const struct families_walk *walk)
-{
-	expo_u64(walk->expo, walk->input->health->events_active);
-}
-
 static void emit_cpu(const struct families_walk *walk)
 {
 	expo_double(walk->expo, (double)walk->input->health->cpu_ns / 1e9);
 }
 
-/* `which` is the offset of a uint64_t in struct health. */
-static void emit_counter(const struct families_walk *walk)
+static void emit_health(const struct families_walk *walk)
 {
-	uint64_t value;
-
-	memcpy(&value, (const char *)walk->input->health + walk->row->which, sizeof(value));
-	expo_u64(walk->expo, value);
+	families_put(walk, walk->input->health);
 }
 
 static const struct families_row rows[] = {
@@ -150,7 +135,7 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_sample_success",
 		.family.help = "1 if the last sample was good, 0 if it failed or hangs: then "
 			       "the figures are those of the last good one.",
-		.page = emit_success,
+		OF_HEALTH(success),
 	},
 	{
 		.family.name = "tcphealth_sample_duration_seconds",
@@ -196,7 +181,7 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_events_active",
 		.family.help = "1 while the kernel tells of each connection's end, 0 while "
 			       "connections that live and die between two samples are missed.",
-		.page = emit_events_active,
+		OF_HEALTH(events_active),
 	},
 	{
 		.family.name = "tcphealth_sample_cpu_seconds_total",
@@ -209,47 +194,41 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_sample_errors_total",
 		.family.help = "Samples that failed.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, errors),
-		.page = emit_counter,
+		OF_HEALTH(errors),
 	},
 	{
 		.family.name = "tcphealth_events_total",
 		.family.help = "Events of destroyed sockets that were received.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, events),
-		.page = emit_counter,
+		OF_HEALTH(events),
 	},
 	{
 		.family.name = "tcphealth_events_lost_total",
 		.family.help = "Events of destroyed sockets that are known to be lost; while "
 			       "it stands still the counters of connections lose nothing.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, events_lost),
-		.page = emit_counter,
+		OF_HEALTH(events_lost),
 	},
 	{
 		.family.name = "tcphealth_event_overruns_total",
 		.family.help = "Times the kernel dropped events because they were not read "
 			       "fast enough.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, event_overruns),
-		.page = emit_counter,
+		OF_HEALTH(event_overruns),
 	},
 	{
 		.family.name = "tcphealth_forged_messages_total",
 		.family.help = "Netlink messages that did not come from the kernel and were "
 			       "ignored.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, forged),
-		.page = emit_counter,
+		OF_HEALTH(forged),
 	},
 	{
 		.family.name = "tcphealth_malformed_records_total",
 		.family.help = "Records and lines of the kernel's tables that made no sense "
 			       "and were skipped.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, malformed),
-		.page = emit_counter,
+		OF_HEALTH(malformed),
 	},
 	{
 		.family.name = "tcphealth_wiped_closes_total",
@@ -257,8 +236,7 @@ static const struct families_row rows[] = {
 			       "(SO_LINGER 0 and its like), so that their last bytes and "
 			       "segments are not counted.",
 		.family.type = EXPO_COUNTER,
-		.which = offsetof(struct health, wiped_closes),
-		.page = emit_counter,
+		OF_HEALTH(wiped_closes),
 	},
 };
 

@@ -6,7 +6,9 @@
 
 #include "tcphealth/render/families.h"
 
-struct families_row;
+#include <stddef.h>
+
+struct families_walk;
 
 #define FAMILIES_VALUES_MAX 16
 
@@ -17,13 +19,70 @@ struct families_values {
 	size_t count;
 	uint8_t which[FAMILIES_VALUES_MAX];
 	uint32_t needs[FAMILIES_VALUES_MAX]; /* enum source_can, else the value is left out */
+	bool sparse;                         /* in JSON, what is 0 is left out */
 };
 
-/* How the labels of a pair begin, made once a page: role="client",port=" */
-struct families_role {
-	char text[32];
-	size_t len;
-	size_t port_at; /* where port= begins in it */
+/* Whose figures a row has, which also says the labels before those of `values`. */
+enum families_of {
+	FAMILIES_OF_NONE,         /* a function of the row writes it */
+	FAMILIES_OF_PAIRS,        /* struct snapshot_pair: role, port */
+	FAMILIES_OF_CLIENTS,      /* the same of clients alone: port */
+	FAMILIES_OF_CLIENT_PORTS, /* the same without the port `unknown` */
+	FAMILIES_OF_LISTENERS,    /* struct listener_port: port */
+};
+
+enum families_type {
+	FAMILIES_BOOL,
+	FAMILIES_U32,
+	FAMILIES_U64,
+	FAMILIES_DOUBLE,
+};
+
+/* Where a figure lies in its record. With `values` it is an array, indexed by what they stand for. */
+struct families_figure {
+	uint16_t offset;
+	uint8_t type; /* enum families_type */
+};
+
+/* For the initializer of a figure: FAMILIES_FIGURE(struct snapshot_pair, view.state[0]). */
+/* clang-format off */
+#define FAMILIES_FIGURE(record, member)                                                            \
+	{                                                                                          \
+		.offset = offsetof(record, member),                                                \
+		.type = _Generic(((record *)NULL)->member,                                         \
+				 bool: FAMILIES_BOOL,                                              \
+				 uint32_t: FAMILIES_U32,                                           \
+				 uint64_t: FAMILIES_U64,                                           \
+				 double: FAMILIES_DOUBLE),                                         \
+	}
+/* clang-format on */
+
+/* What becomes of milliseconds. */
+enum families_scale {
+	FAMILIES_AS_IT_IS,
+	FAMILIES_WHOLE_SECONDS, /* a lower bound stays one */
+	FAMILIES_SECONDS,       /* with a fraction; PORTVIEW_NEVER is infinity */
+};
+
+/* A metric: `of` and `figure`, or one of the functions. */
+struct families_row {
+	struct expo_family family;
+	const char *labels; /* NULL: none */
+	uint32_t needs;     /* enum source_can, else the family is left out */
+	enum families_of of;
+	struct families_figure figure;
+	enum families_scale scale;
+	const struct families_values *values; /* NULL: one figure */
+	/*
+	 * Its key in /api/v1/ports, NULL if it is not there. The key of an object with all `values`; one with a * is a key for
+	 * each of them, which has the value's name in that place.
+	 */
+	const char *json;
+	/* Of a listening port: whether the figure means something; NULL: always. */
+	bool (*known)(const struct listener_port *row);
+	unsigned int which; /* for the functions below: what the row is about */
+	void (*page)(const struct families_walk *walk);
+	void (*ns)(const struct families_walk *walk);
 };
 
 /* Where the walk stands, and what was made ready for it. */
@@ -32,25 +91,8 @@ struct families_walk {
 	struct expo *expo;
 	const struct families_row *row;
 	const struct snapshot_ns *ns; /* NULL in `page` functions */
-	struct families_role roles[ROLE_COUNT];
-	struct expo_piece labels; /* in `pair` functions: role="client",port="443" */
-	size_t port_at;           /* where port= begins in it */
-};
-
-/* A metric: exactly one of the functions is set, which says what it is called for. */
-struct families_row {
-	struct expo_family family;
-	const char *labels; /* NULL: none */
-	uint32_t needs;     /* enum source_can, else the family is left out */
-	unsigned int which; /* for the function: a value of the enum that it counts by */
-	void (*page)(const struct families_walk *walk);
-	void (*ns)(const struct families_walk *walk);
-	void (*listener)(const struct families_walk *walk,
-			 const struct snapshot_listener *listener);
-	void (*pair)(const struct families_walk *walk, const struct snapshot_pair *pair);
-	/* A figure of each pair, of each of `values` where that is set; the labels are written for it. */
-	uint64_t (*value)(const struct snapshot_pair *pair, unsigned int which);
-	const struct families_values *values;
+	/* How the labels of pairs begin: role="client",port=" and, for rows without a role, port=" */
+	struct expo_piece heads[ROLE_COUNT + 1];
 };
 
 struct families_group {
@@ -70,39 +112,36 @@ extern const struct families_group families_process;     /* process_* */
 		.rows = (table), .count = sizeof(table) / sizeof((table)[0])                       \
 	}
 
-/* Labels of the pair: role and port, or port alone. */
-static inline void families_label_pair(const struct families_walk *walk)
-{
-	expo_label_raw(walk->expo, walk->labels.text, walk->labels.len);
-}
+/* The i-th row of all groups; NULL past the end. */
+const struct families_row *families_row(size_t i);
 
-static inline void families_label_pair_port(const struct families_walk *walk)
-{
-	expo_label_raw(walk->expo, walk->labels.text + walk->port_at,
-		       walk->labels.len - walk->port_at);
-}
+/* A figure as it is written. */
+struct families_number {
+	bool zero;  /* in the record, which may be finer: 0.4 s are written as 0 */
+	bool whole; /* `n`, else `x` */
+	uint64_t n;
+	double x;
+};
+
+struct families_number families_read(const struct families_row *row, const void *record,
+				     unsigned int which);
+
+/* Where the row's figure of a pair or its listening port lies (either may be NULL); NULL if it has none. */
+const void *families_record(const struct families_row *row, const struct snapshot_pair *pair,
+			    const struct listener_port *port);
 
 /* port="22", "unknown" or "other". */
 void families_label_port(const struct families_walk *walk, uint32_t port);
 
-/* End the sample, with netns as last label where the namespace has a name. */
+/* Ends the sample, with netns as last label where the namespace has a name. */
 void families_u64(const struct families_walk *walk, uint64_t value);
-void families_double(const struct families_walk *walk, double value);
 
-static inline bool families_knows(const struct families_walk *walk, uint32_t needs)
-{
-	return (walk->ns->can & needs) == needs;
-}
+/* For functions of a row: ends the sample with the row's figure of a record. */
+void families_put(const struct families_walk *walk, const void *record);
 
-/* Whole seconds of an age: a lower bound stays one. */
-static inline uint64_t families_whole_seconds(uint64_t ms)
+static inline bool families_knows(const struct snapshot_ns *ns, uint32_t needs)
 {
-	return ms / 1000;
-}
-
-static inline double families_seconds(uint64_t ms)
-{
-	return (double)ms / 1000.0;
+	return (ns->can & needs) == needs;
 }
 
 #endif

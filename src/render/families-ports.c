@@ -5,50 +5,18 @@
  */
 #include "families-internal.h"
 
-static void emit_listeners(const struct families_walk *walk,
-			   const struct snapshot_listener *listener)
-{
-	families_label_port(walk, listener->port);
-	families_u64(walk, listener->row.sockets);
-}
-
-static void emit_queue_length(const struct families_walk *walk,
-			      const struct snapshot_listener *listener)
-{
-	families_label_port(walk, listener->port);
-	families_u64(walk, listener->row.queue_length);
-}
+#define OF_LISTENERS(member)                                                                       \
+	.of = FAMILIES_OF_LISTENERS, .figure = FAMILIES_FIGURE(struct listener_port, member)
 
 /* Of a port whose last listener has closed, the queue is known to be gone. */
-static bool knows_backlog(const struct snapshot_listener *listener)
+static bool knows_backlog(const struct listener_port *port)
 {
-	return listener->row.backlog_known || listener->row.sockets == 0;
+	return port->backlog_known || port->sockets == 0;
 }
 
-static void emit_queue_limit(const struct families_walk *walk,
-			     const struct snapshot_listener *listener)
+static bool knows_drops(const struct listener_port *port)
 {
-	if (!knows_backlog(listener))
-		return;
-	families_label_port(walk, listener->port);
-	families_u64(walk, listener->row.queue_limit);
-}
-
-static void emit_saturation(const struct families_walk *walk,
-			    const struct snapshot_listener *listener)
-{
-	if (!knows_backlog(listener))
-		return;
-	families_label_port(walk, listener->port);
-	families_double(walk, listener->row.saturation);
-}
-
-static void emit_drops(const struct families_walk *walk, const struct snapshot_listener *listener)
-{
-	if (!listener->row.drops_known)
-		return;
-	families_label_port(walk, listener->port);
-	families_u64(walk, listener->row.drops_total);
+	return port->drops_known;
 }
 
 static void emit_listener_units(const struct families_walk *walk)
@@ -60,15 +28,6 @@ static void emit_listener_units(const struct families_walk *walk)
 		expo_label(walk->expo, "unit", unit->unit);
 		families_u64(walk, 1);
 	}
-}
-
-/* Connections whose remote port was wiped use some other port's local ports. */
-static void emit_ephemeral(const struct families_walk *walk, const struct snapshot_pair *pair)
-{
-	if (pair->role != ROLE_CLIENT || pair->port == LEDGER_PORT_UNKNOWN)
-		return;
-	families_label_pair_port(walk);
-	families_double(walk, pair->view.ephemeral_ratio);
 }
 
 static void emit_evidence(const struct families_walk *walk)
@@ -93,14 +52,16 @@ static const struct families_row rows[] = {
 		.family.help = "Listening TCP sockets of the port; 0 for a while after the "
 			       "last has closed.",
 		.labels = "port",
-		.listener = emit_listeners,
+		OF_LISTENERS(sockets),
+		.json = "listeners",
 	},
 	{
 		.family.name = "tcphealth_listen_queue_length",
 		.family.help = "Connections whose handshake is finished and that no program "
 			       "has accepted yet, summed over the listeners of the port.",
 		.labels = "port",
-		.listener = emit_queue_length,
+		OF_LISTENERS(queue_length),
+		.json = "listen_queue_length",
 	},
 	{
 		.family.name = "tcphealth_listen_queue_limit",
@@ -108,7 +69,9 @@ static const struct families_row rows[] = {
 			       "force), summed over the listeners of the port.",
 		.labels = "port",
 		.needs = SOURCE_BACKLOG,
-		.listener = emit_queue_limit,
+		OF_LISTENERS(queue_limit),
+		.known = knows_backlog,
+		.json = "listen_queue_limit",
 	},
 	{
 		.family.name = "tcphealth_listen_queue_saturation_ratio",
@@ -118,7 +81,8 @@ static const struct families_row rows[] = {
 		.family.unit = "ratio",
 		.labels = "port",
 		.needs = SOURCE_BACKLOG,
-		.listener = emit_saturation,
+		OF_LISTENERS(saturation),
+		.known = knows_backlog,
 	},
 	{
 		.family.name = "tcphealth_listen_drops_total",
@@ -127,7 +91,9 @@ static const struct families_row rows[] = {
 		.family.type = EXPO_COUNTER,
 		.labels = "port",
 		.needs = SOURCE_DROPS,
-		.listener = emit_drops,
+		OF_LISTENERS(drops_total),
+		.known = knows_drops,
+		.json = "listen_drops_total",
 	},
 	{
 		.family.name = "tcphealth_listener_info",
@@ -144,7 +110,9 @@ static const struct families_row rows[] = {
 			       "most; at 1 connect() fails.",
 		.family.unit = "ratio",
 		.labels = "port",
-		.pair = emit_ephemeral,
+		/* Connections whose remote port was wiped use some other port's local ports. */
+		.of = FAMILIES_OF_CLIENT_PORTS,
+		.figure = FAMILIES_FIGURE(struct snapshot_pair, view.ephemeral_ratio),
 	},
 	{
 		.family.name = "tcphealth_role_evidence_connections",

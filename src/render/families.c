@@ -6,6 +6,7 @@
  */
 #include "families-internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,12 +45,6 @@ void families_u64(const struct families_walk *walk, uint64_t value)
 	expo_u64(walk->expo, value);
 }
 
-void families_double(const struct families_walk *walk, double value)
-{
-	label_netns(walk);
-	expo_double(walk->expo, value);
-}
-
 static char *put_digits(char *to, uint32_t number)
 {
 	char digits[10];
@@ -63,42 +58,36 @@ static char *put_digits(char *to, uint32_t number)
 	return to + sizeof(digits) - at;
 }
 
+#define PORT_ALONE ROLE_COUNT
+
+static void make_head(struct expo_piece *head, const char *role)
+{
+	int len = role ? snprintf(head->text, sizeof(head->text), "role=\"%s\",port=\"", role)
+		       : snprintf(head->text, sizeof(head->text), "port=\"");
+
+	head->len = (size_t)len;
+}
+
+static void make_heads(struct families_walk *walk)
+{
+	for (unsigned int i = 0; i < ROLE_COUNT; i++)
+		make_head(&walk->heads[i], role_name(i));
+	make_head(&walk->heads[PORT_ALONE], NULL);
+}
+
 /* Called for each pair in each family: whole buffers are copied, which costs less than to measure them. */
-static void make_pair_labels(struct families_walk *walk, const struct snapshot_pair *pair)
+static void make_labels(const struct expo_piece *head, uint32_t port, struct expo_piece *ret_labels)
 {
-	const struct families_role *role = &walk->roles[pair->role];
-	const char *special = special_port(pair->port);
-	char *to = walk->labels.text;
+	const char *special = special_port(port);
 
-	memcpy(to, role->text, sizeof(role->text));
-	to += role->len;
-	to = special ? stpcpy(to, special) : put_digits(to, pair->port);
+	memcpy(ret_labels->text, head->text, sizeof(head->text));
+	char *to = ret_labels->text + head->len;
+	to = special ? stpcpy(to, special) : put_digits(to, port);
 	*to++ = '"';
-	walk->labels.len = (size_t)(to - walk->labels.text);
-	walk->port_at = role->port_at;
+	ret_labels->len = (size_t)(to - ret_labels->text);
 }
 
-static void make_role_texts(struct families_walk *walk)
-{
-	for (unsigned int i = 0; i < ROLE_COUNT; i++) {
-		struct families_role *role = &walk->roles[i];
-		size_t size = sizeof(role->text);
-
-		role->port_at = (size_t)snprintf(role->text, size, "role=\"%s\",", role_name(i));
-		role->len = role->port_at;
-		role->len += (size_t)snprintf(role->text + role->len, size - role->len, "port=\"");
-	}
-}
-
-static void walk_pairs(struct families_walk *walk)
-{
-	for (size_t i = 0; i < walk->ns->pair_count; i++) {
-		make_pair_labels(walk, &walk->ns->pairs[i]);
-		walk->row->pair(walk, &walk->ns->pairs[i]);
-	}
-}
-
-/* What follows a pair's labels: ,state="established" or nothing. */
+/* What follows these labels: ,state="established" or nothing. */
 struct tail {
 	struct expo_piece piece;
 	unsigned int which;
@@ -118,55 +107,142 @@ static size_t make_tails(const struct families_walk *walk, struct tail *tails)
 	size_t count = 0;
 
 	if (!values) {
-		tails[0] = (struct tail){ .which = walk->row->which };
+		tails[0] = (struct tail){ 0 };
 		return 1;
 	}
 	for (size_t i = 0; i < values->count; i++)
-		if (families_knows(walk, values->needs[i]))
+		if (families_knows(walk->ns, values->needs[i]))
 			make_tail(values, i, &tails[count++]);
 	return count;
 }
 
-static void put_value(const struct families_walk *walk, const struct expo_piece *tail,
-		      uint64_t value)
+static uint64_t read_whole(const struct families_figure *figure, const void *record,
+			   unsigned int which)
 {
-	if (!walk->ns->name) {
-		expo_labelled_u64(walk->expo, &walk->labels, tail, value);
-		return;
+	const void *at = (const char *)record + figure->offset;
+
+	switch (figure->type) {
+	case FAMILIES_BOOL:
+		return ((const bool *)at)[which];
+	case FAMILIES_U32:
+		return ((const uint32_t *)at)[which];
+	case FAMILIES_U64:
+		return ((const uint64_t *)at)[which];
 	}
-	expo_label_raw(walk->expo, walk->labels.text, walk->labels.len);
-	if (tail->len != 0)
-		expo_label_raw(walk->expo, tail->text + 1, tail->len - 1); /* it writes the comma */
-	families_u64(walk, value);
+	return 0;
 }
 
-/* Most lines of a page come from here: their labels are copied in two pieces. */
-static void walk_values(struct families_walk *walk)
+struct families_number families_read(const struct families_row *row, const void *record,
+				     unsigned int which)
 {
+	const void *at = (const char *)record + row->figure.offset;
+
+	if (row->figure.type == FAMILIES_DOUBLE) {
+		double x = ((const double *)at)[which];
+		return (struct families_number){ .zero = x == 0, .x = x };
+	}
+	uint64_t n = read_whole(&row->figure, record, which);
+	struct families_number number = { .zero = n == 0, .whole = true, .n = n };
+	if (row->scale == FAMILIES_WHOLE_SECONDS)
+		number.n = n / 1000;
+	if (row->scale == FAMILIES_SECONDS) {
+		number.whole = false;
+		number.x = n == PORTVIEW_NEVER ? (double)INFINITY : (double)n / 1e3;
+	}
+	return number;
+}
+
+const void *families_record(const struct families_row *row, const struct snapshot_pair *pair,
+			    const struct listener_port *port)
+{
+	bool is_client = pair && pair->role == ROLE_CLIENT;
+
+	switch (row->of) {
+	case FAMILIES_OF_NONE:
+		break;
+	case FAMILIES_OF_PAIRS:
+		return pair;
+	case FAMILIES_OF_CLIENTS:
+		return is_client ? pair : NULL;
+	case FAMILIES_OF_CLIENT_PORTS:
+		return is_client && pair->port != LEDGER_PORT_UNKNOWN ? pair : NULL;
+	case FAMILIES_OF_LISTENERS:
+		return port && (!row->known || row->known(port)) ? port : NULL;
+	}
+	return NULL;
+}
+
+static void put_number(const struct families_walk *walk, const struct families_number *number)
+{
+	label_netns(walk);
+	if (number->whole)
+		expo_u64(walk->expo, number->n);
+	else
+		expo_double(walk->expo, number->x);
+}
+
+void families_put(const struct families_walk *walk, const void *record)
+{
+	struct families_number number = families_read(walk->row, record, 0);
+
+	put_number(walk, &number);
+}
+
+static void put_labelled(const struct families_walk *walk, const struct expo_piece *labels,
+			 const struct expo_piece *tail, struct families_number number)
+{
+	if (number.whole && !walk->ns->name) {
+		expo_labelled_u64(walk->expo, labels, tail, number.n);
+		return;
+	}
+	expo_label_raw(walk->expo, labels->text, labels->len);
+	if (tail->len != 0)
+		expo_label_raw(walk->expo, tail->text + 1, tail->len - 1); /* it writes the comma */
+	put_number(walk, &number);
+}
+
+/* The figures of one record. Most lines of a page come from here: their labels are copied in two pieces. */
+static void put_figures(const struct families_walk *walk, const struct expo_piece *head,
+			uint32_t port, const void *record, const struct tail *tails, size_t count)
+{
+	struct expo_piece labels;
+
+	make_labels(head, port, &labels);
+	for (size_t i = 0; i < count; i++)
+		put_labelled(walk, &labels, &tails[i].piece,
+			     families_read(walk->row, record, tails[i].which));
+}
+
+static void walk_figures(const struct families_walk *walk)
+{
+	const struct snapshot_ns *ns = walk->ns;
+	bool has_role = walk->row->of == FAMILIES_OF_PAIRS;
 	struct tail tails[FAMILIES_VALUES_MAX];
 	size_t count = make_tails(walk, tails);
 
-	for (size_t i = 0; i < walk->ns->pair_count; i++) {
-		const struct snapshot_pair *pair = &walk->ns->pairs[i];
-
-		make_pair_labels(walk, pair);
-		for (size_t j = 0; j < count; j++)
-			put_value(walk, &tails[j].piece, walk->row->value(pair, tails[j].which));
+	for (size_t i = 0; i < ns->pair_count; i++) {
+		const struct snapshot_pair *pair = &ns->pairs[i];
+		const void *record = families_record(walk->row, pair, NULL);
+		if (record)
+			put_figures(walk, &walk->heads[has_role ? pair->role : PORT_ALONE],
+				    pair->port, record, tails, count);
+	}
+	for (size_t i = 0; i < ns->listener_count; i++) {
+		const void *record = families_record(walk->row, NULL, &ns->listeners[i].row);
+		if (record)
+			put_figures(walk, &walk->heads[PORT_ALONE], ns->listeners[i].port, record,
+				    tails, count);
 	}
 }
 
-static void walk_ns(struct families_walk *walk)
+static void walk_ns(const struct families_walk *walk)
 {
-	if (!families_knows(walk, walk->row->needs))
+	if (!families_knows(walk->ns, walk->row->needs))
 		return;
 	if (walk->row->ns)
 		walk->row->ns(walk);
-	if (walk->row->pair)
-		walk_pairs(walk);
-	if (walk->row->value)
-		walk_values(walk);
-	for (size_t i = 0; walk->row->listener && i < walk->ns->listener_count; i++)
-		walk->row->listener(walk, &walk->ns->listeners[i]);
+	else
+		walk_figures(walk);
 }
 
 static void walk_snapshot(struct families_walk *walk)
@@ -194,7 +270,7 @@ void families_render(const struct families_input *input, struct expo *expo)
 {
 	struct families_walk walk = { .input = input, .expo = expo };
 
-	make_role_texts(&walk);
+	make_heads(&walk);
 	for (size_t i = 0; i < GROUPS; i++) {
 		for (size_t j = 0; j < groups[i]->count; j++) {
 			const struct families_row *row = &groups[i]->rows[j];
@@ -208,7 +284,7 @@ void families_render(const struct families_input *input, struct expo *expo)
 	expo_end(expo);
 }
 
-static const struct families_row *row_at(size_t i)
+const struct families_row *families_row(size_t i)
 {
 	for (size_t group = 0; group < GROUPS; group++) {
 		if (i < groups[group]->count)
@@ -216,27 +292,4 @@ static const struct families_row *row_at(size_t i)
 		i -= groups[group]->count;
 	}
 	return NULL;
-}
-
-const struct expo_family *families_at(size_t i)
-{
-	const struct families_row *row = row_at(i);
-
-	return row ? &row->family : NULL;
-}
-
-const char *families_labels_at(size_t i)
-{
-	const struct families_row *row = row_at(i);
-
-	if (!row)
-		return NULL;
-	return row->labels ? row->labels : "";
-}
-
-uint32_t families_needs_at(size_t i)
-{
-	const struct families_row *row = row_at(i);
-
-	return row ? row->needs : 0;
 }

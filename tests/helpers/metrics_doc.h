@@ -6,7 +6,7 @@
 #ifndef TESTS_HELPERS_METRICS_DOC_H
 #define TESTS_HELPERS_METRICS_DOC_H
 
-#include "tcphealth/render/families.h"
+#include "../../src/render/families-internal.h"
 
 static const char metrics_doc_head[] =
 	"# Metrics\n"
@@ -36,13 +36,11 @@ static inline const char *metrics_doc_needs(uint32_t needs)
 	return needs ? "netlink" : "";
 }
 
-static inline void metrics_doc_row(struct buf *buf, size_t i)
+static inline void metrics_doc_row(struct buf *buf, const struct families_row *row)
 {
-	const struct expo_family *family = families_at(i);
-
-	buf_printf(buf, "| `%s` | %s | %s | %s | %s |\n", family->name,
-		   family->type == EXPO_COUNTER ? "counter" : "gauge", families_labels_at(i),
-		   metrics_doc_needs(families_needs_at(i)), family->help);
+	buf_printf(buf, "| `%s` | %s | %s | %s | %s |\n", row->family.name,
+		   row->family.type == EXPO_COUNTER ? "counter" : "gauge",
+		   row->labels ? row->labels : "", metrics_doc_needs(row->needs), row->family.help);
 }
 
 static inline void metrics_doc_values(struct buf *buf)
@@ -69,9 +67,11 @@ static inline void metrics_doc_values(struct buf *buf)
 
 static inline void metrics_doc_write(struct buf *buf)
 {
+	const struct families_row *row;
+
 	buf_puts(buf, metrics_doc_head);
-	for (size_t i = 0; families_at(i); i++)
-		metrics_doc_row(buf, i);
+	for (size_t i = 0; (row = families_row(i)); i++)
+		metrics_doc_row(buf, row);
 	metrics_doc_values(buf);
 }
 

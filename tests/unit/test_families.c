@@ -272,9 +272,10 @@ static void check_file(const char *path, const struct buf *content)
 
 static size_t find_family(const char *name, size_t len)
 {
-	for (size_t i = 0; families_at(i); i++)
-		if (strlen(families_at(i)->name) == len &&
-		    memcmp(families_at(i)->name, name, len) == 0)
+	const struct families_row *row;
+
+	for (size_t i = 0; (row = families_row(i)); i++)
+		if (strlen(row->family.name) == len && memcmp(row->family.name, name, len) == 0)
 			return i;
 	fail_msg("no family '%.*s' in the table", (int)len, name);
 	return 0;
@@ -301,7 +302,7 @@ static void label_names(const char *line, struct buf *ret_names)
 
 static void check_labels(const char *line, size_t family)
 {
-	const char *declared = families_labels_at(family);
+	const char *labels = families_row(family)->labels, *declared = labels ? labels : "";
 	size_t len = strlen(declared);
 	struct buf names;
 
@@ -412,10 +413,10 @@ static void test_every_family_is_on_the_rich_page(void **state)
 	char line[256];
 
 	render(input, EXPO_TEXT, &page);
-	for (size_t i = 0; families_at(i); i++) {
-		snprintf(line, sizeof(line), "# TYPE %s ", families_at(i)->name);
+	for (size_t i = 0; families_row(i); i++) {
+		snprintf(line, sizeof(line), "# TYPE %s ", families_row(i)->family.name);
 		if (!page_has(&page, line))
-			fail_msg("%s has no sample", families_at(i)->name);
+			fail_msg("%s has no sample", families_row(i)->family.name);
 	}
 	buf_done(&page);
 	snapshot_unref(snapshot);
@@ -587,17 +588,15 @@ static void test_table(void **state)
 	(void)state;
 	size_t count = 0;
 
-	for (; families_at(count); count++) {
-		const struct expo_family *family = families_at(count);
+	for (; families_row(count); count++) {
+		const struct expo_family *family = &families_row(count)->family;
 		const char *total = strstr(family->name, "_total");
 
 		assert_int_equal(find_family(family->name, strlen(family->name)), count);
 		assert_int_equal(total != NULL, family->type == EXPO_COUNTER);
 		assert_int_equal(family->help[strlen(family->help) - 1], '.');
-		assert_non_null(families_labels_at(count));
 	}
-	assert_null(families_labels_at(count));
-	assert_int_equal(families_needs_at(count), 0);
+	assert_true(count > 0);
 }
 
 static void test_documentation_is_up_to_date(void **state)

@@ -31,13 +31,4 @@ struct families_input {
 /* Writes the whole page to `expo`, expo_end() included. */
 void families_render(const struct families_input *input, struct expo *expo);
 
-/* Name and help of the i-th family, for documentation and tests; NULL past the end. */
-const struct expo_family *families_at(size_t i);
-
-/* Its labels but netns, in their order: "role, port, state"; "" if it has none. NULL past the end. */
-const char *families_labels_at(size_t i);
-
-/* Without which enum source_can the whole family is left out; 0 past the end. */
-uint32_t families_needs_at(size_t i);
-
 #endif
