@@ -1,34 +1,20 @@
 /*
- * httpd: routes, answers and the life of the server.
+ * httpd: the life of the server.
  *
- * Owns libmicrohttpd's daemon and the gate in front of it; no other file sees a type of
- * libmicrohttpd. Must not know what is served.
+ * Owns libmicrohttpd's daemon and the gate in front of it. Must not know what is asked or answered.
  *
  * One daemon without a listening socket serves every address: the gate accepts and hands the
  * connections over. Answers are finished bytes, sent from where they are; their owner keeps them
  * until then.
  */
-#include "tcphealth/web/httpd.h"
+#include "httpd-internal.h"
 
 #include "tcphealth/base/clock.h"
-#include "tcphealth/base/log.h"
-#include "tcphealth/base/loglimit.h"
-#include "tcphealth/web/accept.h"
-#include "tcphealth/web/auth.h"
-#include "tcphealth/web/gate.h"
-#include "tcphealth/web/guard.h"
 #include "tcphealth/web/listenaddr.h"
-#include "tcphealth/web/origin.h"
-#include "tcphealth/web/ratelimit.h"
 
 #include <errno.h>
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
-#include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,38 +34,6 @@
 #define SETTLE_MS       5u /* how often httpd_settle() looks */
 #define PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
-#define TEXT_TYPE "text/plain; charset=utf-8"
-
-struct httpd {
-	const struct httpd_route *routes;
-	size_t route_count;
-	unsigned int max_requests, timeout_s;
-	unsigned int *ports;
-	size_t port_count;
-	struct gate *gate;
-	struct guard *guard; /* NULL: no web configuration */
-	struct auth *auth;
-	bool tls;
-	struct MHD_Daemon *daemon;
-	atomic_uint answering; /* limited requests under way */
-	atomic_bool ending;
-	pthread_mutex_t rate_lock;
-	struct ratelimit rate; /* under rate_lock */
-	pthread_mutex_t log_lock;
-	struct loglimit log_limit; /* under log_lock */
-	char known;                /* addresses that mark a request: its headers were seen ... */
-	char counted;              /* ... and it is in `answering` */
-};
-
-struct request {
-	struct httpd_request
-		asked; /* what a route sees of it; first: one is found from the other */
-	struct httpd *httpd;
-	const struct policy *policy; /* NULL: without a web configuration */
-	struct MHD_Connection *connection;
-	void **mark;
-};
-
 static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
 {
 	uint64_t count = loglimit_report(&httpd->log_limit, now_ms, final);
@@ -88,8 +42,8 @@ static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
 		log_warn("http: messages held back", "count", LOG_U64(count), NULL);
 }
 
-static void log_limited(struct httpd *httpd, enum log_level level, const char *msg, const char *key,
-			const char *value)
+void httpd_log(struct httpd *httpd, enum log_level level, const char *msg, const char *key,
+	       const char *value)
 {
 	uint64_t now_ms = clock_mono_ms();
 
@@ -103,7 +57,7 @@ static void log_limited(struct httpd *httpd, enum log_level level, const char *m
 /*
  * Even when nothing more goes wrong, the count of what was held back appears with a later request.
  */
-static void log_overdue(struct httpd *httpd, bool final)
+void httpd_log_overdue(struct httpd *httpd, bool final)
 {
 	pthread_mutex_lock(&httpd->log_lock);
 	report_held_back(httpd, clock_mono_ms(), final);
@@ -118,277 +72,16 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *arg, const c
 	vsnprintf(text, sizeof(text), fmt, args);
 	text[strcspn(text, "\n")] = '\0';
 	/* Nearly all of it is what clients do, and the library tells no levels. */
-	log_limited(arg, LOG_LEVEL_INFO, "http", "detail", text);
+	httpd_log(arg, LOG_LEVEL_INFO, "http", "detail", text);
 }
 
 static void on_complaint(void *arg, const char *what, const char *key, const char *value)
 {
-	log_limited(arg, LOG_LEVEL_WARN, what, key, value);
-}
-
-static bool add_header(struct MHD_Response *response, const char *name, const char *value)
-{
-	return !name || !value || MHD_add_response_header(response, name, value) == MHD_YES;
-}
-
-/* Those of the web configuration, else our own. */
-static bool add_policies(const struct request *request, struct MHD_Response *response,
-			 const char *content_policy)
-{
-	const char *values[WEBCONFIG_HEADERS] = {
-		[WEBCONFIG_X_CONTENT_TYPE_OPTIONS] = "nosniff",
-		[WEBCONFIG_CONTENT_SECURITY_POLICY] = content_policy,
-	};
-	bool good = true;
-
-	for (unsigned int i = 0; i < WEBCONFIG_HEADERS; i++) {
-		const char *given = request->policy ? request->policy->config->headers[i] : NULL;
-		good &= add_header(response, webconfig_header_name(i), given ? given : values[i]);
-	}
-	return good;
-}
-
-/* All headers of an answer; false when out of memory. */
-static bool add_headers(const struct request *request, struct MHD_Response *response,
-			const struct httpd_answer *answer)
-{
-	const char *vary = answer->negotiated ? "Accept, Accept-Encoding" : NULL;
-
-	return add_header(response, MHD_HTTP_HEADER_VARY, vary) &&
-	       add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type) &&
-	       add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
-	       add_policies(request, response, answer->policy) &&
-	       add_header(response, answer->name, answer->value);
-}
-
-/* Sends bytes, which are let go of in any case. A failure ends the connection: MHD_NO. */
-static enum MHD_Result send_bytes(struct request *request, const struct httpd_answer *answer,
-				  const struct httpd_bytes *bytes)
-{
-	enum MHD_Result result = MHD_NO;
-	/* The library only reads; its prototype lacks the const. */
-	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
-		bytes->len, (void *)(uintptr_t)bytes->data, bytes->release, bytes->owner);
-
-	if (!response) {
-		if (bytes->release)
-			bytes->release(bytes->owner);
-		return MHD_NO;
-	}
-	if (add_headers(request, response, answer))
-		result = MHD_queue_response(request->connection, answer->status, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
-/* Sends what is not a route's, but the server's own. */
-static enum MHD_Result send_line(struct request *request, unsigned int status, const char *name,
-				 const char *value, const char *line)
-{
-	const struct httpd_answer answer = {
-		.status = status, .type = TEXT_TYPE, .name = name, .value = value
-	};
-	const struct httpd_bytes bytes = { .data = line, .len = strlen(line) };
-
-	return send_bytes(request, &answer, &bytes);
-}
-
-static enum MHD_Result send_later(struct request *request, unsigned int status, const char *line)
-{
-	return send_line(request, status, MHD_HTTP_HEADER_RETRY_AFTER, "1", line);
-}
-
-static enum MHD_Result send_answer(struct request *request, struct httpd_answer *answer)
-{
-	struct buf *text = &answer->text;
-
-	if (answer->bytes.data) {
-		buf_done(text);
-		return send_bytes(request, answer, &answer->bytes);
-	}
-	if (text->err) {
-		buf_done(text);
-		return send_line(request, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL,
-				 "Out of memory.\n");
-	}
-	answer->bytes = (struct httpd_bytes){ text->data, text->len, free, text->data };
-	return send_bytes(request, answer, &answer->bytes);
-}
-
-static const char *request_header(const struct request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-/* False if as many are under way as may be. Ends with the request, in on_completed(). */
-static bool count_request(struct request *request)
-{
-	struct httpd *httpd = request->httpd;
-
-	if (atomic_fetch_add(&httpd->answering, 1) >= httpd->max_requests &&
-	    httpd->max_requests > 0) {
-		atomic_fetch_sub(&httpd->answering, 1);
-		return false;
-	}
-	*request->mark = &httpd->counted;
-	return true;
-}
-
-static const char *request_arg(const struct httpd_request *asked, const char *key)
-{
-	const struct request *request = (const struct request *)asked;
-	const char *value = NULL;
-
-	if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, key,
-					  strlen(key), &value, NULL) != MHD_YES)
-		return NULL;
-	return value ? value : "";
-}
-
-/* What the headers betray of the way a request came. */
-struct way {
-	bool proxied;
-	unsigned int hosts; /* Host headers: a second one may be what a browser was made to send */
-};
-
-static enum MHD_Result note_way(void *arg, enum MHD_ValueKind kind, const char *name,
-				const char *value)
-{
-	struct way *way = arg;
-
-	(void)kind;
-	(void)value;
-	way->proxied |= origin_is_proxy_header(name);
-	way->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
-	return MHD_YES;
-}
-
-static bool is_local(const struct request *request)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	struct way way = { 0 };
-
-	if (!info || !info->client_addr || !origin_is_loopback(info->client_addr))
-		return false;
-	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_way, &way);
-	return !way.proxied && way.hosts == 1 &&
-	       origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
-}
-
-static enum MHD_Result answer_route(struct request *request, const struct httpd_route *route)
-{
-	struct httpd_answer answer = { .status = MHD_HTTP_OK, .type = TEXT_TYPE };
-
-	if (route->limited && !count_request(request))
-		return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
-				  "Too many requests at once (--web.max-requests).\n");
-	request->asked = (struct httpd_request){
-		.arg = request_arg,
-		.accept = request_header(request, MHD_HTTP_HEADER_ACCEPT),
-		.accept_encoding = request_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING),
-		.local = is_local(request),
-	};
-	buf_init(&answer.text, 0);
-	route->fn(route->arg, &request->asked, &answer);
-	return send_answer(request, &answer);
-}
-
-static enum MHD_Result answer_path(struct request *request, const char *path)
-{
-	const struct httpd *httpd = request->httpd;
-
-	for (size_t i = 0; i < httpd->route_count; i++) {
-		if (strcmp(path, httpd->routes[i].path) == 0)
-			return answer_route(request, &httpd->routes[i]);
-	}
-	return send_line(request, MHD_HTTP_NOT_FOUND, NULL, NULL, "404 page not found\n");
-}
-
-static bool rate_allows(struct httpd *httpd, const struct webconfig *config)
-{
-	if (!config->rate_interval_ns)
-		return true;
-	pthread_mutex_lock(&httpd->rate_lock);
-	bool allowed = ratelimit_take(&httpd->rate, config->rate_interval_ns, config->rate_burst,
-				      clock_mono_ns());
-	pthread_mutex_unlock(&httpd->rate_lock);
-	return allowed;
-}
-
-static void log_refusal(const struct request *request)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	char peer[NI_MAXHOST] = "";
-
-	if (info && info->client_addr) {
-		bool v6 = info->client_addr->sa_family == AF_INET6;
-		getnameinfo(info->client_addr,
-			    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), peer,
-			    sizeof(peer), NULL, 0, NI_NUMERICHOST);
-	}
-	log_limited(request->httpd, LOG_LEVEL_WARN, "http user name or password refused", "peer",
-		    peer);
-}
-
-/* Who sends no password yet is not told of in the log: a browser asks so first. */
-static enum MHD_Result authenticate(struct request *request, const char *path)
-{
-	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
-	struct httpd *httpd = request->httpd;
-
-	if (header && atomic_load(&httpd->ending))
-		return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Ending.\n");
-	switch (auth_check(httpd->auth, request->policy->config, header)) {
-	case AUTH_RIGHT:
-		return answer_path(request, path);
-	case AUTH_BUSY:
-		return send_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
-				  "Another password is being checked.\n");
-	case AUTH_WRONG:
-		break;
-	}
-	if (header)
-		log_refusal(request);
-	return send_line(request, MHD_HTTP_UNAUTHORIZED, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-			 "Basic realm=\"tcphealth_exporter\", charset=\"UTF-8\"", "Unauthorized\n");
-}
-
-static enum MHD_Result answer(struct request *request, const char *path)
-{
-	const struct webconfig *config = request->policy ? request->policy->config : NULL;
-
-	if (config && !rate_allows(request->httpd, config))
-		return send_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests\n");
-	return config && config->user_count ? authenticate(request, path)
-					    : answer_path(request, path);
-}
-
-static enum MHD_Result note_body(void *arg, enum MHD_ValueKind kind, const char *name,
-				 const char *value)
-{
-	bool *has_body = arg;
-
-	(void)kind;
-	if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0)
-		*has_body = true;
-	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
-		*has_body |= !value || strcmp(value, "0") != 0;
-	return MHD_YES;
-}
-
-/* Looks at every header: a second Content-Length must not hide behind the first. */
-static bool announces_body(struct MHD_Connection *connection)
-{
-	bool has_body = false;
-
-	MHD_get_connection_values(connection, MHD_HEADER_KIND, note_body, &has_body);
-	return has_body;
+	httpd_log(arg, LOG_LEVEL_WARN, what, key, value);
 }
 
 /* A certificate or a user may have changed. */
-static void renew(struct httpd *httpd)
+void httpd_renew(struct httpd *httpd)
 {
 	struct webconfig_error error = { "" };
 
@@ -407,59 +100,12 @@ static void renew(struct httpd *httpd)
 	}
 }
 
-/*
- * At the end of the headers. What is not ours is refused here, before any of its body is read, and
- * the library then closes the connection. All else is answered at the second call.
- */
-static enum MHD_Result receive(struct request *request, const char *method)
-{
-	*request->mark = &request->httpd->known;
-	log_overdue(request->httpd, false);
-	renew(request->httpd);
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return send_line(request, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW,
-				 "GET, HEAD", "Only GET and HEAD are allowed.\n");
-	if (announces_body(request->connection))
-		return send_line(request, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL,
-				 "Requests with a body are refused.\n");
-	return MHD_YES;
-}
-
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
-				  const char *method, const char *version, const char *upload,
-				  size_t *upload_size, void **mark)
-{
-	struct httpd *httpd = arg;
-	struct request request = { .httpd = httpd, .connection = connection, .mark = mark };
-
-	(void)version;
-	(void)upload;
-	(void)upload_size;
-	if (httpd->guard)
-		request.policy = guard_policy(httpd->guard);
-	enum MHD_Result result = *mark ? answer(&request, url) : receive(&request, method);
-	policy_unref(request.policy);
-	return result;
-}
-
-static int connection_fd(struct MHD_Connection *connection)
+int httpd_fd(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	return info ? info->connect_fd : -1;
-}
-
-static void on_completed(void *arg, struct MHD_Connection *connection, void **mark,
-			 enum MHD_RequestTerminationCode code)
-{
-	struct httpd *httpd = arg;
-
-	(void)code;
-	if (*mark == &httpd->counted)
-		atomic_fetch_sub(&httpd->answering, 1);
-	*mark = NULL;
-	gate_answered(httpd->gate, connection_fd(connection));
 }
 
 /*
@@ -471,21 +117,21 @@ static void begin_tls(struct httpd *httpd, struct MHD_Connection *connection, vo
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 
-	renew(httpd);
+	httpd_renew(httpd);
 	if (!info || !info->tls_session)
 		return;
 	const struct policy *policy = guard_policy(httpd->guard);
 	*socket_context = (void *)(uintptr_t)policy;
 	if (tls_attach(policy->tls, info->tls_session) < 0)
-		log_limited(httpd, LOG_LEVEL_WARN, "tls connection not prepared", "err",
-			    "out of memory");
+		httpd_log(httpd, LOG_LEVEL_WARN, "tls connection not prepared", "err",
+			  "out of memory");
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	struct httpd *httpd = arg;
-	int fd = connection_fd(connection);
+	int fd = httpd_fd(connection);
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		gate_connected(httpd->gate, fd);
@@ -517,7 +163,7 @@ static int refuse_certificate(gnutls_session_t session, const gnutls_datum_t *au
 
 static void on_refused(void *arg, const char *why)
 {
-	log_limited(arg, LOG_LEVEL_WARN, "tls client certificate refused", "why", why);
+	httpd_log(arg, LOG_LEVEL_WARN, "tls client certificate refused", "why", why);
 }
 
 static int on_admit(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len)
@@ -614,15 +260,15 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 		{ MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY, NULL },
 		{ MHD_OPTION_CONNECTION_TIMEOUT, httpd->timeout_s, NULL },
-		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, httpd },
+		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_completed, httpd },
 		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, httpd },
 		{ MHD_OPTION_THREAD_POOL_SIZE, WORKERS, NULL },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, httpd, MHD_OPTION_ARRAY, options,
-				httpd->tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_options,
-				MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, request_handle, httpd, MHD_OPTION_ARRAY,
+				options, httpd->tls ? MHD_OPTION_ARRAY : MHD_OPTION_END,
+				tls_options, MHD_OPTION_END);
 }
 
 static int prepare(struct httpd *httpd, const struct httpd_config *config)
@@ -779,7 +425,7 @@ void httpd_stop(struct httpd *httpd)
 	gate_free(httpd->gate);
 	guard_free(httpd->guard);
 	auth_free(httpd->auth);
-	log_overdue(httpd, true);
+	httpd_log_overdue(httpd, true);
 	pthread_mutex_destroy(&httpd->log_lock);
 	pthread_mutex_destroy(&httpd->rate_lock);
 	free(httpd->ports);

@@ -1,0 +1,90 @@
+/*
+ * httpd-internal: what the files of httpd share: the server, one request, one answer. The only ones that see a type of
+ * libmicrohttpd.
+ */
+#ifndef TCPHEALTH_WEB_HTTPD_INTERNAL_H
+#define TCPHEALTH_WEB_HTTPD_INTERNAL_H
+
+#include "tcphealth/base/log.h"
+#include "tcphealth/base/loglimit.h"
+#include "tcphealth/web/auth.h"
+#include "tcphealth/web/gate.h"
+#include "tcphealth/web/guard.h"
+#include "tcphealth/web/httpd.h"
+#include "tcphealth/web/ratelimit.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TEXT_TYPE "text/plain; charset=utf-8"
+
+struct httpd {
+	const struct httpd_route *routes;
+	size_t route_count;
+	unsigned int max_requests, timeout_s;
+	unsigned int *ports;
+	size_t port_count;
+	struct gate *gate;
+	struct guard *guard; /* NULL: no web configuration */
+	struct auth *auth;
+	bool tls;
+	struct MHD_Daemon *daemon;
+	atomic_uint answering; /* limited requests under way */
+	atomic_bool ending;
+	pthread_mutex_t rate_lock;
+	struct ratelimit rate; /* under rate_lock */
+	pthread_mutex_t log_lock;
+	struct loglimit log_limit; /* under log_lock */
+	char known;                /* addresses that mark a request: its headers were seen ... */
+	char counted;              /* ... and it is in `answering` */
+};
+
+struct request {
+	struct httpd_request
+		asked; /* what a route sees of it; first: one is found from the other */
+	struct httpd *httpd;
+	const struct policy *policy; /* NULL: without a web configuration */
+	struct MHD_Connection *connection;
+	void **mark;
+};
+
+/* -- httpd.c: the server -- */
+
+/* A line with one detail, unless there were too many. */
+void httpd_log(struct httpd *httpd, enum log_level level, const char *msg, const char *key,
+	       const char *value);
+
+/* Says how many lines were held back, when it is time; `final`: at once. */
+void httpd_log_overdue(struct httpd *httpd, bool final);
+
+/* Reads the web configuration anew if it has changed. */
+void httpd_renew(struct httpd *httpd);
+
+/* The descriptor of a connection, or -1. */
+int httpd_fd(struct MHD_Connection *connection);
+
+/* -- request.c: one request, from its headers to the end of its answer -- */
+
+/* Called by the library at the end of the headers, and again at the end of the request. */
+enum MHD_Result request_handle(void *httpd, struct MHD_Connection *connection, const char *url,
+			       const char *method, const char *version, const char *upload,
+			       size_t *upload_size, void **mark);
+
+/* Called by the library when the answer is sent, or never will be. */
+void request_completed(void *httpd, struct MHD_Connection *connection, void **mark,
+		       enum MHD_RequestTerminationCode code);
+
+/* -- answer.c: bytes and headers. MHD_NO ends the connection -- */
+
+/* Sends what a route answers, and lets go of its bytes or text. */
+enum MHD_Result answer_send(struct request *request, struct httpd_answer *answer);
+
+/* Sends a line of the server's own, with one header (or NULL) besides. */
+enum MHD_Result answer_line(struct request *request, unsigned int status, const char *name,
+			    const char *value, const char *line);
+
+/* The same, with Retry-After. */
+enum MHD_Result answer_later(struct request *request, unsigned int status, const char *line);
+
+#endif

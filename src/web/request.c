@@ -1,0 +1,232 @@
+/*
+ * request: one request, from its headers to the end of its answer: who may ask, how often, and which route answers. Must not
+ * know what a route answers.
+ */
+#include "httpd-internal.h"
+
+#include "tcphealth/base/clock.h"
+#include "tcphealth/web/origin.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+
+static const char *request_header(const struct request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+/* False if as many are under way as may be. Ends with the request, in request_completed(). */
+static bool count_request(struct request *request)
+{
+	struct httpd *httpd = request->httpd;
+
+	if (atomic_fetch_add(&httpd->answering, 1) >= httpd->max_requests &&
+	    httpd->max_requests > 0) {
+		atomic_fetch_sub(&httpd->answering, 1);
+		return false;
+	}
+	*request->mark = &httpd->counted;
+	return true;
+}
+
+static const char *request_arg(const struct httpd_request *asked, const char *key)
+{
+	const struct request *request = (const struct request *)asked;
+	const char *value = NULL;
+
+	if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, key,
+					  strlen(key), &value, NULL) != MHD_YES)
+		return NULL;
+	return value ? value : "";
+}
+
+/* What the headers betray of the way a request came. */
+struct way {
+	bool proxied;
+	unsigned int hosts; /* Host headers: a second one may be what a browser was made to send */
+};
+
+static enum MHD_Result note_way(void *arg, enum MHD_ValueKind kind, const char *name,
+				const char *value)
+{
+	struct way *way = arg;
+
+	(void)kind;
+	(void)value;
+	way->proxied |= origin_is_proxy_header(name);
+	way->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+	return MHD_YES;
+}
+
+static bool is_local(const struct request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	struct way way = { 0 };
+
+	if (!info || !info->client_addr || !origin_is_loopback(info->client_addr))
+		return false;
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_way, &way);
+	return !way.proxied && way.hosts == 1 &&
+	       origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
+}
+
+static enum MHD_Result answer_route(struct request *request, const struct httpd_route *route)
+{
+	struct httpd_answer answer = { .status = MHD_HTTP_OK, .type = TEXT_TYPE };
+
+	if (route->limited && !count_request(request))
+		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+				    "Too many requests at once (--web.max-requests).\n");
+	request->asked = (struct httpd_request){
+		.arg = request_arg,
+		.accept = request_header(request, MHD_HTTP_HEADER_ACCEPT),
+		.accept_encoding = request_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING),
+		.local = is_local(request),
+	};
+	buf_init(&answer.text, 0);
+	route->fn(route->arg, &request->asked, &answer);
+	return answer_send(request, &answer);
+}
+
+static enum MHD_Result answer_path(struct request *request, const char *path)
+{
+	const struct httpd *httpd = request->httpd;
+
+	for (size_t i = 0; i < httpd->route_count; i++) {
+		if (strcmp(path, httpd->routes[i].path) == 0)
+			return answer_route(request, &httpd->routes[i]);
+	}
+	return answer_line(request, MHD_HTTP_NOT_FOUND, NULL, NULL, "404 page not found\n");
+}
+
+static bool rate_allows(struct httpd *httpd, const struct webconfig *config)
+{
+	if (!config->rate_interval_ns)
+		return true;
+	pthread_mutex_lock(&httpd->rate_lock);
+	bool allowed = ratelimit_take(&httpd->rate, config->rate_interval_ns, config->rate_burst,
+				      clock_mono_ns());
+	pthread_mutex_unlock(&httpd->rate_lock);
+	return allowed;
+}
+
+static void log_refusal(const struct request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	char peer[NI_MAXHOST] = "";
+
+	if (info && info->client_addr) {
+		bool v6 = info->client_addr->sa_family == AF_INET6;
+		getnameinfo(info->client_addr,
+			    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), peer,
+			    sizeof(peer), NULL, 0, NI_NUMERICHOST);
+	}
+	httpd_log(request->httpd, LOG_LEVEL_WARN, "http user name or password refused", "peer",
+		  peer);
+}
+
+/* Who sends no password yet is not told of in the log: a browser asks so first. */
+static enum MHD_Result authenticate(struct request *request, const char *path)
+{
+	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+	struct httpd *httpd = request->httpd;
+
+	if (header && atomic_load(&httpd->ending))
+		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Ending.\n");
+	switch (auth_check(httpd->auth, request->policy->config, header)) {
+	case AUTH_RIGHT:
+		return answer_path(request, path);
+	case AUTH_BUSY:
+		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+				    "Another password is being checked.\n");
+	case AUTH_WRONG:
+		break;
+	}
+	if (header)
+		log_refusal(request);
+	return answer_line(request, MHD_HTTP_UNAUTHORIZED, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+			   "Basic realm=\"tcphealth_exporter\", charset=\"UTF-8\"",
+			   "Unauthorized\n");
+}
+
+static enum MHD_Result answer(struct request *request, const char *path)
+{
+	const struct webconfig *config = request->policy ? request->policy->config : NULL;
+
+	if (config && !rate_allows(request->httpd, config))
+		return answer_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests\n");
+	return config && config->user_count ? authenticate(request, path)
+					    : answer_path(request, path);
+}
+
+static enum MHD_Result note_body(void *arg, enum MHD_ValueKind kind, const char *name,
+				 const char *value)
+{
+	bool *has_body = arg;
+
+	(void)kind;
+	if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0)
+		*has_body = true;
+	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+		*has_body |= !value || strcmp(value, "0") != 0;
+	return MHD_YES;
+}
+
+/* Looks at every header: a second Content-Length must not hide behind the first. */
+static bool announces_body(struct MHD_Connection *connection)
+{
+	bool has_body = false;
+
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, note_body, &has_body);
+	return has_body;
+}
+
+/*
+ * At the end of the headers. What is not ours is refused here, before any of its body is read, and
+ * the library then closes the connection. All else is answered at the second call.
+ */
+static enum MHD_Result receive(struct request *request, const char *method)
+{
+	*request->mark = &request->httpd->known;
+	httpd_log_overdue(request->httpd, false);
+	httpd_renew(request->httpd);
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return answer_line(request, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW,
+				   "GET, HEAD", "Only GET and HEAD are allowed.\n");
+	if (announces_body(request->connection))
+		return answer_line(request, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL,
+				   "Requests with a body are refused.\n");
+	return MHD_YES;
+}
+
+enum MHD_Result request_handle(void *arg, struct MHD_Connection *connection, const char *url,
+			       const char *method, const char *version, const char *upload,
+			       size_t *upload_size, void **mark)
+{
+	struct httpd *httpd = arg;
+	struct request request = { .httpd = httpd, .connection = connection, .mark = mark };
+
+	(void)version;
+	(void)upload;
+	(void)upload_size;
+	if (httpd->guard)
+		request.policy = guard_policy(httpd->guard);
+	enum MHD_Result result = *mark ? answer(&request, url) : receive(&request, method);
+	policy_unref(request.policy);
+	return result;
+}
+
+void request_completed(void *arg, struct MHD_Connection *connection, void **mark,
+		       enum MHD_RequestTerminationCode code)
+{
+	struct httpd *httpd = arg;
+
+	(void)code;
+	if (*mark == &httpd->counted)
+		atomic_fetch_sub(&httpd->answering, 1);
+	*mark = NULL;
+	gate_answered(httpd->gate, httpd_fd(connection));
+}
