@@ -88,6 +88,9 @@ format: ## format the C sources
 count-lines: ## lines of code in src and include, without comments and blanks
 	@tests/count-lines
 
+words: ## retired words in what people read, by the list in tests/words.txt
+	@tests/words
+
 instructions: ## instructions that a sample takes a socket, by callgrind, beside those of tests/bench/instructions.txt
 	@deploy/setup.sh build check
 	+@$(AGAIN) $(BUILD)/bench/bench_instructions
@@ -177,6 +180,6 @@ first-alert: ## do what docs/first-alert.md says, and compare (as root, four min
 help-tests: ## show this list
 	$(call targets_of,tests/targets.mk)
 
-.PHONY: programs suite unit fuzz-replay it asan tsan lint lint-run format count-lines instructions
+.PHONY: programs suite unit fuzz-replay it asan tsan lint lint-run format count-lines words instructions
 .PHONY: bench-quick bench-docs bench-run fuzz fuzz-run robust $(ROBUST_PARTS) robust-run hardening coverage coverage-run
 .PHONY: mixin panels scale packages first-alert help-tests
