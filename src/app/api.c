@@ -149,19 +149,10 @@ static void render_states(struct json *j, const struct portview *view)
 
 static void render_stale(struct json *j, const struct portview *view, uint32_t can)
 {
-	static const uint32_t needs[STALE_REASONS] = {
-		[STALE_DEAD] = SOURCE_INFO | SOURCE_EVENTS,
-		[STALE_RETRANSMIT] = SOURCE_INFO,
-		[STALE_ZERO_WINDOW] = SOURCE_INFO,
-		[STALE_UNREAD] = SOURCE_INFO,
-		[STALE_IDLE] = SOURCE_INFO,
-	};
-
 	json_open(j, "stale", '{');
-	for (int reason = 1; reason < STALE_REASONS; reason++) {
-		if ((needs[reason] & can) == needs[reason])
-			json_u64(j, stale_reason_name((enum stale_reason)reason),
-				 view->stale[reason]);
+	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
+		if ((stale_rule(reason)->needs & ~can) == 0)
+			json_u64(j, stale_reason_name(reason), view->stale[reason]);
 	}
 	json_close(j, '}');
 }

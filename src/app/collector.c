@@ -61,23 +61,6 @@ struct collector {
 	bool ended;
 };
 
-static struct stale_thresholds thresholds_of(const struct options *o)
-{
-	struct stale_thresholds t = { .keepalive_probes = o->stale_keepalive_probes };
-
-	t.ms[STALE_DEAD] = o->stale_dead_ms;
-	t.ms[STALE_UNACCEPTED] = o->stale_unaccepted_ms;
-	t.ms[STALE_CLOSE_WAIT] = o->stale_close_wait_ms;
-	t.ms[STALE_FIN_WAIT2] = o->stale_fin_wait2_ms;
-	t.ms[STALE_CLOSING] = o->stale_closing_ms;
-	t.ms[STALE_SYN_SENT] = o->stale_syn_sent_ms;
-	t.ms[STALE_RETRANSMIT] = o->stale_retransmit_ms;
-	t.ms[STALE_ZERO_WINDOW] = o->stale_zero_window_ms;
-	t.ms[STALE_UNREAD] = o->stale_unread_ms;
-	t.ms[STALE_IDLE] = o->stale_idle_ms;
-	return t;
-}
-
 /*
  * The kernel's own sockets (NFS, for one) live in the root cgroup and die without an event. Where programs have cgroups of their
  * own, as under systemd, a socket of the root cgroup is the kernel's.
@@ -190,7 +173,6 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 			 struct snapshot **ret_snapshot)
 {
 	const struct options *o = c->options;
-	struct stale_thresholds thresholds = thresholds_of(o);
 	struct survey_ns ns[1 + NAMESPACES_MAX] = {
 		{ .census = c->census,
 		  .netstat = &c->netstat,
@@ -202,7 +184,7 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 		.ns_count = 1 + (c->namespaces != NULL
 					 ? namespaces_fill(c->namespaces, &ns[1], NAMESPACES_MAX)
 					 : 0),
-		.thresholds = &thresholds,
+		.thresholds = &o->stale,
 		.ports_max = o->ports_max,
 		.keep_ms = o->ports_keep_ms,
 		.now_ms = clock_mono_ms(),
@@ -387,7 +369,7 @@ int collector_new(const struct publisher_config *config, struct collector **ret_
 	const struct options *o = config->options;
 	struct collector *c = calloc(1, sizeof(*c));
 	struct census_config census = {
-		.thresholds = thresholds_of(o),
+		.thresholds = o->stale,
 		.keep_ms = o->ports_keep_ms,
 		.include = &o->ports_include,
 		.exclude = &o->ports_exclude,

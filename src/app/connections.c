@@ -215,7 +215,7 @@ static int dump(struct chooser *chooser, struct connections_result *d)
 static bool is_unseen(const struct connections_query *query)
 {
 	return query->states == TCP_STATE_BIT(TCP_STATE_CLOSE) ||
-	       (query->has_reason && query->reason == STALE_DEAD);
+	       (query->has_reason && stale_rule(query->reason)->where == STALE_GONE);
 }
 
 int connections_take(struct chooser *chooser, struct census *census, struct cgroups *cgroups,

@@ -34,7 +34,7 @@ struct row {
 	const char *help;
 };
 
-extern const struct kind kind_duration, kind_number, kind_share, kind_choice, kind_bool, kind_path,
-	kind_pattern, kind_route, kind_ports, kind_listen, kind_mode;
+extern const struct kind kind_duration, kind_number, kind_probes, kind_share, kind_choice,
+	kind_bool, kind_path, kind_pattern, kind_route, kind_ports, kind_listen, kind_mode;
 
 #endif

@@ -116,18 +116,32 @@ static void describe_duration(const struct row *row, char *text, size_t size)
 
 /* Numbers, words and texts. */
 
+static const char *take_within(const struct row *row, const char *text, uint64_t *ret_value)
+{
+	int err = number_parse(text, row->max, ret_value);
+
+	if (err == -EINVAL)
+		return "not a whole number";
+	return err || *ret_value < row->min ? "out of range" : NULL;
+}
+
 static const char *parse_number(const struct row *row, const char *text, struct options *options)
 {
 	uint32_t *field = field_of(row, options);
 	uint64_t value;
-	int err = number_parse(text, row->max, &value);
+	const char *wrong = take_within(row, text, &value);
 
-	if (err == -EINVAL)
-		return "not a whole number";
-	if (err || value < row->min)
-		return "out of range";
-	*field = (uint32_t)value;
-	return NULL;
+	if (!wrong)
+		*field = (uint32_t)value;
+	return wrong;
+}
+
+/* A threshold that counts. */
+static const char *parse_probes(const struct row *row, const char *text, struct options *options)
+{
+	uint64_t *field = field_of(row, options);
+
+	return take_within(row, text, field);
 }
 
 static void describe_number(const struct row *row, char *text, size_t size)
@@ -401,6 +415,7 @@ static void describe_mode(const struct row *row, char *text, size_t size)
 
 const struct kind kind_duration = { "DURATION", "5s or 1m30s", parse_duration, describe_duration };
 const struct kind kind_number = { "N", NULL, parse_number, describe_number };
+const struct kind kind_probes = { "N", NULL, parse_probes, describe_number };
 const struct kind kind_share = { "SHARE", NULL, parse_share, describe_share };
 const struct kind kind_choice = { "WORD", NULL, parse_choice, describe_choice };
 const struct kind kind_bool = { NULL, NULL, parse_bool, describe_bool };

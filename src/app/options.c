@@ -24,6 +24,18 @@ static const char *const format_names[] = { "logfmt", "json", NULL };
 
 #define FIELD(name) .offset = offsetof(struct options, name)
 
+/* A reason's row, under `title` in the first of them. */
+#define LIMITS_duration .max = STALE_MAX_MS
+#define LIMITS_probes   .min = 1, .max = 255
+#define STALE_ROW(title, ID, label, flag, type, value, text)                                       \
+	{ .heading = STALE_##ID == STALE_NONE + 1 ? (title) : NULL,                                \
+	  .name = (flag),                                                                          \
+	  .kind = &kind_##type,                                                                    \
+	  FIELD(stale.least[STALE_##ID]),                                                          \
+	  LIMITS_##type,                                                                           \
+	  .def = (value),                                                                          \
+	  .help = (text) },
+
 /* clang-format off */
 static const struct row rows[] = {
 	{ .heading = "Web",
@@ -74,40 +86,7 @@ static const struct row rows[] = {
 	  .max = STALE_MAX_MS, .def = "1h",
 	  .help = "how long an unused port keeps its series" },
 
-	{ .heading = "Staleness (how long until a connection counts as stale)",
-	  .name = "stale.dead", .kind = &kind_duration, FIELD(stale_dead_ms),
-	  .max = STALE_MAX_MS, .def = "60s",
-	  .help = "reset or timed out, still held by its program" },
-	{ .name = "stale.unaccepted", .kind = &kind_duration, FIELD(stale_unaccepted_ms),
-	  .max = STALE_MAX_MS, .def = "30s",
-	  .help = "in the accept queue" },
-	{ .name = "stale.close-wait", .kind = &kind_duration, FIELD(stale_close_wait_ms),
-	  .max = STALE_MAX_MS, .def = "60s",
-	  .help = "closed by the peer but not by this end" },
-	{ .name = "stale.fin-wait2", .kind = &kind_duration, FIELD(stale_fin_wait2_ms),
-	  .max = STALE_MAX_MS, .def = "60s",
-	  .help = "closed by this end but not by the peer" },
-	{ .name = "stale.closing", .kind = &kind_duration, FIELD(stale_closing_ms),
-	  .max = STALE_MAX_MS, .def = "3m",
-	  .help = "closed, and the peer does not acknowledge it" },
-	{ .name = "stale.syn-sent", .kind = &kind_duration, FIELD(stale_syn_sent_ms),
-	  .max = STALE_MAX_MS, .def = "10s",
-	  .help = "connecting, and nobody answers" },
-	{ .name = "stale.keepalive-probes", .kind = &kind_number, FIELD(stale_keepalive_probes),
-	  .min = 1, .max = 255, .def = "2",
-	  .help = "keepalive probes without an answer" },
-	{ .name = "stale.retransmit", .kind = &kind_duration, FIELD(stale_retransmit_ms),
-	  .max = STALE_MAX_MS, .def = "10s",
-	  .help = "data sent, and the peer is silent" },
-	{ .name = "stale.zero-window", .kind = &kind_duration, FIELD(stale_zero_window_ms),
-	  .max = STALE_MAX_MS, .def = "60s",
-	  .help = "the peer's program does not read" },
-	{ .name = "stale.unread", .kind = &kind_duration, FIELD(stale_unread_ms),
-	  .max = STALE_MAX_MS, .def = "5m",
-	  .help = "data received that the program here does not read" },
-	{ .name = "stale.idle", .kind = &kind_duration, FIELD(stale_idle_ms),
-	  .max = STALE_MAX_MS, .def = "2h",
-	  .help = "silent, and nothing that would ever notice a dead peer" },
+	STALE_LIST(STALE_ROW, "Staleness (how long until a connection counts as stale)")
 
 	{ .heading = "Paths",
 	  .name = "path.procfs", .kind = &kind_path, FIELD(path_procfs),

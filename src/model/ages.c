@@ -333,121 +333,63 @@ static uint64_t keepalive_loss_ms(const struct track_entry *entry, const struct 
 }
 
 static void judge_loss(const struct track_entry *entry, const struct tcpsock *sock,
-		       const struct ages_context *context, struct look *v)
+		       const struct ages_context *context, struct look *look)
 {
 	bool held = sock->inode != 0 && half_closed(sock->state);
 
 	if (sock->state != TCP_STATE_ESTABLISHED && !held)
 		return;
-	v->has_loss = v->keepalive != KEEPALIVE_UNKNOWN;
-	v->loss_ms = v->keepalive == KEEPALIVE_ON ? keepalive_loss_ms(entry, context->sysctl)
-						  : PORTVIEW_NEVER;
+	look->has_loss = look->keepalive != KEEPALIVE_UNKNOWN;
+	look->loss_ms = look->keepalive == KEEPALIVE_ON ? keepalive_loss_ms(entry, context->sysctl)
+							: PORTVIEW_NEVER;
 }
 
-/* A probe that is merely in flight is no sign: several, or one that is overdue. */
-static bool probes_unanswered(const struct tcpsock *sock, uint64_t threshold_ms)
+/* Since the window probe that is out was sent. */
+static uint64_t probe_age_ms(const struct tcpsock *sock)
 {
 	unsigned int doublings = sock->backoff < DOUBLINGS_MAX ? sock->backoff : DOUBLINGS_MAX;
-	uint64_t wait_ms = min_u64((uint64_t)sock->rto_us / 1000 << doublings, RTO_MAX_MS);
 
-	return sock->probes >= 2 ||
-	       (sock->probes == 1 && timer_elapsed_ms(wait_ms, sock->expires_ms) >= threshold_ms);
+	if (sock->timer != TCP_TIMER_PROBE)
+		return 0;
+	return timer_elapsed_ms(min_u64((uint64_t)sock->rto_us / 1000 << doublings, RTO_MAX_MS),
+				sock->expires_ms);
 }
 
-static bool stuck(struct look *v, enum stale_reason reason, uint64_t for_ms,
-		  const struct stale_thresholds *thresholds)
+static bool is_queued(const struct tcpsock *sock)
 {
-	if (for_ms < thresholds->ms[reason])
-		return false;
-	v->reason = reason;
-	v->stale_ms = for_ms;
-	return true;
-}
-
-static bool is_unanswered(const struct tcpsock *sock, uint64_t threshold_ms)
-{
-	if (sock->timer == TCP_TIMER_RETRANSMIT)
-		return sock->retransmits != 0;
-	return sock->timer == TCP_TIMER_PROBE && probes_unanswered(sock, threshold_ms);
-}
-
-/* Less than one segment: the peer's program does not read. A window probe alone may be this host's own trouble. */
-static bool window_is_shut(const struct tcpsock *sock)
-{
-	return sock->timer == TCP_TIMER_PROBE && tcpsock_knows(sock, TCPSOCK_SND_WND) &&
-	       sock->snd_wnd < sock->snd_mss;
-}
-
-static bool nothing_would_notice(const struct track_entry *entry, const struct tcpsock *sock)
-{
-	bool armed = sock->timer == TCP_TIMER_RETRANSMIT || sock->timer == TCP_TIMER_KEEPALIVE ||
-		     sock->timer == TCP_TIMER_PROBE;
-
-	return !armed && entry->keepalive != KEEPALIVE_ON;
-}
-
-static void judge_established(const struct track_entry *entry, const struct tcpsock *sock,
-			      const struct ages_context *context, struct look *v)
-{
-	const struct stale_thresholds *t = context->thresholds;
-	uint64_t blocked_ms = entry->is_blocked ? ages_since(context->now_ms, entry->blocked) : 0;
-
-	if (sock->timer == TCP_TIMER_KEEPALIVE && sock->probes >= t->keepalive_probes) {
-		v->reason = STALE_KEEPALIVE;
-		v->stale_ms = tcpsock_knows(sock, TCPSOCK_INFO) ? v->silence_ms : blocked_ms;
-		return;
-	}
-	if (!tcpsock_knows(sock, TCPSOCK_INFO))
-		return;
-	if (entry->is_blocked && is_unanswered(sock, t->ms[STALE_RETRANSMIT]) &&
-	    stuck(v, STALE_RETRANSMIT, min_u64(blocked_ms, v->silence_ms), t))
-		return;
-	if (window_is_shut(sock) && stuck(v, STALE_ZERO_WINDOW, blocked_ms, t))
-		return;
-	if (sock->rqueue != 0 && entry->has_read &&
-	    stuck(v, STALE_UNREAD, ages_since(context->now_ms, entry->read_since), t))
-		return;
-	if (nothing_would_notice(entry, sock))
-		(void)stuck(v, STALE_IDLE, v->silence_ms, t);
+	return sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI) &&
+	       (sock->state == TCP_STATE_ESTABLISHED || sock->state == TCP_STATE_CLOSE_WAIT);
 }
 
 static void judge(const struct track_entry *entry, const struct tcpsock *sock,
-		  const struct ages_context *context, struct look *v)
+		  const struct ages_context *context, struct look *look)
 {
-	const struct stale_thresholds *t = context->thresholds;
-	uint64_t still_ms = min_u64(v->age_ms, ages_since(context->now_ms, entry->moved));
-	bool queued = sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI);
+	uint64_t now_ms = context->now_ms;
+	uint64_t blocked_ms = entry->is_blocked ? ages_since(now_ms, entry->blocked) : 0;
+	uint64_t still_ms =
+		sock->state != TCP_STATE_ESTABLISHED ? ages_since(now_ms, entry->moved) : 0;
+	uint64_t behind_ms = entry->has_read ? ages_since(now_ms, entry->read_since) : 0;
+	bool info = tcpsock_knows(sock, TCPSOCK_INFO), queued = is_queued(sock);
+	struct stale_look at = {
+		.sock = sock,
+		.entry = entry,
+		.thresholds = context->thresholds,
+		.clock = {
+			[STALE_AGE] = look->age_ms,
+			[STALE_WAITING] =
+				queued ? max_u64(look->age_ms, connection_age_ms(sock)) : 0,
+			[STALE_STILL] = min_u64(look->age_ms, still_ms),
+			[STALE_SILENCE] = info ? look->silence_ms : blocked_ms,
+			[STALE_BLOCKED] = blocked_ms,
+			[STALE_UNACKED] = min_u64(blocked_ms, look->silence_ms),
+			[STALE_BEHIND] = behind_ms,
+			[STALE_OVERDUE] = probe_age_ms(sock),
+			[STALE_PROBES] = sock->probes,
+		},
+	};
 
-	switch (sock->info_state) {
-	case TCP_STATE_ESTABLISHED:
-		if (!queued)
-			judge_established(entry, sock, context, v);
-		else
-			(void)stuck(v, STALE_UNACCEPTED,
-				    max_u64(v->age_ms, connection_age_ms(sock)), t);
-		break;
-	case TCP_STATE_CLOSE_WAIT:
-		if (!queued)
-			(void)stuck(v, STALE_CLOSE_WAIT, still_ms, t);
-		else
-			(void)stuck(v, STALE_UNACCEPTED,
-				    max_u64(v->age_ms, connection_age_ms(sock)), t);
-		break;
-	case TCP_STATE_FIN_WAIT2:
-		if (sock->inode != 0)
-			(void)stuck(v, STALE_FIN_WAIT2, still_ms, t);
-		break;
-	case TCP_STATE_FIN_WAIT1:
-	case TCP_STATE_CLOSING:
-	case TCP_STATE_LAST_ACK:
-		(void)stuck(v, STALE_CLOSING, still_ms, t);
-		break;
-	case TCP_STATE_SYN_SENT:
-		(void)stuck(v, STALE_SYN_SENT, v->age_ms, t);
-		break;
-	default:
-		break;
-	}
+	look->reason = stale_judge(&at, queued ? STALE_QUEUED : TCP_STATE_BIT(sock->state),
+				   &look->stale_ms);
 }
 
 /* The memory does not wrap after 49.7 days as the kernel's clocks do; without segs_in they are all there is. */
@@ -470,34 +412,34 @@ static bool has_age(unsigned int state)
 void ages_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
 	       const struct ages_context *context, struct look *ret_look)
 {
-	struct look v = { .reason = STALE_NONE };
-
 	bool fresh = remember_state(entry, sock, created, context);
+	struct look look = { .reason = STALE_NONE, .has_age = has_age(sock->state) };
 
 	remember_progress(entry, sock, fresh, context);
 	remember_blocked(entry, sock, fresh, context);
-	v.age_ms = ages_since(context->now_ms, entry->since);
-	v.has_age = has_age(sock->state);
+	look.age_ms = ages_since(context->now_ms, entry->since);
 	if (sock->state == TCP_STATE_ESTABLISHED || half_closed(sock->state)) {
 		remember_keepalive(entry, sock);
-		v.keepalive = (enum keepalive)entry->keepalive;
-		judge_loss(entry, sock, context, &v);
+		look.keepalive = (enum keepalive)entry->keepalive;
+		judge_loss(entry, sock, context, &look);
 	}
 	if (sock->state == TCP_STATE_ESTABLISHED) {
 		remember_reading(entry, sock, context);
-		v.silence_ms = silence_ms(entry, sock, context);
+		look.silence_ms = silence_ms(entry, sock, context);
 	}
 	if (sock->state == sock->info_state)
-		judge(entry, sock, context, &v);
-	*ret_look = v;
+		judge(entry, sock, context, &look);
+	*ret_look = look;
 }
 
 void ages_dead(const struct track_entry *entry, const struct ages_context *context,
 	       struct look *ret_look)
 {
-	struct look v = { .reason = STALE_NONE };
+	struct look look = { .age_ms = ages_since(context->now_ms, entry->since) };
+	struct stale_look at = { .entry = entry,
+				 .thresholds = context->thresholds,
+				 .clock = { [STALE_AGE] = look.age_ms } };
 
-	v.age_ms = ages_since(context->now_ms, entry->since);
-	(void)stuck(&v, STALE_DEAD, v.age_ms, context->thresholds);
-	*ret_look = v;
+	look.reason = stale_judge(&at, STALE_GONE, &look.stale_ms);
+	*ret_look = look;
 }

@@ -33,21 +33,18 @@ static const char *reason_name(unsigned int reason)
 	return stale_reason_name(reason);
 }
 
-/* Order of enum stale_reason, without STALE_NONE. */
+static uint32_t reason_needs(unsigned int reason)
+{
+	return stale_rule(reason)->needs;
+}
+
+#define REASON(x, ID, ...) STALE_##ID,
 static const struct families_values reasons = {
 	.label = "reason",
 	.name = reason_name,
+	.needs = reason_needs,
 	.count = STALE_REASONS - 1,
-	.which = { STALE_DEAD, STALE_UNACCEPTED, STALE_CLOSE_WAIT, STALE_FIN_WAIT2, STALE_CLOSING,
-		   STALE_SYN_SENT, STALE_KEEPALIVE, STALE_RETRANSMIT, STALE_ZERO_WINDOW, STALE_UNREAD,
-		   STALE_IDLE },
-	.needs = {
-		[STALE_DEAD - 1] = SOURCE_INFO | SOURCE_EVENTS, /* matched by cookie */
-		[STALE_RETRANSMIT - 1] = SOURCE_INFO,
-		[STALE_ZERO_WINDOW - 1] = SOURCE_INFO,
-		[STALE_UNREAD - 1] = SOURCE_INFO,
-		[STALE_IDLE - 1] = SOURCE_INFO,
-	},
+	.which = { STALE_LIST(REASON, ) },
 };
 
 static const char *keepalive_name(unsigned int keepalive)
@@ -107,10 +104,10 @@ static void emit_thresholds(const struct families_walk *walk)
 	const struct snapshot *snapshot = walk->input->snapshot;
 
 	for (unsigned int i = STALE_NONE + 1; snapshot && i < STALE_REASONS; i++) {
-		if (i == STALE_KEEPALIVE)
+		if (stale_rule(i)->counts)
 			continue;
 		expo_label(walk->expo, "reason", stale_reason_name(i));
-		expo_double(walk->expo, (double)snapshot->thresholds.ms[i] / 1e3);
+		expo_double(walk->expo, (double)snapshot->thresholds.least[i] / 1e3);
 	}
 }
 
@@ -118,10 +115,12 @@ static void emit_threshold_probes(const struct families_walk *walk)
 {
 	const struct snapshot *snapshot = walk->input->snapshot;
 
-	if (!snapshot)
-		return;
-	expo_label(walk->expo, "reason", stale_reason_name(STALE_KEEPALIVE));
-	expo_u64(walk->expo, snapshot->thresholds.keepalive_probes);
+	for (unsigned int i = STALE_NONE + 1; snapshot && i < STALE_REASONS; i++) {
+		if (!stale_rule(i)->counts)
+			continue;
+		expo_label(walk->expo, "reason", stale_reason_name(i));
+		expo_u64(walk->expo, snapshot->thresholds.least[i]);
+	}
 }
 
 static const struct families_row rows[] = {

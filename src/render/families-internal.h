@@ -18,8 +18,9 @@ struct families_values {
 	const char *(*name)(unsigned int which);
 	size_t count;
 	uint8_t which[FAMILIES_VALUES_MAX];
-	uint32_t needs[FAMILIES_VALUES_MAX]; /* enum source_can, else the value is left out */
-	bool sparse;                         /* in JSON, what is 0 is left out */
+	/* enum source_can, else the value is left out; NULL: nothing. */
+	uint32_t (*needs)(unsigned int which);
+	bool sparse; /* in JSON, what is 0 is left out */
 };
 
 /* Whose figures a row has, which also says the labels before those of `values`. */

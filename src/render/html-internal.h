@@ -17,7 +17,7 @@ struct html_row {
 	const struct snapshot_pair *pair;
 	const struct snapshot_listener *listener; /* NULL: none, or a client */
 	enum finding_level level;                 /* of its worst finding */
-	bool certain;                             /* stuck for another reason than silence */
+	bool certain;                             /* stuck for a reason that is a fault */
 	uint64_t stuck;
 	uint64_t sockets;
 	uint64_t failed; /* connects refused or timed out */

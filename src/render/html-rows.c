@@ -91,11 +91,16 @@ static void add_stuck(struct findings *to, unsigned int reason)
 	}
 }
 
-/* Most connections first; silence last: it may be no fault at all. */
+static bool blames_nobody(unsigned int reason)
+{
+	return stale_rule(reason)->blame == STALE_BLAMES_NOBODY;
+}
+
+/* Most connections first; what may be no fault at all last. */
 static int compare_stuck(const void *left, const void *right)
 {
 	const struct finding *a = left, *b = right;
-	int order = (a->kind == STALE_IDLE) - (b->kind == STALE_IDLE);
+	int order = blames_nobody(a->kind) - blames_nobody(b->kind);
 
 	if (order == 0)
 		order = (b->count > a->count) - (b->count < a->count);
@@ -183,9 +188,10 @@ static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
 		row->listener = find_listener(ns, pair->port);
 	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
 		row->sockets += pair->view.state[i];
-	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++)
+	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++) {
 		row->stuck += pair->view.stale[i];
-	row->certain = row->stuck > pair->view.stale[STALE_IDLE];
+		row->certain |= pair->view.stale[i] != 0 && !blames_nobody(i);
+	}
 	row->failed = pair->counter[LEDGER_FAILED_REFUSED] + pair->counter[LEDGER_FAILED_TIMEOUT];
 	judge(row);
 }

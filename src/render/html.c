@@ -571,13 +571,15 @@ static void put_legend(struct html *html)
 
 	put_raw(html, "<details id=\"legend\">\n<summary>What counts as stuck</summary>\n<dl>\n");
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
+		const struct stale_rule *rule = stale_rule(reason);
+
 		buf_printf(html->out, "<div><dt>%s</dt>\n<dd>", stale_reason_name(reason));
-		put_text(html, words_meaning(reason));
-		put_raw(html, reason == STALE_KEEPALIVE ? ": at least " : ": longer than ");
-		if (reason == STALE_KEEPALIVE)
-			put_count(html, limits->keepalive_probes, "probe");
+		put_text(html, rule->meaning);
+		put_raw(html, rule->counts ? ": at least " : ": longer than ");
+		if (rule->counts)
+			put_count(html, limits->least[reason], rule->counts);
 		else
-			put_age(html, limits->ms[reason]);
+			put_age(html, limits->least[reason]);
 		put_raw(html, "</dd></div>\n");
 	}
 	put_raw(html,

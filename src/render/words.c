@@ -24,86 +24,6 @@ struct words {
 static const struct words table[FINDING_KINDS] = {
 	[FINDING_QUIET] = { .level = LEVEL_FINE, .verdict = "{connections}, all well" },
 	[FINDING_UNUSED] = { .level = LEVEL_FINE, .verdict = "No connections" },
-	[STALE_DEAD] = {
-		.level = LEVEL_STUCK,
-		.restart = true,
-		.verdict = "{connections}: reset or timed out[ {age} ago], still held by {owner}",
-		.next = "A program must close a socket after an error, too. Restart {owner} to free the "
-			"descriptors; ss no longer shows them.",
-	},
-	[STALE_UNACCEPTED] = {
-		.level = LEVEL_STUCK,
-		.restart = true,
-		.verdict = "{connections}: the handshake finished[ {age} ago], {owner} never called accept",
-		.next = "Look at the threads and the log of {owner} before a restart: blocked, or out of file "
-			"descriptors?",
-		.look = "ss -tlnp{filter}",
-	},
-	[STALE_CLOSE_WAIT] = {
-		.level = LEVEL_STUCK,
-		.restart = true,
-		.verdict = "{connections}: the peer closed[ {age} ago], {owner} never called close",
-		.next = "It leaks descriptors and never frees them by itself: restart {owner}, then find "
-			"the missing close().",
-		.look = "ss -tnp state close-wait{filter}",
-	},
-	[STALE_FIN_WAIT2] = {
-		.level = LEVEL_STUCK,
-		.restart = true,
-		.verdict = "{connections}: {owner} shut down this end[ {age} ago], the peer never closed",
-		.next = "The fault is at the peer, in CLOSE_WAIT there. close() in {owner} would free {it}, and "
-			"need not wait for the peer.",
-		.look = "ss -tnp state fin-wait-2{filter}",
-	},
-	[STALE_CLOSING] = {
-		.level = LEVEL_STUCK,
-		.verdict = "{connections}: closed here[ {age} ago], the peer does not acknowledge",
-		.next = "Is the peer, or the way to it, gone? The kernel gives up by itself after some "
-			"minutes.",
-		.look = "ss -tnpo state fin-wait-1 state closing state last-ack{filter}",
-	},
-	[STALE_SYN_SENT] = {
-		.level = LEVEL_STUCK,
-		.verdict = "{connections} of {owner}: connecting[ for {age}], nobody answers",
-		.next = "Is the peer up, and does a firewall drop the packets without a word? The kernel tries for "
-			"about two minutes.",
-		.look = "ss -tnpo state syn-sent{filter}",
-	},
-	[STALE_KEEPALIVE] = {
-		.level = LEVEL_STUCK,
-		.verdict = "{connections}: the peer does not answer keepalive probes[, silent for {age}]",
-		.next = "The peer or the way to it is gone. The kernel ends {it} after the last "
-			"probe; nothing is to be done here.",
-		.look = "ss -tnpo state established{filter}",
-	},
-	[STALE_RETRANSMIT] = {
-		.level = LEVEL_STUCK,
-		.verdict = "{connections}: data goes out, the peer has acknowledged nothing[ for {age}]",
-		.next = "Is the peer, or the way to it, gone? The kernel goes on for about 15 minutes; "
-			"TCP_USER_TIMEOUT in {owner} would shorten that.",
-		.look = "ss -tnpoi state established{filter}",
-	},
-	[STALE_ZERO_WINDOW] = {
-		.level = LEVEL_STUCK,
-		.verdict = "{connections}: the peer is alive, but its program has read nothing[ for {age}]",
-		.next = "Look at the program at the other end. Without TCP_USER_TIMEOUT in {owner} this "
-			"never ends by itself.",
-		.look = "ss -tnpoi state established{filter}",
-	},
-	[STALE_UNREAD] = {
-		.level = LEVEL_STUCK,
-		.restart = true,
-		.verdict = "{connections}: data has waited[ {age}] to be read by {owner}",
-		.next = "Look at the threads of {owner}: blocked or overloaded? Recv-Q is what waits.",
-		.look = "ss -tnp state established{filter}",
-	},
-	[STALE_IDLE] = {
-		.level = LEVEL_STUCK,
-		.verdict = "{connections} of {owner}: silent[ for {age}], and nothing would notice a dead peer",
-		.next = "Perhaps half open for ever. Let {owner} set SO_KEEPALIVE, or send heartbeats of "
-			"its own.",
-		.look = "ss -tnpo state established{filter}",
-	},
 	[FINDING_QUEUE_FULL] = {
 		.level = LEVEL_FULL,
 		.verdict = "The accept queue is full ({n} of {limit}): the kernel drops new connections",
@@ -140,21 +60,6 @@ static const struct words table[FINDING_KINDS] = {
 		.next = "Mostly a burst that filled the queue; see whether tcphealth_listen_drops_total still "
 			"rises.",
 	},
-};
-
-static const char *const meanings[STALE_REASONS] = {
-	[STALE_NONE] = "not stuck",
-	[STALE_DEAD] = "reset or timed out, but its program still holds it",
-	[STALE_UNACCEPTED] = "the handshake is finished, and the program has not accepted it",
-	[STALE_CLOSE_WAIT] = "the peer closed, this end never did, and nothing moves",
-	[STALE_FIN_WAIT2] = "this end shut down, the peer never closes, and nothing moves",
-	[STALE_CLOSING] = "closed here, and the peer does not acknowledge",
-	[STALE_SYN_SENT] = "connecting, and nobody answers",
-	[STALE_KEEPALIVE] = "keepalive probes stay unanswered",
-	[STALE_RETRANSMIT] = "what was sent stays unacknowledged",
-	[STALE_ZERO_WINDOW] = "the peer answers, but its program does not read",
-	[STALE_UNREAD] = "data has come in, and the program here does not read it",
-	[STALE_IDLE] = "silent, and nothing would ever notice a dead peer",
 };
 
 static void put_count(struct buf *buf, uint64_t n, const char *noun)
@@ -285,9 +190,21 @@ static void fill_in(struct buf *buf, const char *text, const struct finding *fin
 	}
 }
 
-static const struct words *words_of(const struct finding *finding)
+static struct words words_of(unsigned int kind)
 {
-	return &table[finding->kind < FINDING_KINDS ? finding->kind : (unsigned int)FINDING_QUIET];
+	const struct stale_rule *rule = stale_rule(kind);
+
+	if (kind >= FINDING_KINDS)
+		return table[FINDING_QUIET];
+	if (kind == FINDING_QUIET || kind >= STALE_REASONS)
+		return table[kind];
+	return (struct words){
+		.level = LEVEL_STUCK,
+		.restart = rule->restart,
+		.verdict = rule->verdict,
+		.next = rule->next,
+		.look = rule->look,
+	};
 }
 
 /* Of such characters a shell makes nothing else, and no option begins with a dot. */
@@ -310,7 +227,7 @@ static bool is_service(const char *name)
 
 enum finding_level words_level(unsigned int kind)
 {
-	return kind < FINDING_KINDS ? table[kind].level : LEVEL_FINE;
+	return words_of(kind).level;
 }
 
 const char *words_level_name(enum finding_level level)
@@ -325,18 +242,20 @@ const char *words_level_name(enum finding_level level)
 
 void words_put_verdict(struct buf *buf, const struct finding *finding)
 {
-	fill_in(buf, words_of(finding)->verdict, finding);
+	fill_in(buf, words_of(finding->kind).verdict, finding);
 }
 
 void words_put_next(struct buf *buf, const struct finding *finding)
 {
-	if (words_of(finding)->next != NULL)
-		fill_in(buf, words_of(finding)->next, finding);
+	const char *next = words_of(finding->kind).next;
+
+	if (next != NULL)
+		fill_in(buf, next, finding);
 }
 
 void words_put_look(struct buf *buf, const struct finding *finding)
 {
-	const char *look = words_of(finding)->look;
+	const char *look = words_of(finding->kind).look;
 
 	if (look == NULL || (finding->netns != NULL && !is_plain_name(finding->netns)))
 		return;
@@ -347,7 +266,7 @@ void words_put_look(struct buf *buf, const struct finding *finding)
 
 void words_put_restart(struct buf *buf, const struct finding *finding)
 {
-	if (!words_of(finding)->restart || finding->owners != 1)
+	if (!words_of(finding->kind).restart || finding->owners != 1)
 		return;
 	if (is_service(finding->owner[0]) && is_plain_name(finding->owner[0]))
 		buf_printf(buf, "systemctl restart %s", finding->owner[0]);
@@ -374,9 +293,4 @@ void words_put_age(struct buf *buf, uint64_t age_ms)
 		if (d < 10 && h % 24 != 0)
 			buf_printf(buf, " %u h", (unsigned int)(h % 24));
 	}
-}
-
-const char *words_meaning(enum stale_reason reason)
-{
-	return (size_t)reason < STALE_REASONS ? meanings[reason] : meanings[STALE_NONE];
 }

@@ -78,10 +78,10 @@ static inline struct census *bench_census(void)
 	struct census *census;
 
 	for (int i = 0; i < STALE_REASONS; i++)
-		config.thresholds.ms[i] = 60000;
+		config.thresholds.least[i] = 60000;
 	/* As by default: else the fixture's age decides. */
-	config.thresholds.ms[STALE_IDLE] = 7200000;
-	config.thresholds.keepalive_probes = 2;
+	config.thresholds.least[STALE_IDLE] = 7200000;
+	config.thresholds.least[STALE_KEEPALIVE] = 2;
 	census = census_new(&config);
 	if (census == NULL)
 		bench_die("census");

@@ -19,7 +19,8 @@ static inline void check_options(const struct options *options)
 	require(options->max_requests <= 10000);
 	require(options->interval_ms >= 100 && options->interval_ms <= 3600000);
 	require(options->ports_max >= 1 && options->ports_max <= 65536);
-	require(options->stale_keepalive_probes >= 1 && options->stale_keepalive_probes <= 255);
+	require(options->stale.least[STALE_KEEPALIVE] >= 1 &&
+		options->stale.least[STALE_KEEPALIVE] <= 255);
 	require(options->cpu_budget >= 0 && options->cpu_budget <= 1);
 	require(options->netns[0] != '\0');
 	require(options->path_procfs[0] != '\0');

@@ -21,19 +21,19 @@
 #define START        (100 * DAY)
 
 static const struct stale_thresholds defaults = {
-	.ms = {
+	.least = {
 		[STALE_DEAD] = 60000,
 		[STALE_UNACCEPTED] = 30000,
 		[STALE_CLOSE_WAIT] = 60000,
 		[STALE_FIN_WAIT2] = 60000,
 		[STALE_CLOSING] = 180000,
 		[STALE_SYN_SENT] = 10000,
+		[STALE_KEEPALIVE] = 2,
 		[STALE_RETRANSMIT] = 10000,
 		[STALE_ZERO_WINDOW] = 60000,
 		[STALE_UNREAD] = 300000,
 		[STALE_IDLE] = 7200000,
 	},
-	.keepalive_probes = 2,
 };
 
 static const struct netsysctl sysctls = {

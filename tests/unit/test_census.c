@@ -43,9 +43,9 @@ static struct census_config config_of(struct scene *s)
 	};
 
 	for (int i = 0; i < STALE_REASONS; i++)
-		config.thresholds.ms[i] = 60000;
-	config.thresholds.ms[STALE_IDLE] = 7200000;
-	config.thresholds.keepalive_probes = 2;
+		config.thresholds.least[i] = 60000;
+	config.thresholds.least[STALE_IDLE] = 7200000;
+	config.thresholds.least[STALE_KEEPALIVE] = 2;
 	return config;
 }
 

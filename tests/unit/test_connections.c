@@ -166,8 +166,8 @@ static void begin(struct scene *s)
 	assert_int_equal(mkdir(path, 0755), 0);
 	write_table(s, "tcp6", "");
 	for (int i = 0; i < STALE_REASONS; i++)
-		config.thresholds.ms[i] = 4500;
-	config.thresholds.keepalive_probes = 2;
+		config.thresholds.least[i] = 4500;
+	config.thresholds.least[STALE_KEEPALIVE] = 2;
 	s->chooser = chooser_new(OPTIONS_SOURCE_PROCFS, s->procfs);
 	s->census = census_new(&config);
 	assert_non_null(s->chooser);

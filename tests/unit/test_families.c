@@ -158,8 +158,8 @@ static struct snapshot *make_snapshot(uint32_t can, size_t ns_count)
 	snapshot->states_timestamp = 1700000005.25;
 	snapshot->sockets = 12345;
 	for (unsigned int i = 0; i < STALE_REASONS; i++)
-		snapshot->thresholds.ms[i] = 1500 * i;
-	snapshot->thresholds.keepalive_probes = 2;
+		snapshot->thresholds.least[i] = 1500 * i;
+	snapshot->thresholds.least[STALE_KEEPALIVE] = 2;
 	fill_own(snapshot, &snapshot->ns[0]);
 	snapshot->ns[0].can = can;
 	if (ns_count > 1) {

@@ -63,8 +63,8 @@ static void open_scene(struct scene *scene, size_t namespaces)
 	scene->snapshot->timestamp = 1700000000.5;
 	scene->snapshot->sockets = 321;
 	for (unsigned int i = 1; i < STALE_REASONS; i++)
-		scene->snapshot->thresholds.ms[i] = i * MINUTE;
-	scene->snapshot->thresholds.keepalive_probes = 2;
+		scene->snapshot->thresholds.least[i] = i * MINUTE;
+	scene->snapshot->thresholds.least[STALE_KEEPALIVE] = 2;
 	scene->ns = make_ns(scene, 0, NULL);
 	scene->health = (struct health){ .success = true,
 					 .source = HEALTH_SOURCE_NETLINK,

@@ -44,8 +44,8 @@ static void open_scene(struct scene *s)
 
 	*s = (struct scene){ .sample = { .now_ms = 100000000, .events = true } };
 	for (int i = 0; i < STALE_REASONS; i++)
-		s->thresholds.ms[i] = config.thresholds.ms[i] = 60000;
-	config.thresholds.keepalive_probes = s->thresholds.keepalive_probes = 2;
+		s->thresholds.least[i] = config.thresholds.least[i] = 60000;
+	config.thresholds.least[STALE_KEEPALIVE] = s->thresholds.least[STALE_KEEPALIVE] = 2;
 	s->census = census_new(&config);
 	assert_non_null(s->census);
 	netsysctl_defaults(&s->sysctl);
@@ -148,7 +148,7 @@ static void test_empty(void **state)
 	assert_int_equal(snapshot->sockets, 0);
 	assert_int_equal(snapshot->ns[0].can, SOURCE_INFO);
 	assert_true(snapshot->timestamp > 12.4 && snapshot->timestamp < 12.6);
-	assert_int_equal(snapshot->thresholds.ms[STALE_IDLE], 60000);
+	assert_int_equal(snapshot->thresholds.least[STALE_IDLE], 60000);
 	assert_int_equal(snapshot->ns[0].netstat.value[NETSTAT_OUT_SEGS], 7);
 	assert_int_equal(snapshot->ns[0].sysctl.value[NETSYSCTL_FIN_TIMEOUT], 60);
 	snapshot_unref(snapshot);

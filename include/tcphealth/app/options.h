@@ -9,6 +9,7 @@
 
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/portset.h"
+#include "tcphealth/model/stale.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,17 +67,7 @@ struct options {
 	struct portset ports_exclude;
 	uint32_t ports_max;
 	uint64_t ports_keep_ms;
-	uint64_t stale_dead_ms;
-	uint64_t stale_unaccepted_ms;
-	uint64_t stale_close_wait_ms;
-	uint64_t stale_fin_wait2_ms;
-	uint64_t stale_closing_ms;
-	uint64_t stale_syn_sent_ms;
-	uint32_t stale_keepalive_probes;
-	uint64_t stale_retransmit_ms;
-	uint64_t stale_zero_window_ms;
-	uint64_t stale_unread_ms;
-	uint64_t stale_idle_ms;
+	struct stale_thresholds stale;
 	const char *path_procfs;
 	const char *path_cgroupfs; /* "" : found from the mounts */
 	const char *output;        /* --output=FILE with --once; NULL: standard output */

@@ -1,36 +1,122 @@
 /*
- * stale: the reasons why a socket counts as stuck, and their thresholds.
+ * stale: the reasons why a connection counts as stale.
  *
- * Names and numbers only; how a reason is found is the business of ages.
+ * A reason is one line of STALE_LIST and one rule in stale.c: flags, label values, JSON keys and what people read of it are
+ * made from these two. Knows what one connection shows; must not know how its ages were found. Pure.
  */
 #ifndef TCPHEALTH_MODEL_STALE_H
 #define TCPHEALTH_MODEL_STALE_H
 
+#include "tcphealth/model/track.h"
+#include "tcphealth/source/tcpsock.h"
+
+#include <stdbool.h>
 #include <stdint.h>
 
-/* The first that applies, in this order. */
-enum stale_reason {
-	STALE_NONE,
-	STALE_DEAD,        /* reset or timed out, still held by its program */
-	STALE_UNACCEPTED,  /* in the accept queue */
-	STALE_CLOSE_WAIT,  /* this end never closed, and nothing moves */
-	STALE_FIN_WAIT2,   /* the other end never closes, and nothing moves */
-	STALE_CLOSING,     /* FIN_WAIT1, CLOSING, LAST_ACK: the other end does not acknowledge */
-	STALE_SYN_SENT,    /* nobody answers */
-	STALE_KEEPALIVE,   /* keepalive probes unanswered */
-	STALE_RETRANSMIT,  /* data or window probes unanswered, or data that cannot get out */
-	STALE_ZERO_WINDOW, /* the peer answers, but its program does not read */
-	STALE_UNREAD,      /* this program does not read */
-	STALE_IDLE,        /* silent, and nothing would ever notice a dead peer */
+/*
+ * R(x, ID, label, flag, kind, default, help): the reason STALE_ID, whose rule is rule_ID, and its label value; the flag of its
+ * threshold, the kind of the flag's value (duration, or probes for a number of them), its default and its line of --help.
+ * A connection is counted under the first reason that applies, in this order.
+ */
+#define STALE_LIST(R, x)                                                                           \
+	R(x, DEAD, "dead", "stale.dead", duration, "60s",                                          \
+	  "reset or timed out, still held by its program")                                         \
+	R(x, UNACCEPTED, "unaccepted", "stale.unaccepted", duration, "30s", "in the accept queue") \
+	R(x, CLOSE_WAIT, "close_wait", "stale.close-wait", duration, "60s",                        \
+	  "closed by the peer but not by this end")                                                \
+	R(x, FIN_WAIT2, "fin_wait2", "stale.fin-wait2", duration, "60s",                           \
+	  "closed by this end but not by the peer")                                                \
+	R(x, CLOSING, "closing", "stale.closing", duration, "3m",                                  \
+	  "closed, and the peer does not acknowledge it")                                          \
+	R(x, SYN_SENT, "syn_sent", "stale.syn-sent", duration, "10s",                              \
+	  "connecting, and nobody answers")                                                        \
+	R(x, KEEPALIVE, "keepalive", "stale.keepalive-probes", probes, "2",                        \
+	  "keepalive probes without an answer")                                                    \
+	R(x, RETRANSMIT, "retransmit", "stale.retransmit", duration, "10s",                        \
+	  "data sent, and the peer is silent")                                                     \
+	R(x, ZERO_WINDOW, "zero_window", "stale.zero-window", duration, "60s",                     \
+	  "the peer's program does not read")                                                      \
+	R(x, UNREAD, "unread", "stale.unread", duration, "5m",                                     \
+	  "data received that the program here does not read")                                     \
+	R(x, IDLE, "idle", "stale.idle", duration, "2h",                                           \
+	  "silent, and nothing that would ever notice a dead peer")
+
+#define STALE_ENUMERATOR(x, ID, ...) STALE_##ID,
+#define STALE_ONE(...)               +1
+
+enum stale_reason { STALE_NONE, STALE_LIST(STALE_ENUMERATOR, ) };
+#define STALE_REASONS (1 STALE_LIST(STALE_ONE, ))
+
+/* How much of a reason's clock makes a connection stale, by reason. */
+struct stale_thresholds {
+	uint64_t least[STALE_REASONS];
 };
-#define STALE_REASONS 12
+
+/* What a threshold is compared with: for how many ms it has been so, at least; 0 where it is not so. */
+enum stale_clock {
+	STALE_AGE,     /* in its state */
+	STALE_WAITING, /* to be accepted */
+	STALE_STILL,   /* not ESTABLISHED, and no byte moves */
+	STALE_SILENCE, /* ESTABLISHED, and the peer is silent; as STALE_BLOCKED where no source tells */
+	STALE_BLOCKED, /* the kernel waits for the peer: for an answer, or for room */
+	STALE_UNACKED, /* the kernel waits, and the peer is silent meanwhile */
+	STALE_BEHIND,  /* the program has read nothing */
+	STALE_OVERDUE, /* the window probe that is out has no answer */
+	STALE_PROBES,  /* not ms but a number: probes in a row without an answer */
+};
+#define STALE_CLOCKS (STALE_PROBES + 1)
+
+/* Where a reason may apply: TCP_STATE_BIT() of each state, or one of these. */
+#define STALE_QUEUED TCP_STATE_BIT(TCP_STATE_COUNT)     /* in an accept queue, whatever its state */
+#define STALE_GONE   TCP_STATE_BIT(TCP_STATE_COUNT + 1) /* in no dump, though its program holds it */
+
+enum stale_blame {
+	STALE_BLAMES_NOBODY,  /* it may be no fault at all */
+	STALE_BLAMES_PROGRAM, /* on this host: who holds the connection, or listens */
+	STALE_BLAMES_PEER_PROGRAM,
+	STALE_BLAMES_PATH, /* or the peer's host */
+};
+
+/* One connection as rules see it; `sock` is NULL where it is STALE_GONE. */
+struct stale_look {
+	const struct tcpsock *sock;
+	const struct track_entry *entry;
+	const struct stale_thresholds *thresholds;
+	uint64_t clock[STALE_CLOCKS];
+};
+
+struct stale_rule {
+	/* TCP_STATE_BIT() of states, STALE_QUEUED or STALE_GONE. */
+	uint32_t where;
+	/* enum tcpsock_known: what a record must know. */
+	uint32_t known;
+	/* enum source_can: what a source must know for the reason to be ever found. */
+	uint32_t needs;
+	/* Which clock is compared with the threshold, and which says for how long. */
+	enum stale_clock clock, since;
+	/* What `clock` counts, in the singular; NULL: milliseconds. */
+	const char *counts;
+	/* What must be so besides; NULL: nothing. */
+	bool (*holds)(const struct stale_look *look);
+	enum stale_blame blame;
+	/* To restart the program on this host helps, for now. */
+	bool restart;
+	/* Of one connection, for a legend: "connecting, and nobody answers". */
+	const char *meaning;
+	/* Of those of a port, with the gaps of render/words: what is so, what to do, a command that looks closer (NULL: none). */
+	const char *verdict, *next, *look;
+};
+
+/* Never NULL; that of STALE_NONE is empty. */
+const struct stale_rule *stale_rule(enum stale_reason reason);
 
 /* "close_wait"; "none" for STALE_NONE. */
 const char *stale_reason_name(enum stale_reason reason);
 
-struct stale_thresholds {
-	uint64_t ms[STALE_REASONS]; /* by reason; not used for STALE_NONE and STALE_KEEPALIVE */
-	uint32_t keepalive_probes;
-};
+/*
+ * The first reason that applies at a place: the TCP_STATE_BIT() of one state, STALE_QUEUED or STALE_GONE. *ret_ms is for how
+ * long, at least; it is set unless the result is STALE_NONE.
+ */
+enum stale_reason stale_judge(const struct stale_look *look, uint32_t where, uint64_t *ret_ms);
 
 #endif

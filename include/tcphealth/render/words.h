@@ -74,7 +74,4 @@ void words_put_restart(struct buf *buf, const struct finding *finding);
 /* "45 s", "6 min", "2 h", "2 h 5 min", "3 d 4 h", "12 d": the last unit cut, not rounded. */
 void words_put_age(struct buf *buf, uint64_t age_ms);
 
-/* What a reason means, for a legend: "reset or timed out, but its program still holds it". */
-const char *words_meaning(enum stale_reason reason);
-
 #endif
