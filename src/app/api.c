@@ -6,9 +6,9 @@
 #include "tcphealth/app/connections.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/render/json.h"
+#include "tcphealth/render/ports-json.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,144 +137,6 @@ void api_connections(void *arg, const struct httpd_request *request, struct http
 	pthread_mutex_unlock(&api->slow_lane);
 }
 
-static void render_states(struct json *j, const struct portview *view)
-{
-	json_open(j, "connections", '{');
-	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
-		if (state != TCP_STATE_LISTEN)
-			json_u64(j, tcp_state_name(state), view->state[state]);
-	}
-	json_close(j, '}');
-}
-
-static void render_stale(struct json *j, const struct portview *view, uint32_t can)
-{
-	json_open(j, "stale", '{');
-	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
-		if ((stale_rule(reason)->needs & ~can) == 0)
-			json_u64(j, stale_reason_name(reason), view->stale[reason]);
-	}
-	json_close(j, '}');
-}
-
-static void render_ages(struct json *j, const struct portview *view)
-{
-	json_open(j, "oldest_state_age_seconds", '{');
-	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
-		if (view->oldest_ms[state] != 0)
-			json_u64(j, tcp_state_name(state), view->oldest_ms[state] / 1000);
-	}
-	json_close(j, '}');
-}
-
-static void render_keepalive(struct json *j, const struct portview *view)
-{
-	json_open(j, "keepalive", '{');
-	json_u64(j, "on", view->keepalive[KEEPALIVE_ON]);
-	json_u64(j, "off", view->keepalive[KEEPALIVE_OFF]);
-	json_u64(j, "unknown", view->keepalive[KEEPALIVE_UNKNOWN]);
-	json_close(j, '}');
-	/* JSON has no infinity: null is never. */
-	json_double(j, "peer_loss_detection_seconds",
-		    view->peak[TALLY_LOSS] == PORTVIEW_NEVER
-			    ? (double)INFINITY
-			    : (double)view->peak[TALLY_LOSS] / 1e3);
-	json_u64(j, "unanswered_keepalive_probes", view->sum[TALLY_PROBES]);
-}
-
-static void render_counters(struct json *j, const struct snapshot_pair *pair, uint32_t can)
-{
-	static const char *const names[LEDGER_COUNTERS] = {
-		[LEDGER_RETRANSMITTED_SEGMENTS] = "retransmitted_segments_total",
-		[LEDGER_SENT_SEGMENTS] = "sent_segments_total",
-		[LEDGER_SENT_BYTES] = "sent_bytes_total",
-		[LEDGER_RECEIVED_BYTES] = "received_bytes_total",
-		[LEDGER_OPENED] = "opened_connections_total",
-		[LEDGER_CLOSED] = "closed_connections_total",
-		[LEDGER_FAILED_REFUSED] = "failed_connects_refused_total",
-		[LEDGER_FAILED_TIMEOUT] = "failed_connects_timeout_total",
-		[LEDGER_FAILED_OTHER] = "failed_connects_other_total",
-	};
-
-	if (!(can & SOURCE_INFO))
-		return;
-	for (int i = 0; i < LEDGER_COUNTERS; i++) {
-		bool failed = i >= LEDGER_FAILED_REFUSED;
-
-		if (!failed || (pair->role == ROLE_CLIENT && can & SOURCE_EVENTS))
-			json_u64(j, names[i], pair->counter[i]);
-	}
-}
-
-static void render_port(struct json *j, uint32_t port)
-{
-	if (port == LEDGER_PORT_UNKNOWN)
-		json_text(j, "port", "unknown");
-	else if (port == LEDGER_PORT_OTHER)
-		json_text(j, "port", "other");
-	else
-		json_u64(j, "port", port);
-}
-
-static void render_units(struct json *j, const struct snapshot_ns *ns,
-			 const struct snapshot_pair *pair)
-{
-	json_open(j, "stale_units", '[');
-	for (size_t i = 0; i < ns->unit_count; i++) {
-		const struct snapshot_unit *u = &ns->units[i];
-
-		if (u->port != pair->port || u->role != pair->role)
-			continue;
-		json_open(j, NULL, '{');
-		json_text(j, "unit", u->unit);
-		json_text(j, "reason", stale_reason_name(u->reason));
-		json_u64(j, "connections", u->sockets);
-		json_u64(j, "oldest_seconds", u->oldest_ms / 1000);
-		json_close(j, '}');
-	}
-	json_close(j, ']');
-}
-
-static void render_listeners(struct json *j, const struct snapshot_ns *ns,
-			     const struct snapshot_pair *pair)
-{
-	for (size_t i = 0; i < ns->listener_count; i++) {
-		const struct listener_port *row = &ns->listeners[i].row;
-
-		if (ns->listeners[i].port != pair->port)
-			continue;
-		json_u64(j, "listeners", row->sockets);
-		json_u64(j, "listen_queue_length", row->queue_length);
-		if (ns->can & SOURCE_BACKLOG)
-			json_u64(j, "listen_queue_limit", row->queue_limit);
-		if (ns->can & SOURCE_DROPS && row->drops_known)
-			json_u64(j, "listen_drops_total", row->drops_total);
-	}
-}
-
-static void render_pair(struct json *j, const struct snapshot_ns *ns,
-			const struct snapshot_pair *pair)
-{
-	json_open(j, NULL, '{');
-	if (ns->name != NULL)
-		json_text(j, "netns", ns->name);
-	json_text(j, "role", role_name(pair->role));
-	render_port(j, pair->port);
-	render_states(j, &pair->view);
-	render_stale(j, &pair->view, ns->can);
-	render_units(j, ns, pair);
-	render_ages(j, &pair->view);
-	if (ns->can & SOURCE_INFO)
-		json_u64(j, "longest_silence_seconds", pair->view.peak[TALLY_SILENCE] / 1000);
-	render_keepalive(j, &pair->view);
-	json_u64(j, "receive_queue_bytes", pair->view.sum[TALLY_RECEIVE_QUEUE]);
-	json_u64(j, "send_queue_bytes", pair->view.sum[TALLY_SEND_QUEUE]);
-	if (pair->role == ROLE_SERVER)
-		render_listeners(j, ns, pair);
-	render_counters(j, pair, ns->can);
-	json_close(j, '}');
-}
-
 static bool has_state(const struct snapshot_pair *pair, uint32_t states)
 {
 	for (unsigned int state = 1; state < TCP_STATE_COUNT; state++) {
@@ -315,7 +177,7 @@ static void render_ports(const struct snapshot *snapshot, const struct connectio
 
 		for (size_t i = 0; i < ns->pair_count; i++) {
 			if (wants(question, &ns->pairs[i]) && matched++ < question->limit)
-				render_pair(&j, ns, &ns->pairs[i]);
+				ports_json_pair(&j, ns, &ns->pairs[i]);
 		}
 	}
 	json_close(&j, ']');

@@ -145,4 +145,10 @@ static inline bool families_knows(const struct snapshot_ns *ns, uint32_t needs)
 	return (ns->can & needs) == needs;
 }
 
+static inline bool families_knows_value(const struct snapshot_ns *ns,
+					const struct families_values *values, unsigned int which)
+{
+	return !values->needs || families_knows(ns, values->needs(which));
+}
+
 #endif

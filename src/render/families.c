@@ -111,7 +111,7 @@ static size_t make_tails(const struct families_walk *walk, struct tail *tails)
 		return 1;
 	}
 	for (size_t i = 0; i < values->count; i++)
-		if (!values->needs || families_knows(walk->ns, values->needs(values->which[i])))
+		if (families_knows_value(walk->ns, values, values->which[i]))
 			make_tail(values, i, &tails[count++]);
 	return count;
 }

@@ -1,11 +1,12 @@
 /*
- * Tests of families, mostly against the golden pages in tests/fixtures/pages.
+ * Tests of families and of ports-json, which walks the same table, mostly against the golden pages in tests/fixtures/pages.
  *
  * After an intended change, TCPHEALTH_GOLDEN=write in the environment makes the test write the pages and
  * docs/metrics.md anew instead of comparing them; then read the difference before committing it. Runs in the project's root.
  */
 #include "helpers/metrics_doc.h"
 #include "tcphealth/render/families.h"
+#include "tcphealth/render/ports-json.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -599,6 +600,41 @@ static void test_table(void **state)
 	assert_true(count > 0);
 }
 
+/* All pairs of a snapshot, as in /api/v1/ports. */
+static void check_json(const char *path, const struct snapshot *snapshot)
+{
+	struct buf text;
+	struct json json;
+
+	buf_init(&text, 0);
+	json_init(&json, &text);
+	json_open(&json, NULL, '[');
+	for (size_t i = 0; i < snapshot->ns_count; i++)
+		for (size_t j = 0; j < snapshot->ns[i].pair_count; j++)
+			ports_json_pair(&json, &snapshot->ns[i], &snapshot->ns[i].pairs[j]);
+	json_close(&json, ']');
+	json_end(&json);
+	assert_int_equal(text.err, 0);
+	check_file(path, &text);
+	buf_done(&text);
+}
+
+static void test_ports_as_json(void **state)
+{
+	(void)state;
+	struct snapshot *rich = make_snapshot(all_needs, 2), *procfs = make_snapshot(0, 1);
+
+	/* A listener that told neither limit nor drops, and connections of its port. */
+	fill_pair(&rich->ns[0].pairs[2], ROLE_SERVER, 9000, 300);
+	/* Younger than a second is an age, but 0 is none. */
+	rich->ns[0].pairs[3].view.oldest_ms[TCP_STATE_SYN_RECV] = 1;
+	rich->ns[0].pairs[3].view.oldest_ms[TCP_STATE_CLOSING] = 0;
+	check_json(PAGES "rich.json", rich);
+	check_json(PAGES "procfs.json", procfs);
+	snapshot_unref(rich);
+	snapshot_unref(procfs);
+}
+
 static void test_documentation_is_up_to_date(void **state)
 {
 	(void)state;
@@ -625,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_buffer_is_an_error),
 		cmocka_unit_test(test_promtool_accepts_the_pages),
 		cmocka_unit_test(test_the_openmetrics_parser_accepts_the_pages),
+		cmocka_unit_test(test_ports_as_json),
 		cmocka_unit_test(test_documentation_is_up_to_date),
 	};
 

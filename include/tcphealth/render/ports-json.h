@@ -1,0 +1,16 @@
+/*
+ * ports-json: what the metrics say of a port, as JSON.
+ *
+ * Walks the table of metrics: a row with a JSON key is a member. Knows the shape of the document; must not know HTTP. Pure.
+ */
+#ifndef TCPHEALTH_RENDER_PORTS_JSON_H
+#define TCPHEALTH_RENDER_PORTS_JSON_H
+
+#include "tcphealth/model/snapshot.h"
+#include "tcphealth/render/json.h"
+
+/* Writes one of the namespace's pairs as an object. */
+void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
+		     const struct snapshot_pair *pair);
+
+#endif
