@@ -11,6 +11,7 @@
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
@@ -70,7 +71,7 @@ static uint64_t kernel_cgroup_id(void)
 	char text[4096];
 	const char *line;
 
-	if (procfs_read("/proc/self/cgroup", text, sizeof(text)) < 0)
+	if (file_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text)) < 0)
 		return 0;
 	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
 	if (line == NULL)

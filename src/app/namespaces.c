@@ -4,6 +4,7 @@
 #include "tcphealth/app/namespaces.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/utf8.h"
 #include "tcphealth/model/unit.h"
 #include "tcphealth/source/netlink.h"
@@ -85,7 +86,7 @@ static void name_netns(const struct namespaces *s, const struct netns_found *fou
 	if (found->pid == 0)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/%d/cgroup", s->config.procfs, (int)found->pid);
-	if (procfs_read(path, text, sizeof(text)) > 0 && !name_unit(text, "0::", unit))
+	if (file_read(AT_FDCWD, path, text, sizeof(text)) > 0 && !name_unit(text, "0::", unit))
 		(void)name_unit(text, ":name=systemd:", unit);
 	if (unit[0] != '\0')
 		(void)snprintf(dst, size, "%s", unit);

@@ -5,6 +5,7 @@
 #include "tcphealth/source/holders.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
 #include "tcphealth/base/utf8.h"
 
@@ -13,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,26 +53,11 @@ static bool parse_name(const char *name, int *ret_number)
 
 /* --- files of a process --- */
 
-/* What fits of dir/name, NUL terminated; "" if it cannot be read. */
-static void read_text(int dir, const char *name, char dst[TEXT_SIZE])
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	size_t len = 0;
-	ssize_t got;
-
-	while (fd >= 0 && len < TEXT_SIZE - 1 &&
-	       (got = read(fd, dst + len, TEXT_SIZE - 1 - len)) > 0)
-		len += (size_t)got;
-	if (fd >= 0)
-		close(fd);
-	dst[len] = '\0';
-}
-
 static void read_comm(int dir, struct holder *process)
 {
-	char text[TEXT_SIZE] = "";
+	char text[TEXT_SIZE];
 
-	read_text(dir, "comm", text);
+	(void)file_read(dir, "comm", text, sizeof(text));
 	size_t len = strlen(text);
 	if (len > 0 && text[len - 1] == '\n')
 		len--;
@@ -86,28 +71,15 @@ static void read_comm(int dir, struct holder *process)
 	utf8_clean(process->comm, sizeof(process->comm), text, len);
 }
 
-/* The line of "btime" comes after that of all interrupts, which may be longer than any buffer. */
 static void read_boot_time(struct scan *scan)
 {
-	static const char key[] = "btime ";
-	int fd = openat(scan->procfs, "stat", O_RDONLY | O_CLOEXEC);
-	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-	char line[512];
-	bool at_start = true;
+	char line[FILE_LINE_SIZE];
+	const char *at = line;
+	uint64_t seconds;
 
-	if (!file && fd >= 0)
-		close(fd);
-	while (file && scan->boot_seconds == 0 && fgets(line, sizeof(line), file)) {
-		const char *at = line + strlen(key);
-		uint64_t seconds;
-
-		if (at_start && strncmp(line, key, strlen(key)) == 0 &&
-		    number_take(&at, NULL, UINT64_MAX, &seconds) == 0)
-			scan->boot_seconds = (double)seconds;
-		at_start = strchr(line, '\n') != NULL;
-	}
-	if (file)
-		fclose(file);
+	if (file_find_line(scan->procfs, "stat", "btime ", line) &&
+	    number_take(&at, NULL, UINT64_MAX, &seconds) == 0)
+		scan->boot_seconds = (double)seconds;
 }
 
 static void read_start_time(struct scan *scan, int dir, struct holder *process)
@@ -116,7 +88,7 @@ static void read_start_time(struct scan *scan, int dir, struct holder *process)
 	char text[TEXT_SIZE];
 	uint64_t ticks;
 
-	read_text(dir, "stat", text);
+	(void)file_read(dir, "stat", text, sizeof(text));
 	/* The command's name may hold blanks and parentheses: only the last one ends it. */
 	const char *at = strrchr(text, ')');
 	for (int i = 0; at && i <= STAT_STARTTIME; i++) {
@@ -164,7 +136,7 @@ static void read_cgroup(int dir, struct holder *process)
 {
 	char text[TEXT_SIZE], legacy[HOLDER_CGROUP_LEN];
 
-	read_text(dir, "cgroup", text);
+	(void)file_read(dir, "cgroup", text, sizeof(text));
 	if (find_cgroup(text, "0::", process->cgroup) && strcmp(process->cgroup, "/") != 0)
 		return;
 	if (find_cgroup(text, ":name=systemd:", legacy))
@@ -290,18 +262,13 @@ static int scan_process(struct scan *scan, int dir)
  */
 static int tell_gone(int dir, int err)
 {
-	char state[1];
-	int fd;
+	char text[TEXT_SIZE];
+	ssize_t len;
 
 	if (err != -EACCES && err != -EPERM)
 		return err;
-	fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (read(fd, state, sizeof(state)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
+	len = file_read(dir, "stat", text, sizeof(text));
+	return len < 0 ? (int)len : err;
 }
 
 /* By its directory's descriptor, so that all that is read is of one process, though its number be used again. */

@@ -4,8 +4,8 @@
  */
 #include "tcphealth/source/netstat.h"
 
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
-#include "tcphealth/source/procfs.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -160,7 +160,7 @@ static void read_counters(const char *netdir, const char *file, char *text, stru
 
 	if (path_len < 0 || (size_t)path_len >= sizeof(path))
 		return;
-	len = procfs_read(path, text, NETSTAT_TEXT_SIZE);
+	len = file_read(AT_FDCWD, path, text, NETSTAT_TEXT_SIZE);
 	if (len > 0)
 		netstat_parse(text, (size_t)len, netstat);
 }
@@ -199,7 +199,7 @@ static void read_sysctl(const char *procfs, const struct sysctl_file *file,
 
 	if (path_len < 0 || (size_t)path_len >= sizeof(path))
 		return;
-	len = procfs_read(path, text, sizeof(text));
+	len = file_read(AT_FDCWD, path, text, sizeof(text));
 	if (len <= 0 || !parse_numbers(file, (struct span){ text, (size_t)len }, numbers))
 		return;
 	for (uint32_t i = 0; i < file->numbers; i++) {

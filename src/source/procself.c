@@ -4,14 +4,13 @@
  */
 #include "tcphealth/source/procself.h"
 
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,9 +24,6 @@ enum stat_field {
 	STAT_FIELDS,
 };
 
-/* Longer lines (the interrupts in /proc/stat) are read in pieces. */
-#define LINE_SIZE 512
-
 /* A number, and a blank or nothing behind it. */
 static bool parse_u64(const char *text, uint64_t *ret_value)
 {
@@ -35,43 +31,12 @@ static bool parse_u64(const char *text, uint64_t *ret_value)
 	       (!*text || isspace((unsigned char)*text));
 }
 
-static FILE *open_in(const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-
-	int len = snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return NULL;
-	return fopen(path, "re");
-}
-
-/* The rest of the first line of dir/name that begins with `prefix`, without the blanks between. */
-static bool find_line(const char *dir, const char *name, const char *prefix, char *rest)
-{
-	char line[LINE_SIZE];
-	bool found = false, at_start = true;
-	FILE *file = open_in(dir, name);
-
-	if (!file)
-		return false;
-	while (!found && fgets(line, sizeof(line), file)) {
-		found = at_start && strncmp(line, prefix, strlen(prefix)) == 0;
-		at_start = strchr(line, '\n') != NULL;
-	}
-	fclose(file);
-	if (!found)
-		return false;
-	const char *text = line + strlen(prefix);
-	strcpy(rest, text + strspn(text, " \t"));
-	return true;
-}
-
-static bool read_limit(const char *proc_self, const char *name, uint64_t *ret_limit)
+static bool read_limit(int dir, const char *name, uint64_t *ret_limit)
 {
 	static const char unlimited[] = "unlimited";
-	char rest[LINE_SIZE];
+	char rest[FILE_LINE_SIZE];
 
-	if (!find_line(proc_self, "limits", name, rest))
+	if (!file_find_line(dir, "limits", name, rest))
 		return false;
 	/* The soft limit comes first. */
 	if (strncmp(rest, unlimited, strlen(unlimited)) == 0) {
@@ -83,20 +48,13 @@ static bool read_limit(const char *proc_self, const char *name, uint64_t *ret_li
 
 /* Text of /proc/self/stat and where its fields begin. */
 struct stat_line {
-	char text[2 * LINE_SIZE];
+	char text[1024];
 	const char *fields[STAT_FIELDS];
 };
 
-static bool read_stat(const char *proc_self, struct stat_line *line)
+static bool read_stat(int dir, struct stat_line *line)
 {
-	FILE *file = open_in(proc_self, "stat");
-
-	if (!file)
-		return false;
-	size_t len = fread(line->text, 1, sizeof(line->text) - 1, file);
-	fclose(file);
-	line->text[len] = '\0';
-
+	(void)file_read(dir, "stat", line->text, sizeof(line->text));
 	/* The command's name may hold blanks and parentheses: only the last one ends it. */
 	const char *at = strrchr(line->text, ')');
 	if (!at)
@@ -135,52 +93,47 @@ static void add_memory(const struct stat_line *line, struct procself *self)
 		self->known |= PROCSELF_RSS;
 }
 
-static void add_start(const struct stat_line *line, const char *proc_self, double ticks_per_second,
+static void add_start(const struct stat_line *line, int dir, double ticks_per_second,
 		      struct procself *self)
 {
-	char rest[LINE_SIZE];
+	char rest[FILE_LINE_SIZE];
 	uint64_t start_ticks, boot_seconds;
 
 	if (!parse_u64(line->fields[STAT_STARTTIME], &start_ticks))
 		return;
 	/* One above /proc/self, through the link, is /proc. */
-	if (!find_line(proc_self, "../stat", "btime ", rest) || !parse_u64(rest, &boot_seconds))
+	if (!file_find_line(dir, "../stat", "btime ", rest) || !parse_u64(rest, &boot_seconds))
 		return;
 	self->start_time_seconds = (double)boot_seconds + (double)start_ticks / ticks_per_second;
 	self->known |= PROCSELF_START;
 }
 
-static void add_stat(const char *proc_self, struct procself *self)
+static void add_stat(int dir, struct procself *self)
 {
 	long ticks_per_second = sysconf(_SC_CLK_TCK);
 	struct stat_line line;
 
-	if (ticks_per_second <= 0 || !read_stat(proc_self, &line))
+	if (ticks_per_second <= 0 || !read_stat(dir, &line))
 		return;
 	add_cpu(&line, (double)ticks_per_second, self);
 	add_memory(&line, self);
-	add_start(&line, proc_self, (double)ticks_per_second, self);
+	add_start(&line, dir, (double)ticks_per_second, self);
 }
 
-static DIR *open_fd_dir(const char *proc_self)
+static void add_fds(int proc_self, struct procself *self)
 {
-	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s/fd", proc_self);
-
-	return len < 0 || (size_t)len >= sizeof(path) ? NULL : opendir(path);
-}
-
-static void add_fds(const char *proc_self, struct procself *self)
-{
-	DIR *dir = open_fd_dir(proc_self);
+	int fd = openat(proc_self, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	uint64_t count = 0, number;
 
+	if (!dir && fd >= 0)
+		close(fd);
 	if (!dir)
 		return;
-	uint64_t own = (uint64_t)dirfd(dir);
 	errno = 0;
 	for (struct dirent *entry; (entry = readdir(dir));)
-		if (parse_u64(entry->d_name, &number) && number != own)
+		if (parse_u64(entry->d_name, &number) && number != (uint64_t)fd &&
+		    number != (uint64_t)proc_self)
 			count++;
 	bool complete = errno == 0;
 	closedir(dir);
@@ -192,11 +145,16 @@ static void add_fds(const char *proc_self, struct procself *self)
 
 void procself_read(const char *proc_self, struct procself *ret_procself)
 {
+	int dir = open(proc_self, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
 	*ret_procself = (struct procself){ 0 };
-	add_stat(proc_self, ret_procself);
-	add_fds(proc_self, ret_procself);
-	if (read_limit(proc_self, "Max open files", &ret_procself->max_fds))
+	if (dir < 0)
+		return;
+	add_stat(dir, ret_procself);
+	add_fds(dir, ret_procself);
+	if (read_limit(dir, "Max open files", &ret_procself->max_fds))
 		ret_procself->known |= PROCSELF_MAX_FDS;
-	if (read_limit(proc_self, "Max address space", &ret_procself->virtual_max_bytes))
+	if (read_limit(dir, "Max address space", &ret_procself->virtual_max_bytes))
 		ret_procself->known |= PROCSELF_VM_MAX;
+	close(dir);
 }

@@ -7,18 +7,17 @@
  */
 #include "tcphealth/web/tls.h"
 
+#include "tcphealth/base/buf.h"
+#include "tcphealth/base/file.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "tcphealth/base/buf.h"
 
 #define PEM_MAX      (1024u * 1024) /* bytes of a certificate, key or CA file */
 #define PRIORITY_LEN 1024
@@ -55,19 +54,6 @@ static const struct {
 
 /* Files. */
 
-static int read_fd(int fd, gnutls_datum_t *data)
-{
-	while (data->size < PEM_MAX) {
-		ssize_t got = read(fd, data->data + data->size, PEM_MAX - data->size);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : 0;
-		data->size += (unsigned int)got;
-	}
-	return -EFBIG;
-}
-
 static void drop_file(gnutls_datum_t *data)
 {
 	if (data->data)
@@ -79,14 +65,11 @@ static void drop_file(gnutls_datum_t *data)
 static int read_file(const struct webconfig *web, const struct webconfig_file *file,
 		     gnutls_datum_t *ret_data, struct webconfig_error *ret_error)
 {
-	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int err = fd < 0 ? -errno : 0;
+	char *text = malloc(PEM_MAX);
+	ssize_t len = text ? file_read(AT_FDCWD, file->path, text, PEM_MAX) : -ENOMEM;
+	int err = len < 0 ? (int)len : 0;
 
-	*ret_data = (gnutls_datum_t){ err ? NULL : malloc(PEM_MAX), 0 };
-	if (!err)
-		err = ret_data->data ? read_fd(fd, ret_data) : -ENOMEM;
-	if (fd >= 0)
-		close(fd);
+	*ret_data = (gnutls_datum_t){ (unsigned char *)text, err ? PEM_MAX : (unsigned int)len };
 	if (!err)
 		return 0;
 	drop_file(ret_data);

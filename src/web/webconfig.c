@@ -5,11 +5,11 @@
  */
 #include "tcphealth/web/webconfig.h"
 
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
 #include "webconfig-internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -655,49 +655,21 @@ int webconfig_parse(const char *name, const char *text, size_t len, struct webco
 	return 0;
 }
 
-static int read_all(int fd, char *data, size_t size, size_t *ret_len)
-{
-	size_t have = 0;
-
-	while (have < size) {
-		ssize_t got = read(fd, data + have, size - have);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		have += (size_t)got;
-	}
-	*ret_len = have;
-	return have == size ? -EFBIG : 0;
-}
-
-static int read_path(const char *path, char *data, size_t size, size_t *ret_len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return -errno;
-	int err = read_all(fd, data, size, ret_len);
-	close(fd);
-	return err;
-}
-
 int webconfig_load(const char *path, struct webconfig **ret_config,
 		   struct webconfig_error *ret_error)
 {
-	size_t len = 0;
-	char *text = malloc(WEBCONFIG_SIZE_MAX + 1);
-	int err = text ? read_path(path, text, WEBCONFIG_SIZE_MAX + 1, &len) : -ENOMEM;
+	const size_t size = WEBCONFIG_SIZE_MAX + 1;
+	char *text = malloc(size);
+	ssize_t len = text ? file_read(AT_FDCWD, path, text, size) : -ENOMEM;
+	int err = len < 0 ? (int)len : 0;
 
 	if (err)
 		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: %s", path,
 			       strerror(-err));
 	else
-		err = webconfig_parse(path, text, len, ret_config, ret_error);
+		err = webconfig_parse(path, text, (size_t)len, ret_config, ret_error);
 	if (text)
-		explicit_bzero(text, len);
+		explicit_bzero(text, size);
 	free(text);
 	return err;
 }

@@ -1,5 +1,5 @@
 /*
- * procfs: where things are below --path.procfs, and reading a small file whole.
+ * procfs: where things are below --path.procfs.
  *
  * Works on a real procfs (own mount or the host's, mounted elsewhere) and on a directory of fixtures. Any thread.
  */
@@ -8,17 +8,11 @@
 
 #include <limits.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 /*
  * The net directory of the calling thread's namespace: ROOT/thread-self/net where that exists
  * (/proc/self/net would be the main thread's), else ROOT/net. -ENAMETOOLONG or 0.
  */
 int procfs_net_dir(const char *root, char *dst, size_t size);
-
-/*
- * Reads the file at `path` whole into `dst`, NUL terminated. Returns its length, or -errno; -EFBIG if it does not fit.
- */
-ssize_t procfs_read(const char *path, char *dst, size_t size);
 
 #endif
