@@ -79,7 +79,7 @@ static bool use_sockets(const struct service *service, struct httpd_config *serv
 
 static bool start_httpd(struct service *service)
 {
-	struct httpd_error error = { { 0 } };
+	struct web_error error = { { 0 } };
 	struct httpd_config serving = {
 		.routes = service->routes.table,
 		.route_count = ROUTES_COUNT,
@@ -187,7 +187,7 @@ static void tell_alive(struct service *service)
 
 static void reload(struct service *service)
 {
-	struct httpd_error error = { { 0 } };
+	struct web_error error = { { 0 } };
 
 	if (service->ready)
 		(void)systemd_reloading(&service->systemd);
@@ -284,7 +284,7 @@ int serve_run(const struct options *options)
 int serve_check(const struct options *options)
 {
 	const char *file = options->web_config_file;
-	struct httpd_error error = { { 0 } };
+	struct web_error error = { { 0 } };
 
 	if (file[0] == '\0') {
 		(void)printf("flags SUCCESS\n");

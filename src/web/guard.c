@@ -45,7 +45,7 @@ struct guard {
 	atomic_uint_fast64_t look_ms; /* not before */
 
 	pthread_mutex_t renewing;
-	struct webconfig_error failure; /* under it; of the last reading, empty: it was good */
+	struct web_error failure; /* under it; of the last reading, empty: it was good */
 
 	pthread_mutex_t lock; /* current */
 	struct held *current;
@@ -103,7 +103,7 @@ static bool is_same(const struct stamps *a, const struct stamps *b)
 }
 
 static int prepare_tls(const struct guard *guard, struct held *held,
-		       struct webconfig_error *ret_error)
+		       struct web_error *ret_error)
 {
 	const struct tls_config config = { held->policy.config, guard->refused,
 					   guard->refused_arg };
@@ -119,7 +119,7 @@ static int prepare_tls(const struct guard *guard, struct held *held,
 
 /* A whole new policy, with one reference. */
 static int make(const struct guard *guard, struct held **ret_held,
-		struct webconfig_error *ret_error)
+		struct web_error *ret_error)
 {
 	struct held *held = calloc(1, sizeof(*held));
 
@@ -155,7 +155,7 @@ static void swap(struct guard *guard, struct held *held)
 }
 
 /* With `renewing` held. */
-static int renew(struct guard *guard, struct webconfig_error *ret_error)
+static int renew(struct guard *guard, struct web_error *ret_error)
 {
 	struct held *held;
 	int err = make(guard, &held, ret_error);
@@ -176,7 +176,7 @@ static bool has_changed(struct guard *guard)
 }
 
 /* While a reading fails it is tried again: what was missing may lie where the old policy does not look. */
-static enum guard_news renew_if_changed(struct guard *guard, struct webconfig_error *ret_error)
+static enum guard_news renew_if_changed(struct guard *guard, struct web_error *ret_error)
 {
 	if (!has_changed(guard) && !guard->failure.text[0])
 		return GUARD_NOTHING;
@@ -189,7 +189,7 @@ static enum guard_news renew_if_changed(struct guard *guard, struct webconfig_er
 	return told ? GUARD_NOTHING : GUARD_FAILED;
 }
 
-enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct webconfig_error *ret_error)
+enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct web_error *ret_error)
 {
 	if (now_ms < atomic_load(&guard->look_ms) || pthread_mutex_trylock(&guard->renewing) != 0)
 		return GUARD_NOTHING;
@@ -199,7 +199,7 @@ enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct webconf
 	return news;
 }
 
-int guard_reload(struct guard *guard, struct webconfig_error *ret_error)
+int guard_reload(struct guard *guard, struct web_error *ret_error)
 {
 	pthread_mutex_lock(&guard->renewing);
 	int err = renew(guard, ret_error);
@@ -220,7 +220,7 @@ const struct policy *guard_policy(struct guard *guard)
 }
 
 int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struct guard **ret_guard,
-	      struct webconfig_error *ret_error)
+	      struct web_error *ret_error)
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
 

@@ -83,7 +83,7 @@ static void on_complaint(void *arg, const char *what, const char *key, const cha
 /* A certificate or a user may have changed. */
 void httpd_renew(struct httpd *httpd)
 {
-	struct webconfig_error error = { "" };
+	struct web_error error = { "" };
 
 	if (!httpd->guard)
 		return;
@@ -204,7 +204,7 @@ static int take_listeners(struct httpd *httpd, const struct httpd_config *config
 
 /* Opens all addresses or none. */
 static int open_listeners(struct httpd *httpd, const struct httpd_config *config, int *fds,
-			  struct httpd_error *ret_error)
+			  struct web_error *ret_error)
 {
 	char why[128];
 
@@ -288,18 +288,17 @@ static int prepare(struct httpd *httpd, const struct httpd_config *config)
 }
 
 static int set_guard(struct httpd *httpd, const struct httpd_config *config,
-		     struct httpd_error *ret_error)
+		     struct web_error *ret_error)
 {
-	struct webconfig_error error = { "" };
+	const struct policy *policy;
+	int err;
 
 	if (!config->web_config || !config->web_config[0])
 		return 0;
-	int err = guard_new(config->web_config, on_refused, httpd, &httpd->guard, &error);
-	if (err) {
-		snprintf(ret_error->text, sizeof(ret_error->text), "%s", error.text);
+	err = guard_new(config->web_config, on_refused, httpd, &httpd->guard, ret_error);
+	if (err)
 		return err;
-	}
-	const struct policy *policy = guard_policy(httpd->guard);
+	policy = guard_policy(httpd->guard);
 	httpd->tls = policy->tls != NULL;
 	policy_unref(policy);
 	return 0;
@@ -317,7 +316,7 @@ static int serve(struct httpd *httpd, const int *fds)
 }
 
 static int start(struct httpd *httpd, const struct httpd_config *config,
-		 struct httpd_error *ret_error)
+		 struct web_error *ret_error)
 {
 	int fds[LISTEN_MAX];
 	int err = prepare(httpd, config);
@@ -335,7 +334,7 @@ static int start(struct httpd *httpd, const struct httpd_config *config,
 }
 
 /* The sockets were taken over. */
-static int fail_start(const struct httpd_config *config, struct httpd_error *ret_error,
+static int fail_start(const struct httpd_config *config, struct web_error *ret_error,
 		      const char *why, int err)
 {
 	snprintf(ret_error->text, sizeof(ret_error->text), "start http: %s", why);
@@ -345,7 +344,7 @@ static int fail_start(const struct httpd_config *config, struct httpd_error *ret
 }
 
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
-		struct httpd_error *ret_error)
+		struct web_error *ret_error)
 {
 	size_t count = config->sockets ? config->socket_count : config->listen_count;
 
@@ -369,26 +368,16 @@ int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 	return err;
 }
 
-int httpd_reload(struct httpd *httpd, struct httpd_error *ret_error)
+int httpd_reload(struct httpd *httpd, struct web_error *ret_error)
 {
-	struct webconfig_error error = { "" };
-
-	if (!httpd->guard)
-		return -ENOENT;
-	int err = guard_reload(httpd->guard, &error);
-	if (err)
-		snprintf(ret_error->text, sizeof(ret_error->text), "%s", error.text);
-	return err;
+	return httpd->guard ? guard_reload(httpd->guard, ret_error) : -ENOENT;
 }
 
-int httpd_check(const char *web_config, struct httpd_error *ret_error)
+int httpd_check(const char *web_config, struct web_error *ret_error)
 {
-	struct webconfig_error error = { "" };
 	struct guard *guard = NULL;
-	int err = guard_new(web_config, NULL, NULL, &guard, &error);
+	int err = guard_new(web_config, NULL, NULL, &guard, ret_error);
 
-	if (err)
-		snprintf(ret_error->text, sizeof(ret_error->text), "%s", error.text);
 	guard_free(guard);
 	return err;
 }

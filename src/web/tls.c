@@ -63,7 +63,7 @@ static void drop_file(gnutls_datum_t *data)
 }
 
 static int read_file(const struct webconfig *web, const struct webconfig_file *file,
-		     gnutls_datum_t *ret_data, struct webconfig_error *ret_error)
+		     gnutls_datum_t *ret_data, struct web_error *ret_error)
 {
 	char *text = malloc(PEM_MAX);
 	ssize_t len = text ? file_read(AT_FDCWD, file->path, text, PEM_MAX) : -ENOMEM;
@@ -99,7 +99,7 @@ static int set_pair(struct tls *tls, const gnutls_datum_t *cert, gnutls_x509_pri
  * encrypted one is an error.
  */
 static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_datum_t *key_text,
-		     struct webconfig_error *ret_error)
+		     struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	gnutls_x509_privkey_t key;
@@ -118,7 +118,7 @@ static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_d
 			      web->key.path, gnutls_strerror(r));
 }
 
-static int load_own(struct tls *tls, struct webconfig_error *ret_error)
+static int load_own(struct tls *tls, struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	gnutls_datum_t cert = { NULL, 0 }, key = { NULL, 0 };
@@ -140,7 +140,7 @@ static bool verifies(const struct webconfig *web)
 }
 
 /* A file without a usable certificate is taken, as Go takes it: then nobody is trusted. */
-static int load_client_cas(struct tls *tls, struct webconfig_error *ret_error)
+static int load_client_cas(struct tls *tls, struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	gnutls_datum_t cas;
@@ -215,7 +215,7 @@ static bool put_suites(struct buf *text, const struct webconfig_list *ciphers)
 
 /* Takes the text over. */
 static int make_priority(const struct tls *tls, struct buf *text, gnutls_priority_t *ret,
-			 struct webconfig_error *ret_error)
+			 struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	int r = text->err ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(ret, text->data, NULL);
@@ -228,7 +228,7 @@ static int make_priority(const struct tls *tls, struct buf *text, gnutls_priorit
 			      gnutls_strerror(r));
 }
 
-static int make_priorities(struct tls *tls, struct webconfig_error *ret_error)
+static int make_priorities(struct tls *tls, struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	struct buf text;
@@ -393,7 +393,7 @@ int tls_attach(struct tls *tls, struct gnutls_session_int *session)
 }
 
 int tls_new(const struct tls_config *config, struct tls **ret_tls,
-	    struct webconfig_error *ret_error)
+	    struct web_error *ret_error)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 

@@ -20,7 +20,7 @@ struct fy_node;
 struct reader {
 	struct webconfig *config;
 	int (*root)(struct reader *reader, struct fy_node *node);
-	struct webconfig_error *error;
+	struct web_error *error;
 	struct fy_document *document;
 	struct webconfig_place place; /* of what is being read */
 	const char *source;           /* `len` bytes */

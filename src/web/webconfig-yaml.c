@@ -22,7 +22,7 @@
 
 __attribute__((format(printf, 4, 0))) static int put_error(const char *name,
 							   struct webconfig_place place,
-							   struct webconfig_error *error,
+							   struct web_error *error,
 							   const char *fmt, va_list args)
 {
 	size_t size = sizeof(error->text);
@@ -479,7 +479,7 @@ int reader_text(struct reader *reader, const char *text, size_t len)
 	return err;
 }
 int webconfig_fail(const struct webconfig *config, struct webconfig_place place,
-		   struct webconfig_error *ret_error, const char *fmt, ...)
+		   struct web_error *ret_error, const char *fmt, ...)
 {
 	va_list args;
 

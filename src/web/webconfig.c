@@ -622,7 +622,7 @@ static int resolve_paths(struct reader *reader)
 }
 
 int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config,
-		    struct webconfig_error *ret_error)
+		    struct web_error *ret_error)
 {
 	struct webconfig *config = calloc(1, sizeof(*config));
 	struct reader reader = {
@@ -656,7 +656,7 @@ int webconfig_parse(const char *name, const char *text, size_t len, struct webco
 }
 
 int webconfig_load(const char *path, struct webconfig **ret_config,
-		   struct webconfig_error *ret_error)
+		   struct web_error *ret_error)
 {
 	const size_t size = WEBCONFIG_SIZE_MAX + 1;
 	char *text = malloc(size);

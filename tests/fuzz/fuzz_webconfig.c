@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_error(const struct webconfig_error *error)
+static void check_error(const struct web_error *error)
 {
 	if (strncmp(error->text, "dir/web.yml:", 12) != 0 || strpbrk(error->text, "\r\n"))
 		abort();
@@ -41,7 +41,7 @@ static void check_config(const struct webconfig *config)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct webconfig *config = NULL;
-	struct webconfig_error error = { "" };
+	struct web_error error = { "" };
 
 	if (webconfig_parse("dir/web.yml", (const char *)data, size, &config, &error) == 0)
 		check_config(config);

@@ -151,7 +151,7 @@ static struct server *server_start(struct server_options options)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	const char *listen[] = { options.listen ? options.listen : "127.0.0.1:0" };
-	struct httpd_error error;
+	struct web_error error;
 	struct httpd_config config;
 
 	assert_non_null(server);
@@ -625,7 +625,7 @@ static void test_several_addresses(void **state)
 	struct server server = { .pages = pageslot_new() };
 	struct httpd_config config = config_of(&server, (struct server_options){ 0 });
 	struct httpd *httpd;
-	struct httpd_error error;
+	struct web_error error;
 
 	config.listen = listen;
 	config.listen_count = 4;
@@ -648,7 +648,7 @@ static void test_several_addresses(void **state)
 }
 
 /* Starts on `address`, which must fail; the error's text is left in `ret_error`. */
-static int start_error(const char *address, struct httpd_error *ret_error)
+static int start_error(const char *address, struct web_error *ret_error)
 {
 	const char *listen[] = { "127.0.0.1:0", address };
 	struct httpd_config config = { .listen = listen, .listen_count = 2 };
@@ -685,7 +685,7 @@ static void test_bad_addresses(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct httpd_error error;
+		struct web_error error;
 		char begin[64];
 		assert_int_equal(start_error(cases[i].address, &error), cases[i].err);
 		snprintf(begin, sizeof(begin), "listen tcp %s: %s", cases[i].address, cases[i].why);
@@ -696,7 +696,7 @@ static void test_bad_addresses(void **state)
 static void test_port_in_use(void **state)
 {
 	struct server *server = server_start((struct server_options){ .listen = ":0" });
-	struct httpd_error error;
+	struct web_error error;
 	char address[32], expected[128];
 
 	(void)state;

@@ -19,7 +19,7 @@
 static struct webconfig *parse(const char *text)
 {
 	struct webconfig *config = NULL;
-	struct webconfig_error error = { "" };
+	struct web_error error = { "" };
 
 	if (webconfig_parse("/etc/tcph/web.yml", text, strlen(text), &config, &error))
 		fail_msg("%s: %s", text, error.text);
@@ -231,7 +231,7 @@ static void test_errors(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct webconfig *config = NULL;
-		struct webconfig_error error = { "" };
+		struct web_error error = { "" };
 		assert_int_equal(webconfig_parse("web.yml", cases[i].text, strlen(cases[i].text),
 						 &config, &error),
 				 -EINVAL);
@@ -259,7 +259,7 @@ static void test_a_small_file_cannot_keep_us_busy(void **state)
 		used += snprintf(text + used, sizeof(text) - (size_t)used, "]\n");
 	}
 	struct webconfig *config = NULL;
-	struct webconfig_error error;
+	struct web_error error;
 	assert_int_equal(webconfig_parse("web.yml", text, (size_t)used, &config, &error), -EINVAL);
 }
 
@@ -268,7 +268,7 @@ static void test_files(void **state)
 	char path[] = "/tmp/test_webconfig.XXXXXX";
 	int fd = mkstemp(path);
 	struct webconfig *config = NULL;
-	struct webconfig_error error;
+	struct web_error error;
 
 	(void)state;
 	assert_true(fd >= 0);

@@ -24,14 +24,14 @@ struct guard;
 
 /* Reads the file at `path`. 0 and *ret_guard, or -errno and *ret_error. */
 int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struct guard **ret_guard,
-	      struct webconfig_error *ret_error);
+	      struct web_error *ret_error);
 void guard_free(struct guard *guard);
 
 /* The current policy as a new reference. */
 const struct policy *guard_policy(struct guard *guard);
 
 /* Reads all files anew. 0, or -errno and *ret_error: then the old policy stays. TLS cannot be switched on or off. */
-int guard_reload(struct guard *guard, struct webconfig_error *ret_error);
+int guard_reload(struct guard *guard, struct web_error *ret_error);
 
 enum guard_news {
 	GUARD_NOTHING,
@@ -44,6 +44,6 @@ enum guard_news {
  * thread while others go on, and reads those that have changed. *ret_error is set with GUARD_FAILED.
  */
 enum guard_news guard_renew(struct guard *guard, uint64_t now_ms,
-			    struct webconfig_error *ret_error);
+			    struct web_error *ret_error);
 
 #endif

@@ -8,6 +8,7 @@
 #define TCPHEALTH_WEB_HTTPD_H
 
 #include "tcphealth/base/buf.h"
+#include "tcphealth/web/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,26 +80,21 @@ struct httpd_config {
 	unsigned int timeout_s;
 };
 
-/* Where and why httpd_start() failed: "listen tcp :10793: Address already in use". */
-struct httpd_error {
-	char text[512];
-};
-
 /*
  * Binds every address (with SO_REUSEADDR, never SO_REUSEPORT), then serves. 0 and *ret_httpd, or -errno and *ret_error.
  * ":PORT" and "[::]:PORT" take IPv6 and IPv4 where the host has IPv6, else IPv4.
  */
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
-		struct httpd_error *ret_error);
+		struct web_error *ret_error);
 
 /*
  * Reads the web configuration and the files it names anew, which happens by itself, too, within a second of a change and
  * the next request. 0, -ENOENT without a configuration, or -errno and *ret_error: then the old one stays. Any thread.
  */
-int httpd_reload(struct httpd *httpd, struct httpd_error *ret_error);
+int httpd_reload(struct httpd *httpd, struct web_error *ret_error);
 
 /* The file of a web configuration as httpd_start() would take it, certificates and all: 0, or -errno and *ret_error. */
-int httpd_check(const char *web_config, struct httpd_error *ret_error);
+int httpd_check(const char *web_config, struct web_error *ret_error);
 
 /* Closes the listening sockets at once, ends the connections and joins the threads. */
 void httpd_stop(struct httpd *httpd);

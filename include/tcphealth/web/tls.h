@@ -23,7 +23,7 @@ struct tls_config {
 
 /* Reads certificate, key and client CAs. 0 and *ret_tls, or -errno and *ret_error. */
 int tls_new(const struct tls_config *config, struct tls **ret_tls,
-	    struct webconfig_error *ret_error);
+	    struct web_error *ret_error);
 void tls_free(struct tls *tls);
 
 /*

@@ -9,6 +9,7 @@
 #define TCPHEALTH_WEB_WEBCONFIG_H
 
 #include "tcphealth/web/bcrypt.h"
+#include "tcphealth/web/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -113,18 +114,13 @@ struct webconfig {
 	uint64_t rate_burst;
 };
 
-/* "FILE:LINE:COLUMN: what", one line. */
-struct webconfig_error {
-	char text[512];
-};
-
 /* The content of a file called `name`. 0 and *ret_config, or -EINVAL, -ENOMEM and *ret_error. */
 int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config,
-		    struct webconfig_error *ret_error);
+		    struct web_error *ret_error);
 
 /* Reads and parses the file. 0 and *ret_config, or -errno and *ret_error. */
 int webconfig_load(const char *path, struct webconfig **ret_config,
-		   struct webconfig_error *ret_error);
+		   struct web_error *ret_error);
 
 /* Wipes the hashes. */
 void webconfig_free(struct webconfig *config);
@@ -137,7 +133,7 @@ const char *webconfig_header_name(enum webconfig_header header);
 
 /* Sets ret_error to FILE:LINE:COLUMN and the text, for what is found wrong later; returns -EINVAL. */
 int webconfig_fail(const struct webconfig *config, struct webconfig_place place,
-		   struct webconfig_error *ret_error, const char *fmt, ...)
+		   struct web_error *ret_error, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
 #endif
