@@ -29,6 +29,10 @@
 #define SETTLE_MS         300u /* for a password that is just being checked */
 #define STOP_WAIT_MS      400u /* for the sampling thread: the whole end takes less than a second */
 
+_Static_assert(OPTIONS_LISTEN_MAX <= HTTPD_LISTENERS_MAX &&
+		       SYSTEMD_SOCKETS_MAX <= HTTPD_LISTENERS_MAX,
+	       "httpd listens wherever it may be told to");
+
 struct service {
 	const struct options *options;
 	struct systemd systemd;

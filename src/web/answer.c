@@ -23,7 +23,7 @@ static bool add_policies(const struct request *request, struct MHD_Response *res
 	bool good = true;
 
 	for (unsigned int i = 0; i < WEBCONFIG_HEADERS; i++) {
-		const char *given = request->policy ? request->policy->config->headers[i] : NULL;
+		const char *given = request->config ? request->config->headers[i] : NULL;
 		good &= add_header(response, webconfig_header_name(i), given ? given : values[i]);
 	}
 	return good;

@@ -326,10 +326,8 @@ struct gate *gate_new(const struct gate_config *config)
 		pthread_cond_init(&gate->quiet, NULL);
 		if (copy_config(gate, config) == 0)
 			return gate;
-		gate_free(gate);
 	}
-	for (size_t i = 0; i < config->listener_count; i++)
-		close(config->listeners[i]);
+	gate_free(gate);
 	return NULL;
 }
 

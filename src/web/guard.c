@@ -102,8 +102,7 @@ static bool is_same(const struct stamps *a, const struct stamps *b)
 	return true;
 }
 
-static int prepare_tls(const struct guard *guard, struct held *held,
-		       struct web_error *ret_error)
+static int prepare_tls(const struct guard *guard, struct held *held, struct web_error *ret_error)
 {
 	const struct tls_config config = { held->policy.config, guard->refused,
 					   guard->refused_arg };
@@ -118,8 +117,7 @@ static int prepare_tls(const struct guard *guard, struct held *held,
 }
 
 /* A whole new policy, with one reference. */
-static int make(const struct guard *guard, struct held **ret_held,
-		struct web_error *ret_error)
+static int make(const struct guard *guard, struct held **ret_held, struct web_error *ret_error)
 {
 	struct held *held = calloc(1, sizeof(*held));
 
@@ -208,6 +206,11 @@ int guard_reload(struct guard *guard, struct web_error *ret_error)
 		guard->failure = *ret_error;
 	pthread_mutex_unlock(&guard->renewing);
 	return err;
+}
+
+bool guard_has_tls(const struct guard *guard)
+{
+	return guard->tls;
 }
 
 const struct policy *guard_policy(struct guard *guard)

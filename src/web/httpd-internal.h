@@ -23,12 +23,13 @@ struct httpd {
 	const struct httpd_route *routes;
 	size_t route_count;
 	unsigned int max_requests, timeout_s;
-	unsigned int *ports;
-	size_t port_count;
+	/* The gate's, once there is one. */
+	int listeners[HTTPD_LISTENERS_MAX];
+	unsigned int ports[HTTPD_LISTENERS_MAX];
+	size_t listener_count;
 	struct gate *gate;
 	struct guard *guard; /* NULL: no web configuration */
 	struct auth *auth;
-	bool tls;
 	struct MHD_Daemon *daemon;
 	atomic_uint answering; /* limited requests under way */
 	atomic_bool ending;
@@ -36,15 +37,15 @@ struct httpd {
 	struct ratelimit rate; /* under rate_lock */
 	pthread_mutex_t log_lock;
 	struct loglimit log_limit; /* under log_lock */
-	char known;                /* addresses that mark a request: its headers were seen ... */
-	char counted;              /* ... and it is in `answering` */
+	/* Their addresses mark a request: its headers were seen, and it counts in `answering`. */
+	char known, counted;
 };
 
 struct request {
-	struct httpd_request
-		asked; /* what a route sees of it; first: one is found from the other */
+	/* What a route sees of it. First: one is found from the other. */
+	struct httpd_request asked;
 	struct httpd *httpd;
-	const struct policy *policy; /* NULL: without a web configuration */
+	const struct webconfig *config; /* NULL: none */
 	struct MHD_Connection *connection;
 	void **mark;
 };

@@ -30,8 +30,7 @@
 #define REQUEST_MEMORY  (16 * 1024) /* bytes of one connection */
 #define TIMEOUT_S       10u
 #define LOG_LINES       10u /* a minute */
-#define LISTEN_MAX      64u
-#define SETTLE_MS       5u /* how often httpd_settle() looks */
+#define SETTLE_MS       5u  /* how often httpd_settle() looks */
 #define PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
@@ -135,7 +134,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		gate_connected(httpd->gate, fd);
-		if (httpd->tls)
+		if (httpd_has_tls(httpd))
 			begin_tls(httpd, connection, socket_context);
 		return;
 	}
@@ -185,49 +184,37 @@ static unsigned int connection_limit(void)
 	return limit > WORKERS ? limit : WORKERS;
 }
 
-static void close_all(const int *fds, size_t count)
+static int fail(struct web_error *ret_error, int err, const char *what, const char *why)
 {
-	for (size_t i = 0; i < count; i++)
-		close(fds[i]);
+	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.120s: %s", what, why);
+	return err;
 }
 
-/* Those that somebody else has opened. */
-static int take_listeners(struct httpd *httpd, const struct httpd_config *config, int *fds)
-{
-	for (size_t i = 0; i < config->socket_count; i++) {
-		fds[i] = config->sockets[i];
-		httpd->ports[i] = listenaddr_port(fds[i]);
-	}
-	httpd->port_count = config->socket_count;
-	return 0;
-}
-
-/* Opens all addresses or none. */
-static int open_listeners(struct httpd *httpd, const struct httpd_config *config, int *fds,
+/* Opens all addresses, or takes what somebody else has opened. */
+static int open_listeners(struct httpd *httpd, const struct httpd_config *config,
 			  struct web_error *ret_error)
 {
-	char why[128];
+	char what[128], why[128];
 
-	for (size_t i = 0; i < config->listen_count; i++) {
-		fds[i] = listenaddr_open(config->listen[i], why, sizeof(why));
-		if (fds[i] < 0) {
-			snprintf(ret_error->text, sizeof(ret_error->text), "listen tcp %.100s: %s",
-				 config->listen[i], why);
-			close_all(fds, i);
-			return fds[i];
+	for (size_t i = 0; !config->sockets && i < config->listen_count; i++) {
+		int fd = listenaddr_open(config->listen[i], why, sizeof(why));
+		if (fd < 0) {
+			(void)snprintf(what, sizeof(what), "listen tcp %.100s", config->listen[i]);
+			return fail(ret_error, fd, what, why);
 		}
-		httpd->ports[i] = listenaddr_port(fds[i]);
+		httpd->listeners[httpd->listener_count++] = fd;
 	}
-	httpd->port_count = config->listen_count;
+	for (size_t i = 0; i < httpd->listener_count; i++)
+		httpd->ports[i] = listenaddr_port(httpd->listeners[i]);
 	return 0;
 }
 
-static struct gate *make_gate(struct httpd *httpd, const int *fds)
+static struct gate *make_gate(struct httpd *httpd)
 {
 	unsigned int limit = connection_limit();
 	struct gate_config config = {
-		.listeners = fds,
-		.listener_count = httpd->port_count,
+		.listeners = httpd->listeners,
+		.listener_count = httpd->listener_count,
 		.max_connections = limit,
 		.max_per_source = limit / 2 < PER_SOURCE_MAX ? limit / 2 : PER_SOURCE_MAX,
 		.timeout_s = httpd->timeout_s,
@@ -247,7 +234,7 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 {
 	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
 			     MHD_USE_ITC | MHD_USE_ERROR_LOG |
-			     (httpd->tls ? (unsigned int)MHD_USE_TLS : 0);
+			     (httpd_has_tls(httpd) ? (unsigned int)MHD_USE_TLS : 0);
 	const struct MHD_OptionItem tls_options[] = {
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)PRIORITIES },
 		{ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)refuse_certificate },
@@ -267,104 +254,55 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 	};
 
 	return MHD_start_daemon(flags, 0, NULL, NULL, request_handle, httpd, MHD_OPTION_ARRAY,
-				options, httpd->tls ? MHD_OPTION_ARRAY : MHD_OPTION_END,
+				options, httpd_has_tls(httpd) ? MHD_OPTION_ARRAY : MHD_OPTION_END,
 				tls_options, MHD_OPTION_END);
-}
-
-static int prepare(struct httpd *httpd, const struct httpd_config *config)
-{
-	size_t listeners = config->sockets ? config->socket_count : config->listen_count;
-
-	httpd->routes = config->routes;
-	httpd->route_count = config->route_count;
-	httpd->max_requests = config->max_requests;
-	httpd->timeout_s = config->timeout_s ? config->timeout_s : TIMEOUT_S;
-	atomic_init(&httpd->answering, 0);
-	atomic_init(&httpd->ending, false);
-	loglimit_init(&httpd->log_limit, LOG_LINES);
-	httpd->ports = calloc(listeners, sizeof(*httpd->ports));
-	httpd->auth = auth_new();
-	return httpd->ports && httpd->auth ? 0 : -ENOMEM;
-}
-
-static int set_guard(struct httpd *httpd, const struct httpd_config *config,
-		     struct web_error *ret_error)
-{
-	const struct policy *policy;
-	int err;
-
-	if (!config->web_config || !config->web_config[0])
-		return 0;
-	err = guard_new(config->web_config, on_refused, httpd, &httpd->guard, ret_error);
-	if (err)
-		return err;
-	policy = guard_policy(httpd->guard);
-	httpd->tls = policy->tls != NULL;
-	policy_unref(policy);
-	return 0;
-}
-
-static int serve(struct httpd *httpd, const int *fds)
-{
-	httpd->gate = make_gate(httpd, fds);
-	if (!httpd->gate)
-		return -ENOMEM;
-	httpd->daemon = start_daemon(httpd);
-	if (!httpd->daemon)
-		return -EAGAIN;
-	return gate_start(httpd->gate);
 }
 
 static int start(struct httpd *httpd, const struct httpd_config *config,
 		 struct web_error *ret_error)
 {
-	int fds[LISTEN_MAX];
-	int err = prepare(httpd, config);
+	const char *file = config->web_config;
+	int err =
+		file && file[0] ? guard_new(file, on_refused, httpd, &httpd->guard, ret_error) : 0;
 
 	if (!err)
-		err = set_guard(httpd, config, ret_error);
-	if (err) {
-		if (config->sockets)
-			close_all(config->sockets, config->socket_count);
+		err = open_listeners(httpd, config, ret_error);
+	if (err)
 		return err;
-	}
-	err = config->sockets ? take_listeners(httpd, config, fds)
-			      : open_listeners(httpd, config, fds, ret_error);
-	return err ? err : serve(httpd, fds);
-}
-
-/* The sockets were taken over. */
-static int fail_start(const struct httpd_config *config, struct web_error *ret_error,
-		      const char *why, int err)
-{
-	snprintf(ret_error->text, sizeof(ret_error->text), "start http: %s", why);
-	if (config->sockets)
-		close_all(config->sockets, config->socket_count);
-	return err;
+	httpd->gate = make_gate(httpd);
+	if (!httpd->gate)
+		return fail(ret_error, -ENOMEM, "start http", strerror(ENOMEM));
+	httpd->daemon = start_daemon(httpd);
+	err = httpd->daemon ? gate_start(httpd->gate) : -EAGAIN;
+	return err ? fail(ret_error, err, "start http", strerror(-err)) : 0;
 }
 
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 		struct web_error *ret_error)
 {
-	size_t count = config->sockets ? config->socket_count : config->listen_count;
-
-	if (count == 0 || count > LISTEN_MAX)
-		return fail_start(config, ret_error, "1 to 64 listen addresses", -EINVAL);
 	struct httpd *httpd = calloc(1, sizeof(*httpd));
+	int err;
+
 	if (!httpd)
-		return fail_start(config, ret_error, "out of memory", -ENOMEM);
+		return fail(ret_error, -ENOMEM, "start http", strerror(ENOMEM));
+	httpd->routes = config->routes;
+	httpd->route_count = config->route_count;
+	httpd->max_requests = config->max_requests;
+	httpd->timeout_s = config->timeout_s ? config->timeout_s : TIMEOUT_S;
+	if (config->sockets) {
+		httpd->listener_count = config->socket_count;
+		memcpy(httpd->listeners, config->sockets, config->socket_count * sizeof(int));
+	}
 	pthread_mutex_init(&httpd->log_lock, NULL);
 	pthread_mutex_init(&httpd->rate_lock, NULL);
-	ret_error->text[0] = '\0';
-	int err = start(httpd, config, ret_error);
-	if (!err) {
+	loglimit_init(&httpd->log_limit, LOG_LINES);
+	httpd->auth = auth_new();
+	err = httpd->auth ? start(httpd, config, ret_error)
+			  : fail(ret_error, -ENOMEM, "start http", strerror(ENOMEM));
+	if (err)
+		httpd_stop(httpd);
+	else
 		*ret_httpd = httpd;
-		return 0;
-	}
-	httpd_stop(httpd);
-	if (!ret_error->text[0])
-		snprintf(ret_error->text, sizeof(ret_error->text), "start http: %s",
-			 strerror(-err));
 	return err;
 }
 
@@ -411,19 +349,20 @@ void httpd_stop(struct httpd *httpd)
 		gate_stop(httpd->gate);
 	if (httpd->daemon)
 		MHD_stop_daemon(httpd->daemon);
+	for (size_t i = 0; !httpd->gate && i < httpd->listener_count; i++)
+		close(httpd->listeners[i]);
 	gate_free(httpd->gate);
 	guard_free(httpd->guard);
 	auth_free(httpd->auth);
 	httpd_log_overdue(httpd, true);
 	pthread_mutex_destroy(&httpd->log_lock);
 	pthread_mutex_destroy(&httpd->rate_lock);
-	free(httpd->ports);
 	free(httpd);
 }
 
 bool httpd_has_tls(const struct httpd *httpd)
 {
-	return httpd->tls;
+	return httpd->guard && guard_has_tls(httpd->guard);
 }
 
 const char *httpd_version(void)
@@ -433,5 +372,5 @@ const char *httpd_version(void)
 
 unsigned int httpd_port(const struct httpd *httpd, size_t i)
 {
-	return i < httpd->port_count ? httpd->ports[i] : 0;
+	return i < httpd->listener_count ? httpd->ports[i] : 0;
 }

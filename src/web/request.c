@@ -41,34 +41,53 @@ static const char *request_arg(const struct httpd_request *asked, const char *ke
 	return value ? value : "";
 }
 
-/* What the headers betray of the way a request came. */
-struct way {
+/* What all headers together betray. */
+struct headers {
+	bool has_body; /* a second Content-Length must not hide behind the first */
 	bool proxied;
 	unsigned int hosts; /* Host headers: a second one may be what a browser was made to send */
 };
 
-static enum MHD_Result note_way(void *arg, enum MHD_ValueKind kind, const char *name,
-				const char *value)
+static enum MHD_Result note_header(void *arg, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
 {
-	struct way *way = arg;
+	struct headers *headers = arg;
 
 	(void)kind;
-	(void)value;
-	way->proxied |= origin_is_proxy_header(name);
-	way->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+	headers->has_body |= strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+		headers->has_body |= !value || strcmp(value, "0") != 0;
+	headers->proxied |= origin_is_proxy_header(name);
+	headers->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
 	return MHD_YES;
+}
+
+static struct headers headers_of(const struct request *request)
+{
+	struct headers headers = { 0 };
+
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_header, &headers);
+	return headers;
+}
+
+/* NULL if it cannot be told. */
+static const struct sockaddr *client_of(const struct request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	return info ? info->client_addr : NULL;
 }
 
 static bool is_local(const struct request *request)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	struct way way = { 0 };
+	const struct sockaddr *client = client_of(request);
+	struct headers headers;
 
-	if (!info || !info->client_addr || !origin_is_loopback(info->client_addr))
+	if (!client || !origin_is_loopback(client))
 		return false;
-	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_way, &way);
-	return !way.proxied && way.hosts == 1 &&
+	headers = headers_of(request);
+	return !headers.proxied && headers.hosts == 1 &&
 	       origin_host_is_own(request_header(request, MHD_HTTP_HEADER_HOST));
 }
 
@@ -103,27 +122,25 @@ static enum MHD_Result answer_path(struct request *request, const char *path)
 
 static bool rate_allows(struct httpd *httpd, const struct webconfig *config)
 {
-	if (!config->rate_interval_ns)
-		return true;
+	bool allowed;
+
 	pthread_mutex_lock(&httpd->rate_lock);
-	bool allowed = ratelimit_take(&httpd->rate, config->rate_interval_ns, config->rate_burst,
-				      clock_mono_ns());
+	allowed = ratelimit_take(&httpd->rate, config->rate_interval_ns, config->rate_burst,
+				 clock_mono_ns());
 	pthread_mutex_unlock(&httpd->rate_lock);
 	return allowed;
 }
 
 static void log_refusal(const struct request *request)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *client = client_of(request);
 	char peer[NI_MAXHOST] = "";
+	socklen_t len = sizeof(struct sockaddr_in);
 
-	if (info && info->client_addr) {
-		bool v6 = info->client_addr->sa_family == AF_INET6;
-		getnameinfo(info->client_addr,
-			    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), peer,
-			    sizeof(peer), NULL, 0, NI_NUMERICHOST);
-	}
+	if (client && client->sa_family == AF_INET6)
+		len = sizeof(struct sockaddr_in6);
+	if (client)
+		getnameinfo(client, len, peer, sizeof(peer), NULL, 0, NI_NUMERICHOST);
 	httpd_log(request->httpd, LOG_LEVEL_WARN, "http user name or password refused", "peer",
 		  peer);
 }
@@ -136,7 +153,7 @@ static enum MHD_Result authenticate(struct request *request, const char *path)
 
 	if (header && atomic_load(&httpd->ending))
 		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Ending.\n");
-	switch (auth_check(httpd->auth, request->policy->config, header)) {
+	switch (auth_check(httpd->auth, request->config, header)) {
 	case AUTH_RIGHT:
 		return answer_path(request, path);
 	case AUTH_BUSY:
@@ -154,34 +171,12 @@ static enum MHD_Result authenticate(struct request *request, const char *path)
 
 static enum MHD_Result answer(struct request *request, const char *path)
 {
-	const struct webconfig *config = request->policy ? request->policy->config : NULL;
+	const struct webconfig *config = request->config;
 
-	if (config && !rate_allows(request->httpd, config))
+	if (config && config->rate_interval_ns && !rate_allows(request->httpd, config))
 		return answer_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests\n");
 	return config && config->user_count ? authenticate(request, path)
 					    : answer_path(request, path);
-}
-
-static enum MHD_Result note_body(void *arg, enum MHD_ValueKind kind, const char *name,
-				 const char *value)
-{
-	bool *has_body = arg;
-
-	(void)kind;
-	if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0)
-		*has_body = true;
-	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
-		*has_body |= !value || strcmp(value, "0") != 0;
-	return MHD_YES;
-}
-
-/* Looks at every header: a second Content-Length must not hide behind the first. */
-static bool announces_body(struct MHD_Connection *connection)
-{
-	bool has_body = false;
-
-	MHD_get_connection_values(connection, MHD_HEADER_KIND, note_body, &has_body);
-	return has_body;
 }
 
 /*
@@ -196,7 +191,7 @@ static enum MHD_Result receive(struct request *request, const char *method)
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return answer_line(request, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW,
 				   "GET, HEAD", "Only GET and HEAD are allowed.\n");
-	if (announces_body(request->connection))
+	if (headers_of(request).has_body)
 		return answer_line(request, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL,
 				   "Requests with a body are refused.\n");
 	return MHD_YES;
@@ -207,15 +202,19 @@ enum MHD_Result request_handle(void *arg, struct MHD_Connection *connection, con
 			       size_t *upload_size, void **mark)
 {
 	struct httpd *httpd = arg;
-	struct request request = { .httpd = httpd, .connection = connection, .mark = mark };
+	const struct policy *policy = httpd->guard ? guard_policy(httpd->guard) : NULL;
+	struct request request = {
+		.httpd = httpd,
+		.config = policy ? policy->config : NULL,
+		.connection = connection,
+		.mark = mark,
+	};
+	enum MHD_Result result = *mark ? answer(&request, url) : receive(&request, method);
 
 	(void)version;
 	(void)upload;
 	(void)upload_size;
-	if (httpd->guard)
-		request.policy = guard_policy(httpd->guard);
-	enum MHD_Result result = *mark ? answer(&request, url) : receive(&request, method);
-	policy_unref(request.policy);
+	policy_unref(policy);
 	return result;
 }
 

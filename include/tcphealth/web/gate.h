@@ -17,7 +17,7 @@
 struct gate;
 
 struct gate_config {
-	const int *listeners; /* taken over by gate_new(), also when it fails */
+	const int *listeners; /* taken over by gate_new() unless it fails */
 	size_t listener_count;
 	unsigned int max_connections;
 	/* From one IPv4 address or one IPv6 /64; more are closed at once. */

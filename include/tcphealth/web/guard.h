@@ -10,6 +10,7 @@
 #include "tcphealth/web/tls.h"
 #include "tcphealth/web/webconfig.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What is in force for a request or a connection; does not change. */
@@ -26,6 +27,9 @@ struct guard;
 int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struct guard **ret_guard,
 	      struct web_error *ret_error);
 void guard_free(struct guard *guard);
+
+/* Whether policies have TLS; it stays so. */
+bool guard_has_tls(const struct guard *guard);
 
 /* The current policy as a new reference. */
 const struct policy *guard_policy(struct guard *guard);

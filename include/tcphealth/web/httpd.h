@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define HTTPD_LISTENERS_MAX 16
+
 struct httpd;
 
 /* What a route is asked. Valid during the call. */
@@ -68,10 +70,10 @@ struct httpd_config {
 	size_t route_count;
 	/* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1". */
 	const char *const *listen;
-	size_t listen_count; /* >= 1 */
+	size_t listen_count; /* 1 to HTTPD_LISTENERS_MAX */
 	/* Listening TCP sockets to take over in place of `listen`, also on failure; NULL: none. */
 	const int *sockets;
-	size_t socket_count;
+	size_t socket_count; /* likewise */
 	/* A file of exporter-toolkit's format: TLS, users, headers. NULL or "": none. */
 	const char *web_config;
 	/* Limited requests at the same time; more get 503. 0: no limit. */
