@@ -10,6 +10,7 @@
 #include "tcphealth/base/hash.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/role.h"
+#include "tcphealth/model/tally.h"
 #include "tcphealth/model/track.h"
 #include "tcphealth/source/tcpsock.h"
 
@@ -70,27 +71,6 @@ void busyports_done(struct busyports *busy);
 /* 0 or -ENOMEM. Bounded likewise. */
 int busyports_add(struct busyports *busy, const struct tcpsock *sock);
 
-/* Owners of stale sockets, at most so many: stale sockets of more are counted without one. */
-#define OWNERS_MAX 2048u
-
-struct owners {
-	struct census_owner *slots;
-	size_t count, cap;
-	uint16_t index[2 * OWNERS_MAX]; /* by hash: slot + 1, or 0 */
-};
-
-void owners_reset(struct owners *owners);
-void owners_done(struct owners *owners);
-
-/* What the last full sample found stays. */
-void owners_reset_states(struct owners *owners);
-
-/* One more socket like `owner`, whose `oldest_ms` is its own. 0 or -ENOMEM. */
-int owners_note(struct owners *owners, const struct census_owner *owner);
-
-/* One less; of another cgroup if the one given has none. */
-void owners_take_off(struct owners *owners, const struct census_owner *owner);
-
 /* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
 struct death_role {
 	uint32_t tuple_hash; /* alone, one in 65536 sockets would meet a stranger's */
@@ -120,35 +100,26 @@ struct census {
 	struct mirror mirror; /* roles by 4-tuple, for the other end; without cookies only */
 	struct busyports busy;
 	struct death_role *deaths;
-	uint64_t *tombs;                        /* cookies whose entry had to go before its event */
-	struct owners owners;                   /* of stale sockets */
-	uint64_t evidence[ROLE_EVIDENCE_COUNT]; /* of both parts */
-	uint64_t full_evidence[ROLE_EVIDENCE_COUNT];
-	uint64_t states_sockets; /* listeners included */
-	uint64_t full_sockets;
+	uint64_t *tombs; /* cookies whose entry had to go before its event */
+	struct tally tally;
+	uint64_t listening; /* LISTEN records of this sample */
 	uint64_t wiped_closes;
 	size_t invisible;
 	int error; /* of a callback that cannot return one */
 };
 
-/* ESTABLISHED sockets, and those that left the dumps, are known from full samples only. */
-static inline bool is_lasting(const struct track_entry *entry)
-{
-	return entry->state == TCP_STATE_ESTABLISHED || entry->state == TCP_STATE_CLOSE;
-}
-
 /* When the sockets of this tier were looked at last. */
 uint64_t census_looked_ms(const struct census *c, enum tier tier);
 
-/* `sock` is NULL for one that left the dumps. 0 or -ENOMEM. */
-int census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
-		      const struct look *look);
+/* `sock` is NULL for one that left the dumps. */
+void census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+		       const struct look *look);
 
 /*
- * A socket on show from the last full sample is seen in another state, or has died: it must not stand in two places. Between
- * full samples alone: those clear the show anyway.
+ * A socket that the last full sample found is seen in another state, or has died: if it is still on show, it is no more.
+ * Not for one that a full sample sees: that begins anew.
  */
-void census_take_off(struct census *c, const struct track_entry *entry, uint64_t cgroup_id);
+void census_take_off(struct census *c, struct track_entry *entry);
 
 /* Judges the records that waited for the whole dump. 0 or -ENOMEM. */
 int records_count_deferred(struct census *c, census_other_fn other_fn, void *arg);

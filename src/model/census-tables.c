@@ -1,5 +1,5 @@
 /*
- * census-tables: addresses, mirrored roles, busy ports and owners of one sample. Bounded.
+ * census-tables: addresses, mirrored roles and busy ports of one sample. Bounded.
  */
 #include "census-internal.h"
 #include "tcphealth/base/array.h"
@@ -122,88 +122,4 @@ int busyports_add(struct busyports *busy, const struct tcpsock *sock)
 		return -ENOMEM;
 	busy->ports[busy->count++] = (struct busyport){ key, 1, sock->remote_port };
 	return 0;
-}
-
-static bool is_same_owner(const struct census_owner *a, const struct census_owner *b)
-{
-	return a->cgroup_id == b->cgroup_id && a->port == b->port && a->role == b->role &&
-	       a->reason == b->reason && a->lasting == b->lasting;
-}
-
-static size_t owner_slot(const struct owners *owners, const struct census_owner *owner)
-{
-	uint64_t rest = (uint64_t)owner->port << 32 | (uint64_t)owner->role << 16 |
-			(uint64_t)owner->reason << 8 | owner->lasting;
-	size_t i = hash_mix(hash_mix(hash_seed, owner->cgroup_id), rest) % (2 * OWNERS_MAX);
-
-	while (owners->index[i] != 0 && !is_same_owner(&owners->slots[owners->index[i] - 1], owner))
-		i = (i + 1) % (2 * OWNERS_MAX);
-	return i;
-}
-
-void owners_reset(struct owners *owners)
-{
-	if (owners->count != 0)
-		memset(owners->index, 0, sizeof(owners->index));
-	owners->count = 0;
-}
-
-void owners_done(struct owners *owners)
-{
-	free(owners->slots);
-	*owners = (struct owners){ 0 };
-}
-
-void owners_reset_states(struct owners *owners)
-{
-	size_t kept = 0;
-
-	memset(owners->index, 0, sizeof(owners->index));
-	for (size_t i = 0; i < owners->count; i++) {
-		if (!owners->slots[i].lasting || owners->slots[i].sockets == 0)
-			continue;
-		owners->slots[kept] = owners->slots[i];
-		owners->index[owner_slot(owners, &owners->slots[kept])] = (uint16_t)(kept + 1);
-		kept++;
-	}
-	owners->count = kept;
-}
-
-int owners_note(struct owners *owners, const struct census_owner *owner)
-{
-	size_t i = owner_slot(owners, owner);
-	struct census_owner *o;
-
-	if (owners->index[i] == 0) {
-		if (owners->count == OWNERS_MAX)
-			return 0;
-		if (!array_room((void **)&owners->slots, &owners->cap, owners->count, sizeof(*o)))
-			return -ENOMEM;
-		owners->slots[owners->count] = *owner;
-		owners->slots[owners->count].sockets = 0;
-		owners->index[i] = (uint16_t)++owners->count;
-	}
-	o = &owners->slots[owners->index[i] - 1];
-	o->sockets++;
-	if (owner->oldest_ms > o->oldest_ms)
-		o->oldest_ms = owner->oldest_ms;
-	return 0;
-}
-
-void owners_take_off(struct owners *owners, const struct census_owner *owner)
-{
-	struct census_owner *best = NULL;
-	size_t i = owner_slot(owners, owner);
-
-	if (owners->index[i] != 0 && owners->slots[owners->index[i] - 1].sockets != 0)
-		best = &owners->slots[owners->index[i] - 1];
-	for (size_t k = 0; k < owners->count && best == NULL; k++) {
-		struct census_owner *o = &owners->slots[k];
-
-		if (o->lasting == owner->lasting && o->sockets != 0 && o->port == owner->port &&
-		    o->role == owner->role && o->reason == owner->reason)
-			best = o;
-	}
-	if (best != NULL)
-		best->sockets--;
 }

@@ -14,8 +14,8 @@
 
 #define INVISIBLE_MAX 65536u /* entries that wait for an event */
 
-int census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
-		      const struct look *look)
+void census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
+		       const struct look *look)
 {
 	struct census_stale stale = { (enum role)entry->role, entry->port, look->reason,
 				      look->stale_ms, sock };
@@ -23,40 +23,27 @@ int census_note_stale(struct census *c, struct track_entry *entry, const struct 
 	if (entry->reason != look->reason && c->config.stale_fn != NULL)
 		c->config.stale_fn(c->config.stale_arg, &stale);
 	entry->reason = look->reason & 15u;
-	return owners_note(&c->owners,
-			   &(struct census_owner){ .cgroup_id = sock != NULL ? sock->cgroup_id : 0,
-						   .oldest_ms = look->stale_ms,
-						   .port = entry->port,
-						   .role = entry->role,
-						   .reason = (uint8_t)look->reason,
-						   .lasting = is_lasting(entry) });
 }
 
-void census_take_off(struct census *c, const struct track_entry *entry, uint64_t cgroup_id)
+/* An open full dump has shown only what it has seen; the memory that is not in use shows nothing. */
+static bool is_on_show(const struct census *c, const struct track_entry *entry)
 {
+	return entry->shown && c->sample.ids == CENSUS_COOKIES &&
+	       (c->sample.tier == TIER_STATES || track_saw(c->track, entry));
+}
+
+void census_take_off(struct census *c, struct track_entry *entry)
+{
+	struct ledger_pair *pair;
 	struct portview *view;
 
-	if (!is_lasting(entry) || entry->final || entry->maybe_lost ||
-	    (entry->state == TCP_STATE_ESTABLISHED && entry->miss != 0))
+	if (!is_on_show(c, entry))
 		return;
-	view = ledger_full_view(c->ledger, (enum role)entry->role, entry->port);
-	if (view == NULL || view->state[entry->state] == 0)
+	pair = ledger_pair(c->ledger, (enum role)entry->pair_role, entry->port);
+	view = pair != NULL ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
+	if (view == NULL)
 		return;
-	view->state[entry->state]--;
-	if (entry->counted != STALE_NONE && view->stale[entry->counted] != 0)
-		view->stale[entry->counted]--;
-	owners_take_off(&c->owners, &(struct census_owner){ .cgroup_id = cgroup_id,
-							    .port = entry->port,
-							    .role = entry->role,
-							    .reason = entry->counted,
-							    .lasting = true });
-	if (entry->state != TCP_STATE_ESTABLISHED)
-		return;
-	c->full_sockets -= c->full_sockets != 0;
-	c->full_evidence[entry->evidence] -= c->full_evidence[entry->evidence] != 0;
-	c->evidence[entry->evidence] -= c->evidence[entry->evidence] != 0;
-	if (view->keepalive[entry->keepalive] != 0)
-		view->keepalive[entry->keepalive]--;
+	tally_take_off(&c->tally, view, entry);
 }
 
 struct census *census_new(const struct census_config *config)
@@ -90,7 +77,7 @@ void census_free(struct census *c)
 	busyports_done(&c->busy);
 	free(c->deferred);
 	deaths_done(c);
-	owners_done(&c->owners);
+	tally_done(&c->tally);
 	free(c);
 }
 
@@ -123,23 +110,6 @@ static int pin_included(struct census *c)
 	return 0;
 }
 
-static void clear_show(struct census *c)
-{
-	ledger_begin(c->ledger);
-	busyports_reset(&c->busy);
-	owners_reset(&c->owners);
-	c->full_sockets = 0;
-	memset(c->evidence, 0, sizeof(c->evidence));
-	memset(c->full_evidence, 0, sizeof(c->full_evidence));
-}
-
-static void clear_states(struct census *c)
-{
-	ledger_begin_states(c->ledger);
-	owners_reset_states(&c->owners);
-	memcpy(c->evidence, c->full_evidence, sizeof(c->evidence));
-}
-
 uint64_t census_looked_ms(const struct census *c, enum tier tier)
 {
 	return tier == TIER_FULL ? c->last_full_ms : c->last_now_ms;
@@ -163,12 +133,12 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	listeners_begin(c->listeners, sample->ids != c->last_ids);
 	mirror_reset(&c->mirror);
 	c->deferred_count = 0;
-	c->states_sockets = 0;
+	c->listening = 0;
 	c->error = 0;
+	ledger_begin(c->ledger, sample->tier);
+	tally_begin(&c->tally, sample->tier);
 	if (sample->tier == TIER_FULL)
-		clear_show(c);
-	else
-		clear_states(c);
+		busyports_reset(&c->busy);
 	return pin_included(c);
 }
 
@@ -198,17 +168,12 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	account_close(pair, entry);
 	if (entry->maybe_lost)
 		return;
-	view = ledger_view_of(c->ledger, pair, is_lasting(entry));
-	if (view == NULL) {
-		c->error = -ENOMEM;
-		return;
-	}
 	ages_dead(entry, &c->context, &look);
-	view->state[TCP_STATE_CLOSE]++;
 	if (look.reason != STALE_NONE)
-		view->stale[look.reason]++;
-	entry->counted = look.reason & 15u;
-	if (look.reason != STALE_NONE && census_note_stale(c, entry, NULL, &look) < 0)
+		census_note_stale(c, entry, NULL, &look);
+	view = ledger_view(c->ledger, pair, TIER_FULL);
+	if (view == NULL || tally_add(&c->tally, view, entry, (struct tally_share){ 0 },
+				      look.reason, look.stale_ms) < 0)
 		c->error = -ENOMEM;
 }
 
@@ -223,6 +188,7 @@ static void sweep_entry(void *arg, struct track_entry *entry)
 {
 	struct census *c = arg;
 
+	entry->shown = false;
 	if (entry->miss < 3)
 		entry->miss++;
 	if (c->suspicious != 0)
@@ -284,12 +250,14 @@ static int fill_ephemeral(struct census *c)
 
 	for (size_t i = 0; range >= 1 && i < c->busy.count; i++) {
 		const struct busyport *b = &c->busy.ports[i];
+		struct ledger_pair *pair;
 		struct portview *view;
 		double ratio;
 
 		/* Millionths are more than a share of some ten thousand ports can tell, and a short text. */
 		ratio = (double)(uint64_t)(b->sockets / range * 1e6 + 0.5) / 1e6;
-		view = ledger_full_view(c->ledger, ROLE_CLIENT, b->port);
+		pair = ledger_pair(c->ledger, ROLE_CLIENT, b->port);
+		view = pair != NULL ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
 		if (view == NULL)
 			return -ENOMEM;
 		if (ratio > view->ephemeral_ratio)
@@ -377,20 +345,25 @@ const struct listeners *census_listeners(const struct census *c)
 	return c->listeners;
 }
 
-const uint64_t *census_evidence(const struct census *c)
+uint64_t census_evidence(const struct census *c, enum role_evidence evidence)
 {
-	return c->evidence;
+	return c->tally.part[TIER_FULL].evidence[evidence] +
+	       c->tally.part[TIER_STATES].evidence[evidence];
 }
 
-const struct census_owner *census_owners(const struct census *c, size_t *ret_count)
+const struct tally_cgroup *census_cgroups(const struct census *c, enum tier tier, size_t *ret_count)
 {
-	*ret_count = c->owners.count;
-	return c->owners.slots;
+	*ret_count = c->tally.part[tier].cgroup_count;
+	return c->tally.part[tier].cgroups;
 }
 
 uint64_t census_sockets(const struct census *c)
 {
-	return c->states_sockets + c->full_sockets;
+	uint64_t sum = c->listening;
+
+	for (int i = 0; i < ROLE_EVIDENCE_COUNT; i++)
+		sum += census_evidence(c, (enum role_evidence)i);
+	return sum;
 }
 
 uint64_t census_wiped_closes(const struct census *c)

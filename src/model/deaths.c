@@ -102,7 +102,7 @@ static int count_known(struct census *c, const struct tcpdeath *death, struct tr
 		return 0; /* told twice */
 	if (pair == NULL)
 		return -ENOMEM;
-	census_take_off(c, entry, 0);
+	census_take_off(c, entry);
 	if (death->remote_port == 0)
 		c->wiped_closes++;
 	else
@@ -161,7 +161,7 @@ int census_event(struct census *c, const struct tcpdeath *death)
 	if (entry != NULL) {
 		if (entry->final)
 			return 0;
-		census_take_off(c, entry, 0);
+		census_take_off(c, entry);
 		entry->final = true;
 	}
 	return count_failure(c, death, entry, failure);

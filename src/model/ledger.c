@@ -9,16 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct viewparts {
-	struct portview passing; /* what every sample finds anew */
-	struct portview lasting; /* what a full sample found */
-	struct portview both;    /* made when asked for */
+struct views {
+	struct portview part[TIERS]; /* what the samples of each tier find anew */
+	struct portview both;        /* made when asked for */
 };
 
 struct ledger {
 	struct ledger_pair *pairs;
 	size_t count, cap;
-	struct viewparts *views;
+	struct views *views;
 	size_t view_count, view_cap;
 	uint32_t *index[ROLE_COUNT]; /* by port: index of the pair + 1, or 0 */
 	uint64_t other[ROLE_COUNT][LEDGER_COUNTERS];
@@ -59,21 +58,17 @@ void ledger_free(struct ledger *ledger)
 	free(ledger);
 }
 
-void ledger_begin(struct ledger *ledger)
+void ledger_begin(struct ledger *ledger, enum tier tier)
 {
 	for (size_t i = 0; i < ledger->count; i++) {
-		ledger->pairs[i].view = LEDGER_NO_VIEW;
 		ledger->pairs[i].pinned = false;
+		if (tier == TIER_FULL)
+			ledger->pairs[i].view = LEDGER_NO_VIEW;
 	}
-	ledger->view_count = 0;
-}
-
-void ledger_begin_states(struct ledger *ledger)
-{
-	for (size_t i = 0; i < ledger->count; i++)
-		ledger->pairs[i].pinned = false;
+	if (tier == TIER_FULL)
+		ledger->view_count = 0;
 	for (size_t i = 0; i < ledger->view_count; i++)
-		ledger->views[i].passing = (struct portview){ 0 };
+		ledger->views[i].part[TIER_STATES] = (struct portview){ 0 };
 }
 
 struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port)
@@ -106,38 +101,22 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
 	return 0;
 }
 
-static struct viewparts *make_view(struct ledger *ledger, struct ledger_pair *pair)
+static struct views *make_view(struct ledger *ledger, struct ledger_pair *pair)
 {
 	if (!array_room((void **)&ledger->views, &ledger->view_cap, ledger->view_count,
 			sizeof(*ledger->views)))
 		return NULL;
 	pair->view = (uint32_t)ledger->view_count++;
-	ledger->views[pair->view] = (struct viewparts){ 0 };
+	ledger->views[pair->view] = (struct views){ 0 };
 	return &ledger->views[pair->view];
 }
 
-struct portview *ledger_view_of(struct ledger *ledger, struct ledger_pair *pair, bool lasting)
+struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, enum tier tier)
 {
-	struct viewparts *view =
+	struct views *views =
 		pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] : make_view(ledger, pair);
 
-	if (view == NULL)
-		return NULL;
-	return lasting ? &view->lasting : &view->passing;
-}
-
-struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port)
-{
-	struct ledger_pair *pair = ledger_pair(ledger, role, port);
-
-	return pair != NULL ? ledger_view_of(ledger, pair, false) : NULL;
-}
-
-struct portview *ledger_full_view(struct ledger *ledger, enum role role, uint16_t port)
-{
-	struct ledger_pair *pair = ledger_pair(ledger, role, port);
-
-	return pair != NULL ? ledger_view_of(ledger, pair, true) : NULL;
+	return views != NULL ? &views->part[tier] : NULL;
 }
 
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount)
@@ -275,14 +254,14 @@ static bool is_empty(const struct portview *view)
 
 const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair)
 {
-	struct viewparts *view;
+	struct views *views;
 
 	if (pair->view == LEDGER_NO_VIEW)
 		return NULL;
-	view = &ledger->views[pair->view];
-	view->both = view->passing;
-	portview_merge(&view->both, &view->lasting);
-	return is_empty(&view->both) ? NULL : &view->both;
+	views = &ledger->views[pair->view];
+	views->both = views->part[TIER_FULL];
+	portview_merge(&views->both, &views->part[TIER_STATES]);
+	return is_empty(&views->both) ? NULL : &views->both;
 }
 
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role)

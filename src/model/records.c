@@ -133,11 +133,6 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 		account_open(pair, entry);
 }
 
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /*
  * Wanted when the record is judged; with many ports the kernel's work on the next records has driven it out of the cache. Its first 64 bytes,
  * which lie across two lines.
@@ -148,23 +143,22 @@ static void fetch_view(const struct portview *view)
 	__builtin_prefetch((const char *)view + 63, 1);
 }
 
-static void add_to_view(struct portview *view, const struct tcpsock *sock, const struct look *look)
+static int add_share(struct census *c, struct portview *view, struct track_entry *entry,
+		     const struct tcpsock *sock, const struct look *look)
 {
-	view->state[sock->state]++;
-	if (look->reason != STALE_NONE)
-		view->stale[look->reason]++;
-	view->sum[TALLY_RECEIVE_QUEUE] += sock->rqueue;
-	view->sum[TALLY_SEND_QUEUE] += sock->wqueue;
-	if (look->has_age)
-		view->oldest_ms[sock->state] = max_u64(view->oldest_ms[sock->state], look->age_ms);
+	struct tally_share share = {
+		.cgroup_id = sock->cgroup_id,
+		.sum = { [TALLY_RECEIVE_QUEUE] = sock->rqueue, [TALLY_SEND_QUEUE] = sock->wqueue },
+	};
+
+	if (sock->state == TCP_STATE_ESTABLISHED && sock->timer == TCP_TIMER_KEEPALIVE)
+		share.sum[TALLY_PROBES] = sock->probes;
+	tally_raise(&view->peak[TALLY_SILENCE], look->silence_ms);
 	if (look->has_loss)
-		view->peak[TALLY_LOSS] = max_u64(view->peak[TALLY_LOSS], look->loss_ms);
-	if (sock->state != TCP_STATE_ESTABLISHED)
-		return;
-	view->keepalive[look->keepalive]++;
-	view->peak[TALLY_SILENCE] = max_u64(view->peak[TALLY_SILENCE], look->silence_ms);
-	if (sock->timer == TCP_TIMER_KEEPALIVE)
-		view->sum[TALLY_PROBES] += sock->probes;
+		tally_raise(&view->peak[TALLY_LOSS], look->loss_ms);
+	if (look->has_age)
+		tally_raise(&view->oldest_ms[sock->state], look->age_ms);
+	return tally_add(&c->tally, view, entry, share, look->reason, look->stale_ms);
 }
 
 /* The busiest pair of addresses towards a remote port decides how soon connect() finds no local port. */
@@ -199,17 +193,6 @@ static int change_pair(struct census *c, struct track_entry *entry, uint16_t por
 	return 0;
 }
 
-static void note_evidence(struct census *c, const struct track_entry *entry)
-{
-	c->evidence[entry->evidence]++;
-	if (is_lasting(entry)) {
-		c->full_evidence[entry->evidence]++;
-		c->full_sockets++;
-	} else {
-		c->states_sockets++;
-	}
-}
-
 static int count_socket(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			bool created)
 {
@@ -226,17 +209,15 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
 	if (pair == NULL)
 		return -ENOMEM;
-	view = ledger_view_of(c->ledger, pair, sock->state == TCP_STATE_ESTABLISHED);
+	view = ledger_view(c->ledger, pair, tally_tier(sock->state));
 	if (view == NULL)
 		return -ENOMEM;
 	fetch_view(view);
 	ages_look(entry, sock, created, &c->context, &look);
 	count_record(c, pair, entry, sock, created);
-	add_to_view(view, sock, &look);
-	note_evidence(c, entry);
-	entry->counted = look.reason & 15u;
+	r = add_share(c, view, entry, sock, &look);
 	if (look.reason != STALE_NONE)
-		r = census_note_stale(c, entry, sock, &look);
+		census_note_stale(c, entry, sock, &look);
 	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		r = note_ephemeral(c, sock);
 	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
@@ -244,11 +225,12 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	return r;
 }
 
-static int defer(struct census *c, const struct tcpsock *sock)
+static int defer(struct census *c, struct track_entry *entry, const struct tcpsock *sock)
 {
 	if (!array_room((void **)&c->deferred, &c->deferred_cap, c->deferred_count, sizeof(*sock)))
 		return -ENOMEM;
 	c->deferred[c->deferred_count++] = *sock;
+	entry->shown = false;
 	return 0;
 }
 
@@ -285,7 +267,7 @@ int census_listener(void *census, const struct tcpsock *sock)
 {
 	struct census *c = census;
 
-	c->states_sockets++;
+	c->listening++;
 	return listeners_add(c->listeners, sock, c->sample.now_ms);
 }
 
@@ -309,8 +291,8 @@ int census_socket(void *census, const struct tcpsock *sock)
 		return 0;
 	created =
 		entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
-	if (c->sample.tier == TIER_STATES && !created)
-		census_take_off(c, entry, sock->cgroup_id);
+	if (c->sample.tier == TIER_STATES)
+		census_take_off(c, entry);
 	entry->miss = 0;
 	entry->maybe_lost = false;
 	if (created)
@@ -324,7 +306,7 @@ int census_socket(void *census, const struct tcpsock *sock)
 	if (!created && entry->evidence <= ROLE_BY_OTHER_END)
 		return count_socket(c, entry, sock, created);
 	if (is_worth_waiting(c, sock, created))
-		return defer(c, sock);
+		return defer(c, entry, sock);
 	guess = weak_evidence(c, sock);
 	weigh(entry, &guess, created);
 	return count_socket(c, entry, sock, created);
@@ -370,8 +352,8 @@ int records_count_deferred(struct census *c, census_other_fn other_fn, void *arg
 		struct role_guess guess;
 		bool created;
 
-		if (entry == NULL)
-			continue;
+		if (entry == NULL || entry->final)
+			continue; /* it has died meanwhile */
 		created = entry->state == TCP_STATE_NONE;
 		if (!may_be_on_this_host(c, sock) || !ask_other_end(c, sock, other_fn, arg, &guess))
 			guess = weak_evidence(c, sock);
@@ -393,8 +375,7 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 	if (!created)
 		entry = *known;
 	context.now_ms = now_ms;
-	context.interval_ms =
-		now_ms - census_looked_ms(c, is_lasting(&entry) ? TIER_FULL : TIER_STATES);
+	context.interval_ms = now_ms - census_looked_ms(c, tally_tier(entry.state));
 	context.thresholds = &c->config.thresholds;
 	context.sysctl = &c->sample.sysctl;
 	if (!entry.sure) {

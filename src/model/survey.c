@@ -199,34 +199,49 @@ static int compare_units(const void *a, const void *b)
 	return strcmp(x->unit, y->unit);
 }
 
+static int fill_unit(struct snapshot *snapshot, struct snapshot_ns *to, const struct survey *survey,
+		     struct census *census, const struct tally_cgroup *cgroup)
+{
+	struct snapshot_unit unit = {
+		.port = shown_port(census_ledger(census), (enum role)cgroup->role, cgroup->port),
+		.role = (enum role)cgroup->role,
+		.reason = (enum stale_reason)cgroup->reason,
+		.sockets = cgroup->sockets,
+		.oldest_ms = cgroup->oldest_ms,
+		.unit = "",
+	};
+
+	if (cgroup->sockets == 0)
+		return 0;
+	if (survey->unit_fn != NULL && cgroup->cgroup_id != 0)
+		unit.unit =
+			copy_text(snapshot, survey->unit_fn(survey->unit_arg, cgroup->cgroup_id));
+	if (unit.unit == NULL)
+		return -ENOMEM;
+	merge_unit(to, &unit);
+	return 0;
+}
+
 static int fill_units(struct snapshot *snapshot, struct snapshot_ns *to,
 		      const struct survey *survey, struct census *census)
 {
-	size_t n;
-	const struct census_owner *owners = census_owners(census, &n);
+	const struct tally_cgroup *cgroups[TIERS];
+	size_t count[TIERS], all = 0;
+	int r = 0;
 
-	to->units = snapshot_alloc(snapshot, n, sizeof(*to->units));
+	for (int i = 0; i < TIERS; i++) {
+		cgroups[i] = census_cgroups(census, (enum tier)i, &count[i]);
+		all += count[i];
+	}
+	to->units = snapshot_alloc(snapshot, all, sizeof(*to->units));
 	if (to->units == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		struct snapshot_unit unit = {
-			.role = (enum role)owners[i].role,
-			.reason = (enum stale_reason)owners[i].reason,
-			.sockets = owners[i].sockets,
-			.oldest_ms = owners[i].oldest_ms,
-			.unit = "",
-		};
-
-		unit.port = shown_port(census_ledger(census), unit.role, owners[i].port);
-		if (survey->unit_fn != NULL && owners[i].cgroup_id != 0)
-			unit.unit = copy_text(
-				snapshot, survey->unit_fn(survey->unit_arg, owners[i].cgroup_id));
-		if (unit.unit == NULL)
-			return -ENOMEM;
-		merge_unit(to, &unit);
+	for (int i = 0; i < TIERS; i++) {
+		for (size_t k = 0; k < count[i] && r == 0; k++)
+			r = fill_unit(snapshot, to, survey, census, &cgroups[i][k]);
 	}
 	qsort(to->units, to->unit_count, sizeof(*to->units), compare_units);
-	return 0;
+	return r;
 }
 
 static int compare_listener_units(const void *a, const void *b)
@@ -295,7 +310,8 @@ static int fill_ns(struct snapshot *snapshot, struct snapshot_ns *to, const stru
 	to->timestamp = from->timestamp;
 	to->netstat = *from->netstat;
 	to->sysctl = *from->sysctl;
-	memcpy(to->evidence, census_evidence(from->census), sizeof(to->evidence));
+	for (int i = 0; i < ROLE_EVIDENCE_COUNT; i++)
+		to->evidence[i] = census_evidence(from->census, (enum role_evidence)i);
 	snapshot->sockets += census_sockets(from->census);
 	r = fill_pairs(snapshot, to, census_ledger(from->census));
 	if (r == 0)

@@ -276,6 +276,11 @@ struct track_entry *track_find(const struct track *track, uint64_t id)
 	return found != 0 ? &track->entries[found - 1] : NULL;
 }
 
+bool track_saw(const struct track *track, const struct track_entry *entry)
+{
+	return entry->seen == track->parity;
+}
+
 /* Closes the gap in the probe sequence: no tombstones. */
 static void unhash(struct track *track, uint64_t id)
 {

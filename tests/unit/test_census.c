@@ -173,11 +173,28 @@ static uint64_t sum_of_states(struct scene *s)
 
 static uint64_t sum_of_evidence(struct scene *s)
 {
-	const uint64_t *evidence = census_evidence(s->census);
 	uint64_t sum = 0;
 
 	for (int i = 0; i < ROLE_EVIDENCE_COUNT; i++)
-		sum += evidence[i];
+		sum += census_evidence(s->census, (enum role_evidence)i);
+	return sum;
+}
+
+/* Stale connections by cgroup, those of both tiers together; their number is *ret_rows. */
+static uint64_t sum_of_cgroups(struct scene *s, size_t *ret_rows)
+{
+	uint64_t sum = 0;
+
+	*ret_rows = 0;
+	for (int tier = 0; tier < TIERS; tier++) {
+		size_t n;
+		const struct tally_cgroup *rows = census_cgroups(s->census, (enum tier)tier, &n);
+
+		for (size_t i = 0; i < n; i++) {
+			sum += rows[i].sockets;
+			*ret_rows += rows[i].sockets != 0;
+		}
+	}
 	return sum;
 }
 
@@ -353,7 +370,7 @@ static void test_stale_moves_between_tiers(void **state)
 	(void)state;
 	struct scene s;
 	struct tcpsock sock = client(1, 1000);
-	size_t owners;
+	size_t rows;
 
 	open_scene(&s);
 	sock.cgroup_id = 77;
@@ -367,16 +384,70 @@ static void test_stale_moves_between_tiers(void **state)
 	states_sample(&s, &sock, NULL);
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_IDLE], 0);
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).keepalive[KEEPALIVE_OFF], 0);
+	assert_int_equal(sum_of_cgroups(&s, &rows), 0);
 	states_sample(&s, &sock, NULL);
-	(void)census_owners(s.census, &owners);
-	assert_int_equal(owners, 0);
+	assert_int_equal(sum_of_cgroups(&s, &rows), 0);
 	for (uint32_t ms = 0; ms < 65000; ms += INTERVAL_MS) {
 		sock.last_ack_recv_ms = ms;
 		states_sample(&s, &sock, NULL);
 	}
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_CLOSE_WAIT], 1);
-	assert_int_equal(census_owners(s.census, &owners)[0].cgroup_id, 77);
-	assert_int_equal(owners, 1);
+	assert_int_equal(census_cgroups(s.census, TIER_STATES, &rows)[0].cgroup_id, 77);
+	assert_int_equal(sum_of_cgroups(&s, &rows), 1);
+	close_scene(&s);
+}
+
+/* What a connection has queued follows it into another state, and is gone with it. */
+static void test_queues_count_once(void **state)
+{
+	(void)state;
+	struct scene s;
+	struct tcpsock moves = client(1, 1000), dies = client(2, 1000), stays = client(3, 1000);
+
+	open_scene(&s);
+	moves.rqueue = moves.wqueue = 1000;
+	moves.timer = TCP_TIMER_KEEPALIVE;
+	moves.probes = 1;
+	dies.wqueue = 200;
+	stays.rqueue = 30;
+	dump(&s, &moves, &dies, &stays);
+	assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_RECEIVE_QUEUE], 1030);
+	assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_SEND_QUEUE], 1200);
+	assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_PROBES], 1);
+	moves.state = moves.info_state = TCP_STATE_CLOSE_WAIT;
+	moves.bytes_received++;
+	moves.wqueue = 0;
+	for (int i = 0; i < 2; i++) {
+		states_sample(&s, &moves, NULL);
+		assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_RECEIVE_QUEUE], 1030);
+		assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_SEND_QUEUE], 200);
+		assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_PROBES], 0);
+	}
+	die(&s, record_death(&dies, false));
+	assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_RECEIVE_QUEUE], 1030);
+	assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_SEND_QUEUE], 0);
+	close_scene(&s);
+}
+
+/* It was in the last full dump, and dies before this one comes to it: it takes nothing off that this one has not shown. */
+static void test_death_during_a_full_dump(void **state)
+{
+	(void)state;
+	struct scene s;
+	struct tcpsock stays = client(1, 1000), early = client(2, 1000), late = client(3, 1000);
+
+	open_scene(&s);
+	dump(&s, &stays, &early, &late);
+	begin(&s);
+	see(&s, &stays);
+	see(&s, &late);
+	die(&s, record_death(&early, true));
+	die(&s, record_death(&late, true));
+	end(&s);
+	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
+	assert_int_equal(sum_of_states(&s), 1);
+	assert_int_equal(sum_of_evidence(&s), 1);
+	assert_int_equal(census_sockets(s.census), 1);
 	close_scene(&s);
 }
 
@@ -996,10 +1067,10 @@ static void test_change_of_role(void **state)
 	alike = sock;
 	alike.known &= ~(uint32_t)TCPSOCK_SENT;
 	dump(&s, &alike, NULL, NULL);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_PORT_RANGE], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_PORT_RANGE), 1);
 	expect(&s, ROLE_CLIENT, 1024, 1, 0, 100);
 	dump(&s, &sock, NULL, NULL);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_HANDSHAKE], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_HANDSHAKE), 1);
 	expect(&s, ROLE_CLIENT, 1024, 1, 1, 100);
 	expect(&s, ROLE_SERVER, 50001, 1, 0, 0);
 	dump(&s, &alike, NULL, NULL); /* settled: weaker evidence changes nothing */
@@ -1039,17 +1110,17 @@ static void test_listener_evidence(void **state)
 
 	open_scene(&s);
 	dump(&s, &listener, &mini, NULL);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_LISTENER], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_LISTENER), 1);
 	assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_TIME_WAIT), 1);
 	mini.id = 2;
 	dump(&s, &mini, NULL, NULL);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_FORMER_LISTENER], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_FORMER_LISTENER), 1);
 	assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_TIME_WAIT), 1);
 	s.sample.now_ms += KEEP_MS;
 	dump(&s, NULL, NULL, NULL);
 	mini.id = 3;
 	dump(&s, &mini, NULL, NULL);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_PORT_RANGE], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_PORT_RANGE), 1);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 1024, TCP_STATE_TIME_WAIT), 1);
 	close_scene(&s);
 }
@@ -1078,7 +1149,7 @@ static void test_time_wait_inherits(void **state)
 	mini.id = 999;
 	dump(&s, &mini, NULL, NULL);
 	assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_TIME_WAIT), 1);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_EVENT], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_EVENT), 1);
 	expect(&s, ROLE_SERVER, 50001, 2, 2, 202);
 	close_scene(&s);
 }
@@ -1117,14 +1188,14 @@ static void test_other_end(void **state)
 	see(&s, &mute);
 	end_with(&s, look_up, &lookup);
 	assert_int_equal(lookup.asked, 1);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_OTHER_END], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_OTHER_END), 1);
 	assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_ESTABLISHED), 1);
 	/* Known now, it is not asked again. */
 	begin(&s);
 	see(&s, &mute);
 	end_with(&s, look_up, &lookup);
 	assert_int_equal(lookup.asked, 1);
-	assert_int_equal(census_evidence(s.census)[ROLE_BY_OTHER_END], 1);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_OTHER_END), 1);
 	/* The other end is mute as well, but was known before. */
 	mute.id = 3;
 	begin(&s);
@@ -1182,7 +1253,7 @@ static void test_mirror(void **state)
 		dump(&s, &listener, &ends[first], &ends[1 - first]);
 		assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_ESTABLISHED), 1);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 50001, TCP_STATE_ESTABLISHED), 1);
-		assert_int_equal(census_evidence(s.census)[ROLE_BY_OTHER_END], 1);
+		assert_int_equal(census_evidence(s.census, ROLE_BY_OTHER_END), 1);
 		close_scene(&s);
 	}
 }
@@ -1296,11 +1367,11 @@ static void test_clock_is_read_at_arrivals(void **state)
 	assert_in_range(silence_after(false), 8000 - 16, 8000 + INTERVAL_MS);
 }
 
-static void test_owners(void **state)
+static void test_cgroups(void **state)
 {
 	(void)state;
 	struct scene s;
-	const struct census_owner *owners;
+	const struct tally_cgroup *cgroups;
 	size_t n;
 
 	open_scene(&s);
@@ -1314,15 +1385,15 @@ static void test_owners(void **state)
 		see(&s, &sock);
 	}
 	end(&s);
-	owners = census_owners(s.census, &n);
+	cgroups = census_cgroups(s.census, TIER_STATES, &n);
 	assert_int_equal(n, 2);
-	assert_int_equal(owners[0].cgroup_id, UNIT_CGROUP);
-	assert_int_equal(owners[0].sockets, 7);
-	assert_in_range(owners[0].oldest_ms, 76900, 77000);
-	assert_int_equal(owners[0].port, 8080);
-	assert_int_equal(owners[0].role, ROLE_SERVER);
-	assert_int_equal(owners[0].reason, STALE_CLOSE_WAIT);
-	assert_int_equal(owners[1].sockets, 3);
+	assert_int_equal(cgroups[0].cgroup_id, UNIT_CGROUP);
+	assert_int_equal(cgroups[0].sockets, 7);
+	assert_in_range(cgroups[0].oldest_ms, 76900, 77000);
+	assert_int_equal(cgroups[0].port, 8080);
+	assert_int_equal(cgroups[0].role, ROLE_SERVER);
+	assert_int_equal(cgroups[0].reason, STALE_CLOSE_WAIT);
+	assert_int_equal(cgroups[1].sockets, 3);
 	/* A program with stuck connections on very many ports does not grow the list for ever. */
 	begin(&s);
 	for (uint64_t id = 1; id <= 5000; id++) {
@@ -1333,10 +1404,10 @@ static void test_owners(void **state)
 		see(&s, &sock);
 	}
 	end(&s);
-	(void)census_owners(s.census, &n);
+	(void)sum_of_cgroups(&s, &n);
 	assert_in_range(n, 1000, 4096);
 	dump(&s, NULL, NULL, NULL);
-	(void)census_owners(s.census, &n);
+	(void)sum_of_cgroups(&s, &n);
 	assert_int_equal(n, 0);
 	close_scene(&s);
 }
@@ -1537,6 +1608,7 @@ struct world {
 	struct tcpdeath *events;
 	size_t event_count, event_cap;
 	uint64_t next_id, step, wiped, before;
+	bool broken; /* the last full dump */
 	uint64_t rng;
 };
 
@@ -1584,6 +1656,8 @@ static void be_born(struct world *w, struct being *b)
 		b->sock.local_port = (uint16_t)(33000 + id % 20000);
 		b->sock.remote_port = (uint16_t)(80 + roll(w, 3));
 	}
+	b->sock.timer = roll(w, 2) == 0 ? TCP_TIMER_KEEPALIVE : TCP_TIMER_NONE;
+	b->sock.probes = b->sock.timer != TCP_TIMER_NONE ? (uint8_t)roll(w, 3) : 0;
 	if (!serves && roll(w, 3) == 0) {
 		uint16_t local = b->sock.local_port, remote = b->sock.remote_port;
 
@@ -1604,6 +1678,8 @@ static void move_bytes(struct world *w, struct being *b)
 	uint64_t sent = roll(w, 50000), received = roll(w, 50000), again = roll(w, 10) == 0 ? 1 : 0;
 	uint32_t segs = (uint32_t)(sent / 1448 + 1 + again);
 
+	b->sock.rqueue = (uint32_t)roll(w, 2000);
+	b->sock.wqueue = (uint32_t)roll(w, 2000);
 	b->sock.bytes_sent += sent + again * 100;
 	b->sock.bytes_retrans += again * 100;
 	b->sock.bytes_acked += sent;
@@ -1764,12 +1840,22 @@ static void show(struct world *w, struct being *b)
 	b->dumped_segs = b->sock.segs_out;
 }
 
+static void drain(struct world *w)
+{
+	for (size_t i = 0; i < w->event_count; i++)
+		die(&w->scene, w->events[i]);
+	w->event_count = 0;
+}
+
 /* `busy`: the world goes on while the dump walks, and the dump is as imperfect as the kernel's. */
 static bool walk(struct world *w, bool busy)
 {
 	bool aborts = busy && roll(w, 6) == 0;
+	bool full = !busy || w->broken || roll(w, 3) != 0;
 	uint64_t until = aborts ? roll(w, WORLD_MAX) : WORLD_MAX;
 
+	w->scene.sample.tier = full ? TIER_FULL : TIER_STATES;
+	w->broken = full && aborts;
 	begin(&w->scene);
 	for (uint16_t port = 8080; port < 8083; port++) {
 		struct tcpsock listener =
@@ -1782,7 +1868,8 @@ static bool walk(struct world *w, bool busy)
 
 		if (busy && roll(w, 2) == 0)
 			live(w, &w->beings[roll(w, WORLD_MAX)]);
-		if (b->life == LIFE_NONE || b->life == LIFE_DEAD_HELD)
+		if (b->life == LIFE_NONE || b->life == LIFE_DEAD_HELD ||
+		    (b->sock.state == TCP_STATE_ESTABLISHED && !full))
 			continue;
 		b->missed = busy && !b->missed && roll(w, 50) == 0;
 		if (b->missed)
@@ -1791,18 +1878,14 @@ static bool walk(struct world *w, bool busy)
 		if (busy && roll(w, 50) == 0)
 			see(&w->scene, &b->sock);
 	}
-	if (aborts)
+	if (aborts) {
 		census_abort(w->scene.census);
-	else
-		end(&w->scene);
-	return !aborts;
-}
-
-static void drain(struct world *w)
-{
-	for (size_t i = 0; i < w->event_count; i++)
-		die(&w->scene, w->events[i]);
-	w->event_count = 0;
+		return false;
+	}
+	if (roll(w, 2) == 0)
+		drain(w);
+	end(&w->scene);
+	return true;
 }
 
 static void compare_counters(struct world *w, enum role role, uint16_t port)
@@ -1816,6 +1899,30 @@ static void compare_counters(struct world *w, enum role role, uint16_t port)
 				 (unsigned long long)w->step, role_name(role), port, c,
 				 (unsigned long long)counted, (unsigned long long)truth);
 	}
+}
+
+/* All that was open has died, and none of it is in a dump: nothing is left of what the last full sample showed. */
+static void expect_empty_show(struct world *w)
+{
+	size_t n, rows;
+	struct ledger *ledger = census_ledger(w->scene.census);
+	const struct ledger_pair *pairs = ledger_pairs(ledger, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct portview *v = ledger_view(
+			ledger, ledger_pair(ledger, (enum role)pairs[i].role, pairs[i].port),
+			TIER_FULL);
+
+		assert_int_equal(v->state[TCP_STATE_ESTABLISHED], 0);
+		assert_int_equal(v->state[TCP_STATE_CLOSE], 0);
+		for (int k = 0; k < KEEPALIVES; k++)
+			assert_int_equal(v->keepalive[k], 0);
+		for (int k = 0; k < TALLY_SUMS; k++)
+			assert_int_equal(v->sum[k], 0);
+		for (int k = 0; k < STALE_REASONS; k++)
+			assert_int_equal(v->stale[k], 0);
+	}
+	assert_int_equal(sum_of_cgroups(&w->scene, &rows), 0);
 }
 
 static void compare_world(struct world *w)
@@ -1912,6 +2019,9 @@ static void test_random_world(void **state)
 		w.beings[i].life = LIFE_NONE;
 	}
 	drain(&w);
+	w.scene.sample.tier = TIER_STATES;
+	dump(&w.scene, NULL, NULL, NULL);
+	expect_empty_show(&w);
 	for (int i = 0; i < 3; i++)
 		walk(&w, false);
 	compare_world(&w);
@@ -1934,6 +2044,8 @@ int main(void)
 		cmocka_unit_test(test_states_samples_keep_what_the_full_one_found),
 		cmocka_unit_test(test_a_death_between_full_samples_leaves_the_show),
 		cmocka_unit_test(test_stale_moves_between_tiers),
+		cmocka_unit_test(test_queues_count_once),
+		cmocka_unit_test(test_death_during_a_full_dump),
 		cmocka_unit_test(test_death_during_the_first_dump),
 		cmocka_unit_test(test_nothing_counts_before_the_baseline),
 		cmocka_unit_test(test_ways_to_die),
@@ -1966,7 +2078,7 @@ int main(void)
 		cmocka_unit_test(test_evidence_sums_up),
 		cmocka_unit_test(test_gauges),
 		cmocka_unit_test(test_clock_is_read_at_arrivals),
-		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_ephemeral_ports),
 		cmocka_unit_test(test_included_and_listening_ports),
 		cmocka_unit_test(test_too_many_dead),

@@ -30,15 +30,21 @@ static bool published(struct ledger *ledger, enum role role, uint16_t port)
 	return ledger_pair(ledger, role, port)->published;
 }
 
+static struct portview *view_of(struct ledger *ledger, enum role role, uint16_t port,
+				enum tier tier)
+{
+	return ledger_view(ledger, ledger_pair(ledger, role, port), tier);
+}
+
 static void use(struct ledger *ledger, enum role role, uint16_t port)
 {
-	ledger_view(ledger, role, port)->state[TCP_STATE_ESTABLISHED]++;
+	view_of(ledger, role, port, TIER_FULL)->state[TCP_STATE_ESTABLISHED]++;
 }
 
 static void use_stale(struct ledger *ledger, enum role role, uint16_t port)
 {
 	use(ledger, role, port);
-	ledger_view(ledger, role, port)->stale[STALE_IDLE]++;
+	view_of(ledger, role, port, TIER_FULL)->stale[STALE_IDLE]++;
 }
 
 static void add(struct ledger *ledger, enum role role, uint16_t port, uint64_t amount)
@@ -57,52 +63,42 @@ static void test_views_live_one_sample(void **state)
 	struct ledger *ledger = ledger_new(NULL);
 	struct portview *view;
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	assert_null(ledger_pair_view(ledger, ledger_pair(ledger, ROLE_SERVER, 80)));
-	view = ledger_view(ledger, ROLE_SERVER, 80);
+	view = view_of(ledger, ROLE_SERVER, 80, TIER_FULL);
 	view->state[TCP_STATE_ESTABLISHED] = 3;
-	assert_ptr_equal(ledger_view(ledger, ROLE_SERVER, 80), view);
+	assert_ptr_equal(view_of(ledger, ROLE_SERVER, 80, TIER_FULL), view);
 	for (uint16_t port = 1000; port < 2000; port++)
 		use(ledger, ROLE_CLIENT, port);
-	assert_int_equal(ledger_view(ledger, ROLE_SERVER, 80)->state[TCP_STATE_ESTABLISHED], 3);
-	assert_int_equal(ledger_view(ledger, ROLE_CLIENT, 80)->state[TCP_STATE_ESTABLISHED], 0);
-	ledger_begin(ledger);
+	assert_int_equal(view_of(ledger, ROLE_SERVER, 80, TIER_FULL)->state[TCP_STATE_ESTABLISHED],
+			 3);
+	assert_int_equal(view_of(ledger, ROLE_CLIENT, 80, TIER_FULL)->state[TCP_STATE_ESTABLISHED],
+			 0);
+	ledger_begin(ledger, TIER_FULL);
 	assert_null(ledger_pair_view(ledger, ledger_pair(ledger, ROLE_SERVER, 80)));
-	assert_int_equal(ledger_view(ledger, ROLE_SERVER, 80)->state[TCP_STATE_ESTABLISHED], 0);
+	assert_int_equal(view_of(ledger, ROLE_SERVER, 80, TIER_FULL)->state[TCP_STATE_ESTABLISHED],
+			 0);
 	ledger_free(ledger);
 }
 
-static void test_merge(void **state)
+static void test_a_states_sample_keeps_the_full_part(void **state)
 {
 	(void)state;
-	struct portview a = { .peak[TALLY_SILENCE] = 5,
-			      .peak[TALLY_LOSS] = PORTVIEW_NEVER,
-			      .sum[TALLY_RECEIVE_QUEUE] = 1,
-			      .ephemeral_ratio = 0.5 };
-	struct portview b = { .peak[TALLY_SILENCE] = 7,
-			      .peak[TALLY_LOSS] = 3,
-			      .sum[TALLY_RECEIVE_QUEUE] = 2,
-			      .sum[TALLY_SEND_QUEUE] = 9,
-			      .sum[TALLY_PROBES] = 4,
-			      .ephemeral_ratio = 0.25 };
+	struct ledger *ledger = ledger_new(NULL);
+	const struct ledger_pair *pair;
 
-	a.state[1] = 1, b.state[1] = 2;
-	a.stale[STALE_IDLE] = 3, b.stale[STALE_IDLE] = 4;
-	a.keepalive[KEEPALIVE_OFF] = 5, b.keepalive[KEEPALIVE_OFF] = 6;
-	a.oldest_ms[8] = 7, b.oldest_ms[8] = 6;
-	portview_merge(&a, &b);
-	assert_int_equal(a.state[1], 3);
-	assert_int_equal(a.stale[STALE_IDLE], 7);
-	assert_int_equal(a.keepalive[KEEPALIVE_OFF], 11);
-	assert_int_equal(a.oldest_ms[8], 7);
-	assert_int_equal(a.peak[TALLY_SILENCE], 7);
-	assert_true(a.peak[TALLY_LOSS] == PORTVIEW_NEVER);
-	assert_int_equal(a.sum[TALLY_RECEIVE_QUEUE], 3);
-	assert_int_equal(a.sum[TALLY_SEND_QUEUE], 9);
-	assert_int_equal(a.sum[TALLY_PROBES], 4);
-	assert_true(a.ephemeral_ratio > 0.49);
-	portview_merge(&b, &a);
-	assert_true(b.ephemeral_ratio > 0.49);
+	ledger_begin(ledger, TIER_FULL);
+	view_of(ledger, ROLE_SERVER, 80, TIER_FULL)->state[TCP_STATE_ESTABLISHED] = 3;
+	view_of(ledger, ROLE_SERVER, 80, TIER_STATES)->state[TCP_STATE_ESTABLISHED] = 4;
+	view_of(ledger, ROLE_SERVER, 80, TIER_STATES)->stale[STALE_CLOSING] = 5;
+	pair = ledger_pair(ledger, ROLE_SERVER, 80);
+	assert_int_equal(ledger_pair_view(ledger, pair)->state[TCP_STATE_ESTABLISHED], 7);
+	ledger_begin(ledger, TIER_STATES);
+	assert_int_equal(ledger_pair_view(ledger, pair)->state[TCP_STATE_ESTABLISHED], 3);
+	assert_int_equal(ledger_pair_view(ledger, pair)->stale[STALE_CLOSING], 0);
+	ledger_begin(ledger, TIER_FULL);
+	assert_null(ledger_pair_view(ledger, pair));
+	ledger_free(ledger);
 }
 
 static void test_keep(void **state)
@@ -110,24 +106,24 @@ static void test_keep(void **state)
 	(void)state;
 	struct ledger *ledger = ledger_new(NULL);
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_SERVER, 80);
 	assert_false(published(ledger, ROLE_SERVER, 80)); /* until decided */
 	arbitrate(ledger, 256, 1000);
 	assert_true(published(ledger, ROLE_SERVER, 80));
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	arbitrate(ledger, 256, 1000 + KEEP_MS - 1);
 	assert_true(published(ledger, ROLE_SERVER, 80));
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	arbitrate(ledger, 256, 1000 + KEEP_MS);
 	assert_false(published(ledger, ROLE_SERVER, 80));
 	/* What died between two samples has no view, yet it was there. */
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	add(ledger, ROLE_SERVER, 80, 5);
 	arbitrate(ledger, 256, 5000000);
 	assert_true(published(ledger, ROLE_SERVER, 80));
 	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 5);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	arbitrate(ledger, 256, 5000000 + KEEP_MS);
 	assert_false(published(ledger, ROLE_SERVER, 80));
 	ledger_free(ledger);
@@ -138,7 +134,7 @@ static void test_pinned_needs_no_sockets(void **state)
 	(void)state;
 	struct ledger *ledger = ledger_new(NULL);
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	assert_int_equal(ledger_pin(ledger, ROLE_SERVER, 80), 0);
 	arbitrate(ledger, 256, 1000);
 	assert_true(published(ledger, ROLE_SERVER, 80));
@@ -154,7 +150,7 @@ static void test_excluded(void **state)
 
 	portset_add(&excluded, 80);
 	ledger = ledger_new(&excluded);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	ledger_pin(ledger, ROLE_SERVER, 80);
 	use_stale(ledger, ROLE_SERVER, 80);
 	use(ledger, ROLE_CLIENT, 80);
@@ -173,12 +169,12 @@ static void test_full_pairs_in_use_stay(void **state)
 	(void)state;
 	struct ledger *ledger = ledger_new(NULL);
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	for (uint16_t port = 10; port < 14; port++)
 		use(ledger, ROLE_CLIENT, port);
 	arbitrate(ledger, 4, 1000);
 	/* Lower ports come, but the places are taken; the roles do not share them. */
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	for (uint16_t port = 8; port < 14; port++) {
 		use(ledger, ROLE_CLIENT, port);
 		add(ledger, ROLE_CLIENT, port, 1);
@@ -200,19 +196,19 @@ static void test_full_empty_longest_yields(void **state)
 	struct ledger *ledger = ledger_new(NULL);
 
 	for (uint16_t i = 0; i < 4; i++) { /* 13 was used last, 10 is empty for the longest time */
-		ledger_begin(ledger);
+		ledger_begin(ledger, TIER_FULL);
 		for (uint16_t port = (uint16_t)(10 + i); port < 14; port++)
 			use(ledger, ROLE_CLIENT, port);
 		arbitrate(ledger, 4, 1000u * (i + 1));
 	}
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_CLIENT, 20);
 	arbitrate(ledger, 4, 5000);
 	assert_true(published(ledger, ROLE_CLIENT, 20));
 	assert_false(published(ledger, ROLE_CLIENT, 10));
 	for (uint16_t port = 11; port < 14; port++)
 		assert_true(published(ledger, ROLE_CLIENT, port));
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_CLIENT, 20);
 	use(ledger, ROLE_CLIENT, 10);
 	arbitrate(ledger, 4, 6000);
@@ -226,11 +222,11 @@ static void test_full_pinned_and_stale_displace(void **state)
 	(void)state;
 	struct ledger *ledger = ledger_new(NULL);
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_SERVER, 10);
 	use(ledger, ROLE_SERVER, 11);
 	arbitrate(ledger, 2, 1000);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_SERVER, 10);
 	use(ledger, ROLE_SERVER, 11);
 	use_stale(ledger, ROLE_SERVER, 20);
@@ -238,7 +234,7 @@ static void test_full_pinned_and_stale_displace(void **state)
 	assert_true(published(ledger, ROLE_SERVER, 20));
 	assert_int_equal(published(ledger, ROLE_SERVER, 10) + published(ledger, ROLE_SERVER, 11),
 			 1);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_SERVER, 10);
 	use(ledger, ROLE_SERVER, 11);
 	use_stale(ledger, ROLE_SERVER, 20);
@@ -260,7 +256,7 @@ static void test_max_over_all_namespaces(void **state)
 	size_t n = 0;
 
 	for (int l = 0; l < 2; l++) {
-		ledger_begin(ledgers[l]);
+		ledger_begin(ledgers[l], TIER_FULL);
 		for (uint16_t port = 1; port <= 10; port++)
 			use(ledgers[l], ROLE_CLIENT, port);
 	}
@@ -279,13 +275,13 @@ static void test_unknown_always_has_series(void **state)
 	(void)state;
 	struct ledger *ledger = ledger_new(NULL);
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_CLIENT, 80);
 	add(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN, 3);
 	arbitrate(ledger, 1, 1000);
 	assert_true(published(ledger, ROLE_CLIENT, 80)); /* it takes no place */
 	assert_true(published(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN));
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	arbitrate(ledger, 1, 1000 + 2 * KEEP_MS);
 	assert_true(published(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN));
 	assert_int_equal(counter(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN), 3);
@@ -298,24 +294,24 @@ static void test_counters_over_publish_and_unpublish(void **state)
 	(void)state;
 	struct ledger *ledger = ledger_new(NULL);
 
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use(ledger, ROLE_SERVER, 80);
 	add(ledger, ROLE_SERVER, 80, 100);
 	arbitrate(ledger, 1, 1000);
 	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 100);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	ledger_pin(ledger, ROLE_SERVER, 22);
 	use(ledger, ROLE_SERVER, 80);
 	add(ledger, ROLE_SERVER, 80, 10); /* has series at this moment */
 	arbitrate(ledger, 1, 2000);
 	assert_false(published(ledger, ROLE_SERVER, 80));
 	add(ledger, ROLE_SERVER, 80, 1);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	ledger_pin(ledger, ROLE_SERVER, 22);
 	arbitrate(ledger, 1, 3000);
 	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 110);
 	assert_int_equal(ledger_other(ledger, ROLE_SERVER)[LEDGER_SENT_BYTES], 1);
-	ledger_begin(ledger);
+	ledger_begin(ledger, TIER_FULL);
 	use_stale(ledger, ROLE_SERVER, 80);
 	add(ledger, ROLE_SERVER, 80, 5);
 	arbitrate(ledger, 1, 4000);
@@ -380,7 +376,7 @@ static void test_random_sums(void **state)
 		uint32_t max = (uint32_t)(next_random(&rng) % 20);
 
 		for (size_t l = 0; l < 2; l++) {
-			ledger_begin(ledgers[l]);
+			ledger_begin(ledgers[l], TIER_FULL);
 			for (int i = 0; i < 60; i++) {
 				enum role role = (enum role)(next_random(&rng) % 2);
 				uint16_t port = (uint16_t)(next_random(&rng) % 64);
@@ -416,7 +412,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_views_live_one_sample),
-		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_a_states_sample_keeps_the_full_part),
 		cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_pinned_needs_no_sockets),
 		cmocka_unit_test(test_excluded),

@@ -18,6 +18,7 @@
 #include "tcphealth/model/listeners.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
+#include "tcphealth/model/tally.h"
 #include "tcphealth/model/tier.h"
 #include "tcphealth/source/events.h"
 #include "tcphealth/source/netstat.h"
@@ -75,17 +76,6 @@ struct census_sample {
 	struct netsysctl sysctl;
 };
 
-/* Stale sockets of one owner. */
-struct census_owner {
-	uint64_t cgroup_id; /* 0: unknown */
-	uint64_t oldest_ms;
-	uint32_t sockets;
-	uint16_t port;
-	uint8_t role;
-	uint8_t reason;
-	bool lasting; /* census's own: found by the last full sample */
-};
-
 struct census;
 
 struct census *census_new(const struct census_config *config);
@@ -137,8 +127,11 @@ void census_look(const struct census *census, const struct tcpsock *sock, uint64
 /* Of the last whole sample; the ledger's series are arbitrated by the caller (ledger_arbitrate()). */
 struct ledger *census_ledger(struct census *census);
 const struct listeners *census_listeners(const struct census *census);
-const uint64_t *census_evidence(const struct census *census); /* ROLE_EVIDENCE_COUNT sockets */
-const struct census_owner *census_owners(const struct census *census, size_t *ret_count);
+/* Connections on show whose role it decided. */
+uint64_t census_evidence(const struct census *census, enum role_evidence evidence);
+/* Stale connections on show by cgroup, those of each tier apart. */
+const struct tally_cgroup *census_cgroups(const struct census *census, enum tier tier,
+					  size_t *ret_count);
 uint64_t census_sockets(const struct census *census);      /* on show, listeners included */
 uint64_t census_wiped_closes(const struct census *census); /* since the start */
 

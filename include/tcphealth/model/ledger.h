@@ -57,11 +57,11 @@ struct ledger;
 struct ledger *ledger_new(const struct portset *excluded);
 void ledger_free(struct ledger *ledger);
 
-/* Begins a sample of everything: no pair is pinned or in use, all views are gone. */
-void ledger_begin(struct ledger *ledger);
-
-/* Begins a sample of the passing states alone: no pair is pinned, the lasting views stay as they are. */
-void ledger_begin_states(struct ledger *ledger);
+/*
+ * Begins a sample: no pair is pinned, and of all views the parts that this tier finds anew are gone: after a full one all,
+ * and no pair is in use.
+ */
+void ledger_begin(struct ledger *ledger, enum tier tier);
 
 /* The pair, created at need; NULL when out of memory. Valid until the next pair is created. */
 struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port);
@@ -70,14 +70,10 @@ struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t 
 int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
 
 /*
- * A pair's gauges are kept in two parts, zeroed at first use: what every sample finds anew (the passing view), and what only a full one
- * does (the lasting view). NULL when out of memory. Valid until the next view is made.
+ * The gauges of a pair, in the part that samples of this tier find anew; zeroed at first use. NULL when out of memory. Valid until the next
+ * view is made.
  */
-struct portview *ledger_view(struct ledger *ledger, enum role role, uint16_t port);
-struct portview *ledger_full_view(struct ledger *ledger, enum role role, uint16_t port);
-
-/* The same of a pair at hand: `lasting` says which part. */
-struct portview *ledger_view_of(struct ledger *ledger, struct ledger_pair *pair, bool lasting);
+struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, enum tier tier);
 
 /* Adds to a counter of the pair. */
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount);
@@ -93,7 +89,7 @@ int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, 
 /* All pairs ever used, in no order. */
 const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count);
 
-/* Both views of a pair in one; NULL if there is no socket in them. Valid until asked again. */
+/* Both parts in one; NULL if there is no socket in them. Valid until asked again. */
 const struct portview *ledger_pair_view(const struct ledger *ledger,
 					const struct ledger_pair *pair);
 

@@ -1,26 +1,35 @@
 /*
- * tally: what the connections of one sample add up to, by role and port.
+ * tally: what the connections on show add up to, by role and port and by cgroup.
  *
- * Owns the gauges of a pair and how they are put together. Knows numbers; no ports, no history. One thread.
+ * A connection goes in when a record of it has been judged. One that the last full sample showed is taken off again, with
+ * the same numbers, when it is seen in another state or has died. Owns the gauges of a pair, the rows of cgroups, and `counted`
+ * and `shown` of an entry. Knows numbers; no ages, no history, and not who has series. One thread.
  */
 #ifndef TCPHEALTH_MODEL_TALLY_H
 #define TCPHEALTH_MODEL_TALLY_H
 
+#include "tcphealth/base/hash.h"
 #include "tcphealth/model/keepalive.h"
+#include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
+#include "tcphealth/model/tier.h"
+#include "tcphealth/model/track.h"
 #include "tcphealth/source/tcpsock.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What is added up over connections. */
 enum tally_sum {
-	TALLY_RECEIVE_QUEUE, /* bytes that came in and were not read yet */
-	TALLY_SEND_QUEUE,    /* bytes not acknowledged, or not sent yet */
-	TALLY_PROBES,        /* ESTABLISHED: keepalive probes without an answer */
+	TALLY_RECEIVE_QUEUE, /* bytes that the program has not read */
+	TALLY_SEND_QUEUE,    /* bytes that the peer has not acknowledged, sent or not */
+	TALLY_PROBES,        /* ESTABLISHED: unanswered keepalive probes */
 };
 #define TALLY_SUMS 3
 
-/* Of what the worst connection counts; milliseconds. */
+/* What the worst connection decides, in ms. It stays until the sample that showed it is repeated. */
 enum tally_peak {
 	TALLY_SILENCE, /* ESTABLISHED: since the peer was heard */
 	TALLY_LOSS,    /* until the kernel would notice a vanished peer; PORTVIEW_NEVER */
@@ -43,5 +52,112 @@ struct portview {
 };
 
 void portview_merge(struct portview *into, const struct portview *from);
+
+/* What one connection adds besides what its entry tells. */
+struct tally_share {
+	uint64_t cgroup_id; /* 0: unknown */
+	uint32_t sum[TALLY_SUMS];
+};
+
+/* Stale connections of one cgroup. */
+struct tally_cgroup {
+	uint64_t cgroup_id; /* 0: unknown */
+	uint64_t oldest_ms;
+	uint32_t sockets; /* 0: all were taken off */
+	uint16_t port;
+	uint8_t role;
+	uint8_t reason;
+};
+
+/* What the samples of one tier find anew. Its gauges are in the ledger. */
+struct tally_part {
+	/* Connections by what decided their role, but those that left the dumps. */
+	uint64_t evidence[ROLE_EVIDENCE_COUNT];
+	/* At most some thousand: stale connections beyond that are counted without a row. */
+	struct tally_cgroup *cgroups;
+	size_t cgroup_count, cgroup_cap;
+	struct hash cgroup_hash;
+};
+
+/* The share of an entry that is shown. */
+struct tally_kept {
+	uint64_t id; /* 0: taken off */
+	struct tally_share share;
+};
+
+/* Empty when zeroed. */
+struct tally {
+	struct tally_part part[TIERS];
+	/* Of the full part, until that begins anew. */
+	struct tally_kept *kept;
+	size_t kept_count, kept_cap;
+	struct hash kept_hash;
+};
+
+/* Empties what a sample of this tier finds anew: a full one everything. */
+void tally_begin(struct tally *tally, enum tier tier);
+void tally_done(struct tally *tally);
+
+/* The part that shows a state: sockets in ESTABLISHED, and those that left the dumps, are known from full samples alone. */
+static inline enum tier tally_tier(unsigned int state)
+{
+	return state == TCP_STATE_ESTABLISHED || state == TCP_STATE_CLOSE ? TIER_FULL : TIER_STATES;
+}
+
+static inline void tally_raise(uint64_t *peak, uint64_t value)
+{
+	if (value > *peak)
+		*peak = value;
+}
+
+/* Whether it adds more than a healthy connection that has nothing queued. */
+static inline bool tally_has_more(const struct track_entry *entry, const struct tally_share *share)
+{
+	uint32_t more = entry->counted;
+
+	for (int i = 0; i < TALLY_SUMS; i++)
+		more |= share->sum[i];
+	return more != 0;
+}
+
+/* The rare parts of tally_move() and tally_add(). */
+void tally_move_more(struct tally_part *part, struct portview *view,
+		     const struct track_entry *entry, const struct tally_share *share, int sign);
+int tally_prepare(struct tally *tally, const struct track_entry *entry,
+		  const struct tally_share *share, uint64_t stale_ms);
+
+/* The only way in (`sign` 1) and out (-1). */
+static inline void tally_move(struct tally_part *part, struct portview *view,
+			      const struct track_entry *entry, const struct tally_share *share,
+			      int sign)
+{
+	view->state[entry->state] += (uint32_t)sign;
+	if (entry->state == TCP_STATE_ESTABLISHED)
+		view->keepalive[entry->keepalive] += (uint32_t)sign;
+	if (entry->state != TCP_STATE_CLOSE)
+		part->evidence[entry->evidence] += (uint64_t)sign;
+	if (tally_has_more(entry, share))
+		tally_move_more(part, view, entry, share, sign);
+}
+
+/*
+ * Adds a connection to the gauges of its pair, in the part of its state. `reason` has applied to it for stale_ms. 0, or -ENOMEM: nothing is
+ * added. Inline, as every connection of every sample comes here.
+ */
+static inline int tally_add(struct tally *tally, struct portview *view, struct track_entry *entry,
+			    struct tally_share share, enum stale_reason reason, uint64_t stale_ms)
+{
+	enum tier tier = tally_tier(entry->state);
+
+	entry->counted = reason & 15u;
+	if (tally_has_more(entry, &share) && tally_prepare(tally, entry, &share, stale_ms) < 0)
+		return -ENOMEM;
+	entry->shown = tier == TIER_FULL;
+	tally_move(&tally->part[tier], view, entry, &share, 1);
+	return 0;
+}
+
+/* Takes an entry that is shown off the gauges of its pair in the full part. */
+void tally_take_off(struct tally *tally, struct portview *view, struct track_entry *entry);
 
 #endif

@@ -40,7 +40,7 @@ struct track_entry {
 	uint16_t keepidle_s;       /* longest keepalive idle time seen; 0: never seen unmasked */
 	uint16_t port;             /* of the pair it is counted under; 0: unknown */
 	unsigned short tuple : 12; /* hash of both ports: a socket that connects anew changes it */
-	unsigned short counted : 4; /* enum stale_reason it stands under in the views */
+	unsigned short counted : 4; /* enum stale_reason it stands under in the tally */
 	/*
 	 * No flag lies across two bytes, and those that are written one after the other share one: a wider load behind a narrow
 	 * store would wait for it.
@@ -67,6 +67,7 @@ struct track_entry {
 	unsigned int pair_role : 1; /* enum role of the pair it is counted under */
 	unsigned int is_blocked : 1;
 	unsigned int has_read : 1; /* read_position is valid */
+	unsigned int shown : 1;    /* on show since the last full sample */
 };
 _Static_assert(sizeof(struct track_entry) == 64, "a million sockets shall take 64 MB");
 
@@ -86,6 +87,9 @@ struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_create
 
 /* The entry of `id`, or NULL. */
 struct track_entry *track_find(const struct track *track, uint64_t id);
+
+/* Whether the dump that is open has seen the entry; between dumps true of all. */
+bool track_saw(const struct track *track, const struct track_entry *entry);
 
 /* Creates nothing, removes one. */
 void track_remove(struct track *track, struct track_entry *entry);
