@@ -4,6 +4,7 @@
 #include "tcphealth/app/connections.h"
 #include "tcphealth/base/utf8.h"
 #include "tcphealth/render/json.h"
+#include "tcphealth/render/ports-json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -172,10 +173,7 @@ static void render_row(struct json *j, const struct connections_row *row,
 	json_open(j, NULL, '{');
 	json_text(j, "role", role_name(row->place.role));
 	json_text(j, "role_evidence", role_evidence_name(row->place.evidence));
-	if (row->place.port != LEDGER_PORT_UNKNOWN)
-		json_u64(j, "port", row->place.port);
-	else
-		json_text(j, "port", "unknown");
+	ports_json_port(j, row->place.port);
 	json_text(j, "state", tcp_state_name(sock->state));
 	render_addr(j, "local", &sock->local, sock->local_port);
 	render_addr(j, "remote", &sock->remote, sock->remote_port);
@@ -232,14 +230,6 @@ static void format_age(char *dst, size_t size, uint64_t ms)
 		(void)snprintf(dst, size, "%llus", s);
 }
 
-static void format_endpoint(char *dst, size_t size, const struct in6_addr *addr, uint16_t port)
-{
-	char text[TCPSOCK_ADDR_LEN];
-
-	tcpsock_addr_text(addr, text);
-	(void)snprintf(dst, size, IN6_IS_ADDR_V4MAPPED(addr) ? "%s:%u" : "[%s]:%u", text, port);
-}
-
 #define COLUMNS 7
 #define CELL    160
 
@@ -273,9 +263,10 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 			   const struct connections_holders *holders)
 {
 	const struct look *look = &row->look;
+	const char *port = ledger_port_name(row->place.port);
 
-	if (row->place.port == LEDGER_PORT_UNKNOWN)
-		(void)snprintf(to->cell[0], CELL, "unknown");
+	if (port != NULL)
+		(void)snprintf(to->cell[0], CELL, "%s", port);
 	else
 		(void)snprintf(to->cell[0], CELL, "%u", row->place.port);
 	(void)snprintf(to->cell[1], CELL, "%s", role_name(row->place.role));
@@ -283,7 +274,7 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 		       look->reason != STALE_NONE ? stale_reason_name(look->reason)
 						  : tcp_state_name(row->sock.state));
 	format_age(to->cell[3], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
-	format_endpoint(to->cell[4], CELL, &row->sock.remote, row->sock.remote_port);
+	(void)tcpsock_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[4]);
 	(void)snprintf(to->cell[5], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
 	format_holder(to->cell[6], CELL, holders, row->sock.inode);
 }

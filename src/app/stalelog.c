@@ -5,34 +5,21 @@
 
 #include "tcphealth/base/log.h"
 
-#include <stdio.h>
-
 #define LINES_A_MINUTE 10u
-
-static void endpoint(char *dst, size_t size, const struct in6_addr *addr, uint16_t port)
-{
-	char text[TCPSOCK_ADDR_LEN];
-	bool v6 = !IN6_IS_ADDR_V4MAPPED(addr);
-
-	tcpsock_addr_text(addr, text);
-	(void)snprintf(dst, size, v6 ? "[%s]:%u" : "%s:%u", text, port);
-}
 
 static void tell(const struct census_stale *stale, const char *unit)
 {
-	char port[8] = "unknown", age[24];
-	char local[TCPSOCK_ADDR_LEN + 16] = "", peer[TCPSOCK_ADDR_LEN + 16] = "";
+	const struct tcpsock *sock = stale->sock;
+	const char *port = ledger_port_name(stale->port);
+	char local[TCPSOCK_ENDPOINT_LEN] = "", peer[TCPSOCK_ENDPOINT_LEN] = "";
 
-	if (stale->port != LEDGER_PORT_UNKNOWN)
-		(void)snprintf(port, sizeof(port), "%u", stale->port);
-	(void)snprintf(age, sizeof(age), "%llu", (unsigned long long)(stale->age_ms / 1000));
-	if (stale->sock != NULL) {
-		endpoint(local, sizeof(local), &stale->sock->local, stale->sock->local_port);
-		endpoint(peer, sizeof(peer), &stale->sock->remote, stale->sock->remote_port);
+	if (sock != NULL) {
+		(void)tcpsock_endpoint_text(&sock->local, sock->local_port, local);
+		(void)tcpsock_endpoint_text(&sock->remote, sock->remote_port, peer);
 	}
-	log_warn("stale connection", "port", port, "role", role_name(stale->role), "reason",
-		 stale_reason_name(stale->reason), "age_seconds", age, "local", local, "peer", peer,
-		 "unit", unit, NULL);
+	log_warn("stale connection", "port", port != NULL ? port : LOG_U64(stale->port), "role",
+		 role_name(stale->role), "reason", stale_reason_name(stale->reason), "age_seconds",
+		 LOG_U64(stale->age_ms / 1000), "local", local, "peer", peer, "unit", unit, NULL);
 }
 
 void stalelog_init(struct stalelog *log, bool enabled)

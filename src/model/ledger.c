@@ -30,6 +30,13 @@ struct candidate {
 	uint8_t rank;
 };
 
+const char *ledger_port_name(uint32_t port)
+{
+	if (port == LEDGER_PORT_UNKNOWN)
+		return "unknown";
+	return port == LEDGER_PORT_OTHER ? "other" : NULL;
+}
+
 struct ledger *ledger_new(const struct portset *excluded)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));

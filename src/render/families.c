@@ -16,19 +16,12 @@ static const struct families_group *const groups[] = {
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
-static const char *special_port(uint32_t port)
-{
-	if (port == LEDGER_PORT_UNKNOWN)
-		return "unknown";
-	return port == LEDGER_PORT_OTHER ? "other" : NULL;
-}
-
 void families_label_port(const struct families_walk *walk, uint32_t port)
 {
-	const char *special = special_port(port);
+	const char *name = ledger_port_name(port);
 
-	if (special)
-		expo_label(walk->expo, "port", special);
+	if (name)
+		expo_label(walk->expo, "port", name);
 	else
 		expo_label_u64(walk->expo, "port", port);
 }
@@ -78,11 +71,11 @@ static void make_heads(struct families_walk *walk)
 /* Called for each pair in each family: whole buffers are copied, which costs less than to measure them. */
 static void make_labels(const struct expo_piece *head, uint32_t port, struct expo_piece *ret_labels)
 {
-	const char *special = special_port(port);
+	const char *name = ledger_port_name(port);
 
 	memcpy(ret_labels->text, head->text, sizeof(head->text));
 	char *to = ret_labels->text + head->len;
-	to = special ? stpcpy(to, special) : put_digits(to, port);
+	to = name ? stpcpy(to, name) : put_digits(to, port);
 	*to++ = '"';
 	ret_labels->len = (size_t)(to - ret_labels->text);
 }

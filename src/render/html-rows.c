@@ -14,7 +14,7 @@
 
 static bool is_port(uint32_t port)
 {
-	return port != LEDGER_PORT_UNKNOWN && port != LEDGER_PORT_OTHER;
+	return ledger_port_name(port) == NULL;
 }
 
 static const struct snapshot_listener *find_listener(const struct snapshot_ns *ns, uint32_t port)

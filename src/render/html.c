@@ -146,10 +146,10 @@ static void close_cell(struct html *html)
 
 static void put_port_name(struct html *html, uint32_t port)
 {
-	if (port == LEDGER_PORT_OTHER)
-		put_raw(html, "other");
-	else if (port == LEDGER_PORT_UNKNOWN)
-		put_raw(html, "unknown");
+	const char *name = ledger_port_name(port);
+
+	if (name != NULL)
+		put_raw(html, name);
 	else
 		put_u64(html, port);
 }
@@ -158,7 +158,7 @@ static void put_port_name(struct html *html, uint32_t port)
 static bool has_link(const struct html *html, const struct html_row *row)
 {
 	return html->input->connections && row->ns->name == NULL &&
-	       row->pair->port != LEDGER_PORT_OTHER && row->pair->port != LEDGER_PORT_UNKNOWN;
+	       ledger_port_name(row->pair->port) == NULL;
 }
 
 static void open_link(struct html *html, const struct html_row *row, const char *reason)

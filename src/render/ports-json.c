@@ -10,16 +10,6 @@
 
 #define KEY_SIZE 64
 
-static void put_port(struct json *json, uint32_t port)
-{
-	if (port == LEDGER_PORT_UNKNOWN)
-		json_text(json, "port", "unknown");
-	else if (port == LEDGER_PORT_OTHER)
-		json_text(json, "port", "other");
-	else
-		json_u64(json, "port", port);
-}
-
 static void put_units(struct json *json, const struct snapshot_ns *ns,
 		      const struct snapshot_pair *pair)
 {
@@ -102,6 +92,16 @@ static const struct listener_port *find_listener(const struct snapshot_ns *ns,
 	return NULL;
 }
 
+void ports_json_port(struct json *json, uint32_t port)
+{
+	const char *name = ledger_port_name(port);
+
+	if (name != NULL)
+		json_text(json, "port", name);
+	else
+		json_u64(json, "port", port);
+}
+
 void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 		     const struct snapshot_pair *pair)
 {
@@ -112,7 +112,7 @@ void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 	if (ns->name != NULL)
 		json_text(json, "netns", ns->name);
 	json_text(json, "role", role_name(pair->role));
-	put_port(json, pair->port);
+	ports_json_port(json, pair->port);
 	for (size_t i = 0; (row = families_row(i)) != NULL; i++) {
 		const void *record = families_record(row, pair, listener);
 

@@ -8,6 +8,7 @@
 #include "tcphealth/base/hash.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const state_names[TCP_STATE_COUNT] = {
@@ -42,6 +43,16 @@ const char *tcpsock_addr_text(const struct in6_addr *addr, char dst[TCPSOCK_ADDR
 		text = inet_ntop(AF_INET6, addr, dst, TCPSOCK_ADDR_LEN);
 	if (!text)
 		dst[0] = '\0';
+	return dst;
+}
+
+const char *tcpsock_endpoint_text(const struct in6_addr *addr, uint16_t port,
+				  char dst[TCPSOCK_ENDPOINT_LEN])
+{
+	char text[TCPSOCK_ADDR_LEN];
+
+	(void)snprintf(dst, TCPSOCK_ENDPOINT_LEN, IN6_IS_ADDR_V4MAPPED(addr) ? "%s:%u" : "[%s]:%u",
+		       tcpsock_addr_text(addr, text), port);
 	return dst;
 }
 

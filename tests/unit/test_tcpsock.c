@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -59,9 +60,14 @@ static void describes_addresses(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct in6_addr addr = address(rows[i].addr);
+		bool v6 = strchr(rows[i].text, ':') != NULL;
 		char text[TCPSOCK_ADDR_LEN];
+		char endpoint[TCPSOCK_ENDPOINT_LEN], expected[TCPSOCK_ENDPOINT_LEN];
 
 		assert_string_equal(tcpsock_addr_text(&addr, text), rows[i].text);
+		(void)snprintf(expected, sizeof(expected), v6 ? "[%s]:65535" : "%s:65535",
+			       rows[i].text);
+		assert_string_equal(tcpsock_endpoint_text(&addr, 65535, endpoint), expected);
 		assert_int_equal(tcpsock_addr_is_any(&addr), rows[i].any);
 		assert_int_equal(tcpsock_addr_is_loopback(&addr), rows[i].loopback);
 	}

@@ -33,6 +33,9 @@ enum ledger_counter {
 #define LEDGER_PORT_UNKNOWN 0
 #define LEDGER_PORT_OTHER   UINT32_MAX
 
+/* "unknown" or "other", as users read it; NULL if it is a port. */
+const char *ledger_port_name(uint32_t port);
+
 struct ledger_pair {
 	/* What every socket reads comes first. */
 	uint32_t view; /* index of this sample's view, or LEDGER_NO_VIEW */

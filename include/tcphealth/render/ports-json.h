@@ -9,6 +9,11 @@
 #include "tcphealth/model/snapshot.h"
 #include "tcphealth/render/json.h"
 
+#include <stdint.h>
+
+/* Writes "port": 22, "unknown" or "other". */
+void ports_json_port(struct json *json, uint32_t port);
+
 /* Writes one of the namespace's pairs as an object. */
 void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 		     const struct snapshot_pair *pair);

@@ -142,6 +142,11 @@ uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
 #define TCPSOCK_ADDR_LEN 48
 const char *tcpsock_addr_text(const struct in6_addr *addr, char dst[TCPSOCK_ADDR_LEN]);
 
+/* a.b.c.d:port or [address]:port. Returns dst. */
+#define TCPSOCK_ENDPOINT_LEN (TCPSOCK_ADDR_LEN + 8)
+const char *tcpsock_endpoint_text(const struct in6_addr *addr, uint16_t port,
+				  char dst[TCPSOCK_ENDPOINT_LEN]);
+
 /* The v4-mapped form of an IPv4 address in network byte order. */
 struct in6_addr tcpsock_addr_v4(uint32_t addr_be);
 
