@@ -15,7 +15,7 @@ def numbers(text, pattern):
 
 def parts(text):
     """[(series, of those kept)] of the table: what each host has, a served port, a port that it connects to."""
-    return [numbers(text, rf'^\| {row}.* \| (\d+) \| (\d+) \|$') for row in ('fixed:', 'a port that it serves', 'a port of other')]
+    return [numbers(text, rf'^\| {row}.* \| (\d+) \| (\d+) \|$') for row in ('fixed:', 'a port it serves', "a peer's port")]
 
 
 def host(of_parts):
@@ -36,7 +36,7 @@ def rows(text):
         'samples a second, each 60 s': [f'{round(series / 60, -3):,.0f}' for series in both],
         'memory of all leaves': [f'{series * kib / 2**20:.0f} GiB' for series in both],
         'leaves of 2 million series': [f'{math.ceil(series / LEAF_SERIES)}' for series in both],
-        'processors for scraping, each 30 s': [f'{a_second * scrape / 1000:.1f}'],
+        'CPUs for scraping, each 30 s': [f'{a_second * scrape / 1000:.1f}'],
         'and for all rules, each 30 s': [f'{a_second * rules / 1000:.1f}'],
         f'disk for {DAYS} days, each 30 s': [f'{series / 30 * BYTES_A_SAMPLE * 86400 * DAYS / 1e9:.0f} GB' for series in both],
         'pages, each 30 s': [f'{a_second * page / 1000:.0f} MB/s'],
