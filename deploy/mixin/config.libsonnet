@@ -49,10 +49,10 @@
     // The exporter itself. `late` is in seconds and has to exceed --collector.interval.
     exporter: { downHold: '5m', missingHold: '10m', window: '5m', failingHold: '5m', late: 120, lateHold: '10m', overrunWindow: '15m', overrunHold: '30m' },
 
-    // Links whose two ends are compared: { name, clients, client_port, servers, server_port }. `clients` and
+    // Links to compare: { name, clients, client_port, servers, server_port }. `clients` and
     // `servers` select ALL targets of that end. The counts are comparable only if the port is the same at both
     // ends: with a NAT gateway, load balancer or service port between them, each end counts other connections.
-    // A link whose client_port differs from its server_port gets no alert. See links-example.jsonnet.
+    // A link with two different ports gets no alert. See links-example.jsonnet.
     links: [],
     link: { window: '5m', upWindow: '3m', hold: '10m' },
 

@@ -23,7 +23,7 @@ function(config, lib) {
     ],
   ),
 
-  // Failures whose port the kernel did not report are compared with all connects of the host.
+  // If the kernel did not report the port of a failure, it is compared with all connects of the host.
   local nothingGetsThrough = lib.alert(
     'TCPHealthNoConnectSucceeds',
     'page',

@@ -170,7 +170,7 @@ function(config, lib) {
         '%s, %s: %s more connections in CLOSE_WAIT than %s ago, and the number has never fallen. The program does not close them. Out of descriptors, it can neither accept nor connect.' % [lib.host, lib.portOf.label, lib.value, config.leak.twoPeriods],
         lib.units('close_wait'),
         'Confirm: %s; compare systemctl show -p LimitNOFILESoft -p MainPID UNIT with ls /proc/PID/fd | wc -l.' % lib.ss('state close-wait'),
-        'Fix: %s before it reaches the limit. The bug is in the program: it must close on end of file.' % lib.restart,
+        'Fix: %s before the descriptors run out. The bug is in the program: it must close on end of file.' % lib.restart,
       ],
     ),
 

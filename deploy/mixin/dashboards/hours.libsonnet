@@ -1,4 +1,4 @@
-// In which hours and on which days a port is used: what is quiet then may be muted then.
+// The hours and days on which a port is used, to choose when to mute it.
 function(config, lib)
   local bytes = 'round(sum(%s))' % lib.of('port:tcphealth_transferred_bytes:rate5m', 'port="$port"');
   local opened = 'sum(rate(%s[15m]))' % lib.of('tcphealth_opened_connections_total', 'port="$port"');
@@ -10,30 +10,31 @@ function(config, lib)
   lib.dashboard(
     'tcphealth-hours',
     'TCP health / Hours of use',
-    'In which hours and on which days a port is used, and how to mute alerts in the others.',
+    'The hours and days on which a port is used, and how to mute its alerts at other times.',
     [
       {
         height: 9,
         panels: [
-          lib.bars('Traffic by hour (UTC)', 'Bytes a second in each hour of the day, in UTC, on average over the last 7 days.', 'Bps', hours(bytes)),
+          lib.bars('Traffic by hour (UTC)', 'Average bytes per second in each hour of the day (UTC), over the last 7 days.', 'Bps', hours(bytes)),
         ],
       },
       {
         height: 9,
         panels: [
-          lib.bars('New connections a second by hour (UTC)', 'Connections opened a second in each hour of the day, in UTC, on average over the last 7 days.', 'none', hours(opened)) + lib.decimals(2),
+          lib.bars('New connections per second by hour (UTC)', 'Average connections opened per second in each hour of the day (UTC), over the last 7 days.', 'none', hours(opened)) + lib.decimals(2),
         ],
       },
       {
         height: 13,
         panels: [
-          lib.bars('Traffic by day of the week (UTC)', 'Bytes a second on each day of the week, in UTC, on average over the last 28 days.', 'Bps', days(bytes)),
-          lib.timeseries('Traffic', 'Bytes a second by host, to see what the averages hide.', 'Bps', [
+          lib.bars('Traffic by day of the week (UTC)', 'Average bytes per second on each day of the week (UTC), over the last 28 days.', 'Bps', days(bytes)),
+          lib.timeseries('Traffic', 'Bytes per second by host, to see what the averages hide.', 'Bps', [
             lib.target('round(sum by (instance, role) (%s))' % lib.of('port:tcphealth_transferred_bytes:rate5m', 'port="$port"'), '{{role}} {{instance}}'),
           ]),
-          lib.text('A mute interval for the hours without use', 'What to add to the configuration of the Alertmanager.', |||
-            A port that nobody uses at night may be stuck until the morning. In the configuration of the Alertmanager
-            (the whole is in `deploy/alertmanager/alertmanager.yml`; times are in UTC unless `location` says otherwise):
+          lib.text('A mute interval for the unused hours', 'Add this to the configuration of the Alertmanager.', |||
+            If nobody uses a port at night, its alerts can wait until the morning. Add this to the configuration of the
+            Alertmanager. A complete example is `deploy/alertmanager/alertmanager.yml`. Times are in UTC unless you set
+            `location`.
 
             ```yaml
             time_intervals:
@@ -53,7 +54,7 @@ function(config, lib)
                 mute_time_intervals: [nobody-uses-it]
             ```
 
-            Muting delays the message; the alert goes on, and is sent in the morning if it still fires.
+            Muting delays only the message: if the alert still fires in the morning, it is sent then.
           |||) + lib.width(10),
         ],
       },

@@ -1,10 +1,10 @@
-// Panels and dashboards in Grafana's classic JSON model, as far as they are needed here.
+// The panels and dashboards used here, in Grafana's classic JSON model.
 function(config) {
   local lib = self,
   local settings = config.dashboards,
   local source = { type: 'prometheus', uid: '${datasource}' },
 
-  // A metric of the chosen hosts; `labels` are further matchers.
+  // A metric of the selected hosts; `labels` adds matchers.
   of(metric, labels=''):: '%s{job=~"$job",instance=~"$instance"%s}' % [metric, if labels == '' then '' else ',' + labels],
   rate(metric, labels=''):: 'rate(%s[$__rate_interval])' % lib.of(metric, labels),
 
@@ -24,11 +24,11 @@ function(config) {
 
   // A ... Z, AA ...
   refId(i):: (if i >= 26 then std.char(64 + std.floor(i / 26)) else '') + std.char(65 + i % 26),
-  // Green below the first limit, red from the last on; of no meaning without limits.
-  steps(limits):: {
+  // Green below the first threshold, red from the last one on; neutral without thresholds.
+  steps(thresholds):: {
     mode: 'absolute',
-    steps: [{ color: if limits == [] then 'text' else 'green', value: null }]
-           + [{ color: if i == std.length(limits) - 1 then 'red' else 'orange', value: limits[i] } for i in std.range(0, std.length(limits) - 1)],
+    steps: [{ color: if thresholds == [] then 'text' else 'green', value: null }]
+           + [{ color: if i == std.length(thresholds) - 1 then 'red' else 'orange', value: thresholds[i] } for i in std.range(0, std.length(thresholds) - 1)],
   },
 
   local override(matcher, options, properties) = {
@@ -36,7 +36,7 @@ function(config) {
     properties: [{ id: id, value: properties[id] } for id in std.objectFields(properties)],
   },
 
-  // How far the axis goes at least: nothing at all is a line at the bottom, and not one below 100.
+  // Minimum length of the axis, so that a panel with only zeros has its line at the bottom.
   local softMax = { short: 1, none: 0.1, percentunit: 0.01, bytes: 1024, Bps: 1000 },
 
   timeseries(title, description, unit, targets, stack=false):: panel('timeseries', title, description, unit, targets) {
@@ -53,20 +53,20 @@ function(config) {
       },
     } },
     options: {
-      // The largest first: there is room for three.
+      // Largest first: there is room for three.
       legend: { displayMode: 'table', placement: 'bottom', calcs: ['lastNotNull', 'max'], showLegend: true, sortBy: 'Last *', sortDesc: true },
       tooltip: { mode: 'multi', sort: 'desc' },
     },
   },
 
-  // What a panel shows where its queries find nothing because nothing is wrong.
+  // The text of a panel without data, where no data means that nothing is wrong.
   orElse(text):: { fieldConfig+: { defaults+: { noValue: text } } },
-  // A dashed line where it begins to be wrong.
-  limits(limits):: { fieldConfig+: { defaults+: { thresholds: lib.steps(limits), custom+: { thresholdsStyle: { mode: 'dashed' } } } } },
+  // Dashed lines at thresholds.
+  thresholds(thresholds):: { fieldConfig+: { defaults+: { thresholds: lib.steps(thresholds), custom+: { thresholdsStyle: { mode: 'dashed' } } } } },
   decimals(digits):: { fieldConfig+: { defaults+: { decimals: digits } } },
   width(columns):: { columns:: columns },
 
-  // States and reasons have the same colour everywhere: red and orange for the halves of what one end forgot.
+  // States and reasons have the same colour everywhere; the two ends of a leak are red and orange.
   local colours = {
     established: 'green',
     close_wait: 'red',
@@ -99,7 +99,7 @@ function(config) {
       for name in ['established', 'close_wait', 'fin_wait2', 'fin_wait1', 'closing', 'last_ack', 'syn_sent', 'syn_recv', 'close', 'time_wait']
     ] },
   },
-  // There may be hundreds of TIME_WAIT for each connection that matters: they have an axis of their own.
+  // There may be hundreds of connections in TIME_WAIT for each other one: they get their own axis.
   apartTimeWait:: {
     fieldConfig+: { overrides+: [override('byName', 'time_wait', {
       'custom.axisPlacement': 'right',
@@ -110,8 +110,8 @@ function(config) {
     })] },
   },
 
-  stat(title, description, unit, expr, limits=[], none='0'):: panel('stat', title, description, unit, [lib.instant(expr)]) {
-    fieldConfig+: { defaults+: { thresholds: lib.steps(limits), color: { mode: 'thresholds' }, noValue: none } },
+  stat(title, description, unit, expr, thresholds=[], none='0'):: panel('stat', title, description, unit, [lib.instant(expr)]) {
+    fieldConfig+: { defaults+: { thresholds: lib.steps(thresholds), color: { mode: 'thresholds' }, noValue: none } },
     options: {
       reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
       colorMode: 'value',
@@ -121,12 +121,12 @@ function(config) {
       orientation: 'auto',
     },
   },
-  // An infinite time is one that never comes.
+  // Shows an infinite time as "never".
   never:: { fieldConfig+: { defaults+: { mappings: [
     { type: 'range', options: { from: 1e12, to: null, result: { text: 'never', color: 'orange', index: 0 } } },
   ] } } },
 
-  // A listener that was seen and is gone.
+  // Shows 0 as "gone".
   gone:: { fieldConfig+: { defaults+: { mappings: [{ type: 'value', options: { '0': { text: 'gone', color: 'red', index: 0 } } }] } } },
 
   bars(title, description, unit, targets):: panel('bargauge', title, description, unit, targets) {
@@ -142,7 +142,7 @@ function(config) {
     },
   },
 
-  // The names of labels, for people.
+  // Column headings by label.
   local headings = {
     alertname: 'Alert',
     instance: 'Host',
@@ -151,15 +151,15 @@ function(config) {
     port: 'Port',
     reason: 'Reason',
     revision: 'Revision',
-    role: 'Side',
+    role: 'Role',
     severity: 'Severity',
     unit: 'Unit',
     version: 'Version',
   },
   local widths = { alertname: 245, port: 75, role: 70, reason: 100, severity: 80 },
 
-  // One row a set of labels, in columns of that order, and one column a figure: { name, expr, unit, decimals, limits }. The first
-  // figure is what it is sorted by. A figure without a name is not shown. `links` are by label.
+  // One row per set of labels, in columns of that order, and one column per figure: { name, expr, unit, decimals, thresholds }.
+  // Rows are sorted by the first figure. A figure without a name is not shown. `links` is by label.
   table(title, description, labels, figures, links={}):: panel('table', title, description, 'string', [lib.row(figure.expr) for figure in figures]) {
     local value(i) = if std.length(figures) == 1 then 'Value' else 'Value #' + lib.refId(i),
     local numbers = std.range(0, std.length(figures) - 1),
@@ -173,8 +173,8 @@ function(config) {
             figure.name,
             { unit: figure.unit, noValue: '-', 'custom.align': 'right', 'custom.width': 105 }
             + (if 'decimals' in figure then { decimals: figure.decimals } else {})
-            + (if 'limits' in figure
-               then { thresholds: lib.steps(figure.limits), color: { mode: 'thresholds' }, 'custom.cellOptions': { type: 'color-text' } }
+            + (if 'thresholds' in figure
+               then { thresholds: lib.steps(figure.thresholds), color: { mode: 'thresholds' }, 'custom.cellOptions': { type: 'color-text' } }
                else {})
           )
           for figure in shown
@@ -213,16 +213,16 @@ function(config) {
   },
 
   toPort:: {
-    title: 'This port in detail',
+    title: 'Details of this port',
     url: '/d/tcphealth-port?${datasource:queryparam}&${job:queryparam}&var-instance=${__data.fields.instance}&var-port=${__value.raw}&${__url_time_range}',
   },
 
   toExporter:: { fieldConfig+: { defaults+: { links: [
-    { title: 'The exporters', url: '/d/tcphealth-exporter?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}' },
+    { title: 'Exporters', url: '/d/tcphealth-exporter?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}' },
   ] } } },
-  // A browser opens no file of the host that it is on: there are links only where the runbooks are on the web.
+  // A browser does not open local files from a web page, so only runbooks on the web get links.
   local isOnTheWeb = std.startsWith(config.runbookBase, 'http'),
-  toRunbooks:: if isOnTheWeb then { title: 'The runbooks', url: config.runbookBase, targetBlank: true },
+  toRunbooks:: if isOnTheWeb then { title: 'Runbooks', url: config.runbookBase, targetBlank: true },
 
   local variable(name, label, query, multi) = {
     type: 'query',

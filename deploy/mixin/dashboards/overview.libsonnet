@@ -1,43 +1,43 @@
-// Which host and port hurts, and who to restart.
+// Hosts and ports with problems, and units to restart.
 function(config, lib)
   local alerts = 'alertname=~"TCPHealth.*",severity!="info",instance=~"$instance|"';
   local firing = 'ALERTS{alertstate="firing",%s}' % alerts;
   local alertLabels = 'alertname, severity, instance, port, role';
-  local stuck(metric) = lib.of(metric, 'reason!="idle"');
+  local stale(metric) = lib.of(metric, 'reason!="idle"');
   local as(role, expr) = 'label_replace(%s, "role", "%s", "", "")' % [expr, role];
 
   lib.dashboard(
     'tcphealth-overview',
     'TCP health / Overview',
-    'Which host and port hurts, who holds what is stuck, and what fails.',
+    'Hosts and ports with problems, the units at fault, and what fails.',
     [
       {
         height: 4,
         panels: [
-          lib.stat('Alerts that fire', 'Alerts of TCP health that fire now, but information.', 'short', 'count(%s)' % firing, [1]),
-          lib.stat('Stuck connections', 'Connections that have been stuck for longer than the threshold of their reason, without those that are merely idle.', 'short', 'sum(%s)' % stuck('tcphealth_stale_connections'), [1, 20]),
-          lib.stat('Stuck for', 'How long the connection has been stuck that is stuck longest, at least; idle ones left out.', 's', 'max(%s)' % stuck('tcphealth_stale_unit_oldest_seconds'), [3600, 86400], 'nothing'),
-          lib.stat('Ports that nobody guards', 'Ports with connections whose dead peer the kernel would never notice.', 'short', 'count(%s == Inf)' % lib.of('tcphealth_peer_loss_detection_seconds')),
-          lib.stat('Hosts watched', 'Exporters that answer.', 'short', 'sum(%s)' % lib.of('up')),
-          lib.stat('Hosts not seen', 'Exporters that do not answer, or had no good sample in the last minutes: what you see here is without their connections, or old.', 'short', 'count(%s == 0 or max_over_time(%s[$__rate_interval]) == 0)' % [lib.of('up'), lib.of('tcphealth_sample_success')], [1]) + lib.toExporter,
+          lib.stat('Firing alerts', 'TCP health alerts that fire now, except those of severity info.', 'short', 'count(%s)' % firing, [1]),
+          lib.stat('Stale connections', 'Connections that are stale for any reason except idle.', 'short', 'sum(%s)' % stale('tcphealth_stale_connections'), [1, 20]),
+          lib.stat('Oldest stale', 'How long the oldest stale connection has been stale, at least. Reason idle is left out.', 's', 'max(%s)' % stale('tcphealth_stale_unit_oldest_seconds'), [3600, 86400], 'none'),
+          lib.stat('Ports blind to dead peers', 'Ports with connections on which the kernel would never notice a dead peer.', 'short', 'count(%s == Inf)' % lib.of('tcphealth_peer_loss_detection_seconds')),
+          lib.stat('Hosts monitored', 'Exporters that answer.', 'short', 'sum(%s)' % lib.of('up')),
+          lib.stat('Hosts not monitored', 'Exporters that do not answer, or had no good sample in the last minutes. This dashboard lacks their connections, or shows old ones.', 'short', 'count(%s == 0 or max_over_time(%s[$__rate_interval]) == 0)' % [lib.of('up'), lib.of('tcphealth_sample_success')], [1]) + lib.toExporter,
         ],
       },
       {
         height: 9,
         panels: [
           lib.table(
-            'Who to restart',
-            'Stuck connections by the unit that holds them: how many, and how long the oldest has been stuck, at least. An empty unit is not known. The port leads to its details.',
+            'Units to restart',
+            'Stale connections by unit: how many, and how long the oldest has been stale, at least. An empty unit is not known. Click a port for details.',
             ['unit', 'reason', 'port', 'role', 'instance', 'netns'],
             [
-              { name: 'Stuck', unit: 'short', limits: [1, 20], expr: 'sum by (instance, netns, port, role, reason, unit) (%s)' % stuck('tcphealth_stale_unit_connections') },
-              { name: 'Oldest', unit: 's', expr: 'max by (instance, netns, port, role, reason, unit) (%s)' % stuck('tcphealth_stale_unit_oldest_seconds') },
+              { name: 'Stale', unit: 'short', thresholds: [1, 20], expr: 'sum by (instance, netns, port, role, reason, unit) (%s)' % stale('tcphealth_stale_unit_connections') },
+              { name: 'Oldest', unit: 's', expr: 'max by (instance, netns, port, role, reason, unit) (%s)' % stale('tcphealth_stale_unit_oldest_seconds') },
             ],
             { port: lib.toPort },
-          ) + lib.orElse('Nothing is stuck'),
+          ) + lib.orElse('No stale connections'),
           lib.table(
-            'What fires',
-            'Alerts of TCP health that fire now, but information, and for how long their condition has held. The runbooks tell what to do.',
+            'Alerts',
+            'TCP health alerts that fire now, except those of severity info, and how long their condition has been true. The runbooks say how to fix it.',
             ['alertname', 'severity', 'port', 'role', 'instance'],
             [{
               name: 'For',
@@ -53,33 +53,33 @@ function(config, lib)
         height: 9,
         panels: [
           lib.table(
-            'Where it hurts',
-            'Ports by host and side on which connections are stuck, or connects fail, or listeners drop, in the last minutes. The port leads to its details.',
+            'Ports with problems',
+            'Ports, by host and role, with stale connections, failed connects or listener drops in the last minutes. Click a port for details.',
             ['port', 'role', 'instance', 'netns'],
             [
-              { name: 'Stuck', unit: 'short', limits: [1, 20], expr: 'sum by (instance, netns, port, role) (%s) > 0' % lib.of('port:tcphealth_stale_connections:sum') },
+              { name: 'Stale', unit: 'short', thresholds: [1, 20], expr: 'sum by (instance, netns, port, role) (%s) > 0' % lib.of('port:tcphealth_stale_connections:sum') },
               {
                 name: 'Connections',
                 unit: 'short',
                 expr: 'sum by (instance, netns, port, role) (%s) and on (instance, netns, port, role) sum by (instance, netns, port, role) (%s) > 0' % [lib.of('tcphealth_connections', 'state!="time_wait"'), lib.of('port:tcphealth_stale_connections:sum')],
               },
-              { name: 'Failed /s', unit: 'none', decimals: 2, limits: [0.001], expr: as('client', 'sum by (instance, netns, port) (%s) > 0' % lib.of('port:tcphealth_failed_connects:rate5m')) },
-              { name: 'Dropped /s', unit: 'none', decimals: 2, limits: [0.001], expr: as('server', 'sum by (instance, netns, port) (%s) > 0' % lib.rate('tcphealth_listen_drops_total')) },
+              { name: 'Failed /s', unit: 'none', decimals: 2, thresholds: [0.001], expr: as('client', 'sum by (instance, netns, port) (%s) > 0' % lib.of('port:tcphealth_failed_connects:rate5m')) },
+              { name: 'Dropped /s', unit: 'none', decimals: 2, thresholds: [0.001], expr: as('server', 'sum by (instance, netns, port) (%s) > 0' % lib.rate('tcphealth_listen_drops_total')) },
             ],
             { port: lib.toPort },
-          ) + lib.orElse('Nothing hurts'),
-          lib.timeseries('Stuck connections by reason', 'Why connections are stuck, over all chosen hosts; idle ones left out.', 'short', [
-            lib.target('sum by (reason) (%s)' % stuck('tcphealth_stale_connections'), '{{reason}}'),
+          ) + lib.orElse('No port has problems'),
+          lib.timeseries('Stale connections by reason', 'Stale connections of all selected hosts. Reason idle is left out.', 'short', [
+            lib.target('sum by (reason) (%s)' % stale('tcphealth_stale_connections'), '{{reason}}'),
           ], stack=true) + lib.byReason,
         ],
       },
       {
         height: 9,
         panels: [
-          lib.timeseries('Stuck connections by host and port', 'The ten ports with most stuck connections, idle ones left out.', 'short', [
+          lib.timeseries('Stale connections by host and port', 'The ten ports with most stale connections. Reason idle is left out.', 'short', [
             lib.target('topk(10, sum by (instance, port, role) (%s) > 0)' % lib.of('port:tcphealth_stale_connections:sum'), '{{instance}} {{role}} {{port}}'),
-          ]) + lib.orElse('Nothing is stuck'),
-          lib.timeseries('Connections by state', 'All connections of the chosen hosts; those in TIME_WAIT, which is normal, on the axis at the right.', 'short', [
+          ]) + lib.orElse('No stale connections'),
+          lib.timeseries('Connections by state', 'All connections of the selected hosts. TIME_WAIT is normal and has its own axis on the right.', 'short', [
             lib.target('sum by (state) (%s)' % lib.of('tcphealth_connections'), '{{state}}'),
           ], stack=true) + lib.byState + lib.apartTimeWait,
         ],
@@ -87,18 +87,18 @@ function(config, lib)
       {
         height: 9,
         panels: [
-          lib.timeseries('Failed connects a second', 'Attempts to connect that were refused or not answered, by host and port.', 'none', [
+          lib.timeseries('Failed connects per second', 'Connection attempts that were refused or timed out, by host and port.', 'none', [
             lib.target('topk(10, sum by (instance, port) (%s) > 0)' % lib.of('port:tcphealth_failed_connects:rate5m'), '{{instance}} to {{port}}'),
-          ]) + lib.orElse('No connect fails'),
-          lib.timeseries('Listener drops a second', 'What listeners dropped, for any cause, by host and port.', 'none', [
+          ]) + lib.orElse('No failed connects'),
+          lib.timeseries('Listener drops per second', 'Packets that listeners dropped, for any reason, by host and port.', 'none', [
             lib.target('topk(10, sum by (instance, port) (%s) > 0)' % lib.rate('tcphealth_listen_drops_total'), '{{instance}} {{port}}'),
-          ]) + lib.orElse('No listener drops'),
-          lib.timeseries('Retransmitted segments', 'Part of the segments that had to be sent again, by host.', 'percentunit', [
+          ]) + lib.orElse('No drops'),
+          lib.timeseries('Retransmitted segments', 'Share of the sent segments that are retransmissions, by host.', 'percentunit', [
             lib.target('max by (instance) (%s)' % lib.of('instance:tcphealth_kernel_retransmitted_segments:ratio_rate5m'), '{{instance}}'),
-          ]) + lib.decimals(1) + lib.limits([config.retransmissions.ratio]),
-          lib.timeseries('Local ports used', 'Part of the local ports in use towards one address, the ten fullest.', 'percentunit', [
+          ]) + lib.decimals(1) + lib.thresholds([config.retransmissions.ratio]),
+          lib.timeseries('Local ports used', 'Share of the local ports in use for one peer address; the ten highest.', 'percentunit', [
             lib.target('topk(10, max by (instance, port) (%s))' % lib.of('tcphealth_ephemeral_ports_used_ratio'), '{{instance}} to {{port}}'),
-          ]) + lib.decimals(1) + lib.limits([config.ephemeralPorts.ratio, config.ephemeralPorts.pageRatio]),
+          ]) + lib.decimals(1) + lib.thresholds([config.ephemeralPorts.ratio, config.ephemeralPorts.pageRatio]),
         ],
       },
     ],
