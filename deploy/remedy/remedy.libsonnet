@@ -3,15 +3,8 @@
 //
 //   (import 'mixin.libsonnet') + (import 'remedy.libsonnet')
 {
-  // The alerts, and the reasons of their stale connections.
-  local cured = {
-    TCPHealthCloseWaitStale: 'close_wait',
-    TCPHealthCloseWaitLeak: 'close_wait',
-    TCPHealthDeadConnectionsHeld: 'dead',
-    TCPHealthConnectionsUnaccepted: 'unaccepted',
-    TCPHealthProgramNotReading: 'unread',
-    TCPHealthStuckWithoutListener: '.+',
-  },
+  // A restart fixes what the program here is to blame for. Alerts about any reason name the program that holds them.
+  local cured = [row.reason for row in import 'reasons.json' if row.blame == 'program'] + ['.+'],
 
   local culprit(reasons) =
     '{{ range printf `topk(1, sum by (unit) (tcphealth_stale_unit_connections{job=%q,instance=%q,netns=%q,port=%q,role=%q,reason=~"'
@@ -19,7 +12,9 @@
     + '{{ .Labels.unit }}{{ end }}',
 
   local named(rule) =
-    if std.objectHas(cured, rule.alert) then rule { annotations+: { restart: culprit(cured[rule.alert]) } } else rule,
+    if std.objectHasAll(rule, 'reason') && std.member(cured, rule.reason) then
+      rule { annotations+: { restart: culprit(rule.reason) } }
+    else rule,
 
   prometheusAlerts+:: { groups: [group { rules: [named(rule) for rule in group.rules] } for group in super.groups] },
 }

@@ -26,7 +26,7 @@ static const char *const format_names[] = { "logfmt", "json", NULL };
 
 /* A reason's row, under `title` in the first of them. */
 #define LIMITS_duration .max = STALE_MAX_MS
-#define LIMITS_probes   .min = 1, .max = 255
+#define LIMITS_probes   .min = 1, .max = STALE_PROBES_MAX
 #define STALE_ROW(title, ID, label, flag, type, value, text)                                       \
 	{ .heading = STALE_##ID == STALE_NONE + 1 ? (title) : NULL,                                \
 	  .name = (flag),                                                                          \

@@ -5,11 +5,10 @@ import socket
 from tcph import expo, exporter, scenes, ss
 from tcph.case import NetTest
 from tcph.poll import eventually
+from tcph.reasons import REASONS
 
 STATES = ('established', 'syn_sent', 'syn_recv', 'fin_wait1', 'fin_wait2', 'time_wait', 'close', 'close_wait',
           'last_ack', 'closing')
-REASONS = ('dead', 'unaccepted', 'close_wait', 'fin_wait2', 'closing', 'syn_sent', 'keepalive', 'retransmit',
-           'zero_window', 'unread', 'idle')
 PAIR_GAUGES = ('tcphealth_longest_silence_seconds', 'tcphealth_unanswered_keepalive_probes',
                'tcphealth_peer_loss_detection_seconds', 'tcphealth_receive_queue_bytes', 'tcphealth_send_queue_bytes')
 PAIR_COUNTERS = ('tcphealth_retransmitted_segments_total', 'tcphealth_sent_segments_total',

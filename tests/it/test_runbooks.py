@@ -11,13 +11,11 @@ import unittest
 
 from tcph import exporter, netns, scenes
 from tcph.poll import eventually
+from tcph.reasons import thresholds
 
 RUNBOOKS = os.path.join(exporter.ROOT, 'docs/runbooks.md')
 #: What needs a service manager, another program or another host.
 ELSEWHERE = re.compile(r'systemctl|journalctl|timedatectl|/proc/|\bping\b|\bnc\b|ethtool|ip route|promtool|:9090')
-FLAGS = ('--stale.dead=1s', '--stale.unaccepted=1s', '--stale.close-wait=1s', '--stale.fin-wait2=1s', '--stale.closing=1s',
-         '--stale.syn-sent=1s', '--stale.keepalive-probes=1', '--stale.retransmit=1s', '--stale.zero-window=1s',
-         '--stale.unread=1s', '--stale.idle=1s')
 
 #: (alert, the scene that leads to it, which of its commands where a scene is not for all of them)
 CASES = (
@@ -75,7 +73,7 @@ class RunbooksTest(unittest.TestCase):
             raise unittest.SkipTest('needs root: it makes network namespaces')
         cls.commands = sections()
         cls.pair = cls.enterClassContext(netns.Pair())
-        cls.exporters = [cls.enterClassContext(exporter.Exporter(host, *FLAGS)) for host in (cls.pair.a, cls.pair.b)]
+        cls.exporters = [cls.enterClassContext(exporter.Exporter(host, *thresholds('1s', probes=1))) for host in (cls.pair.a, cls.pair.b)]
 
     def play(self, alert, recipe, some):
         commands = [command for command in self.commands[alert] if some in command]

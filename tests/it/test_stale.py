@@ -9,18 +9,9 @@ import time
 from tcph import exporter, netns, scenes, ss, watch
 from tcph.case import NetTest
 from tcph.poll import eventually
+from tcph.reasons import thresholds
 
-REASONS = ('dead', 'unaccepted', 'close_wait', 'fin_wait2', 'closing', 'syn_sent', 'keepalive', 'retransmit',
-           'zero_window', 'unread', 'idle')
-TIMED = [reason for reason in REASONS if reason != 'keepalive']
 CLIENT, SERVER = 'client', 'server'
-
-
-def thresholds(duration, probes=2, **others):
-    """Flags that set all thresholds to `duration`, but for others: thresholds('1s', idle='1h')."""
-    chosen = {**{reason: duration for reason in TIMED}, **others}
-    return [f'--stale.{reason.replace("_", "-")}={value}' for reason, value in chosen.items()] + [
-        f'--stale.keepalive-probes={probes}']
 
 
 def stale(page, role, port):

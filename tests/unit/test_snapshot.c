@@ -121,19 +121,6 @@ static void test_null_is_fine(void **state)
 	snapshot_unref(NULL);
 }
 
-static void test_stale_names(void **state)
-{
-	(void)state;
-	static const char *const names[STALE_REASONS] = {
-		"none",     "dead",      "unaccepted", "close_wait",  "fin_wait2", "closing",
-		"syn_sent", "keepalive", "retransmit", "zero_window", "unread",    "idle",
-	};
-
-	for (unsigned int i = 0; i < STALE_REASONS; i++)
-		assert_string_equal(stale_reason_name(i), names[i]);
-	assert_string_equal(stale_reason_name(STALE_REASONS), "none");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,7 +130,6 @@ int main(void)
 		cmocka_unit_test(test_impossible_sizes_fail),
 		cmocka_unit_test(test_references_across_threads),
 		cmocka_unit_test(test_null_is_fine),
-		cmocka_unit_test(test_stale_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@ function(config, lib) {
       'Confirm: ' + row.confirm,
       'Fix: ' + row.fix,
     ],
-  ),
+  ) { reason:: row.reason },
 
   local restart = lib.restart,
 
@@ -152,7 +152,7 @@ function(config, lib) {
         'Confirm: ' + lib.ssListeners + ' shows no listener; ' + lib.ss('', role='server') + ' shows the processes that hold the connections.',
         'Fix: %s. Its clients think they are connected, and have to reconnect.' % lib.restart,
       ],
-    ),
+    ) { reason:: '.+' },
 
   // Compares minimums: a number that falls and rises again is not a leak.
   local leak =
@@ -172,7 +172,7 @@ function(config, lib) {
         'Confirm: %s; compare systemctl show -p LimitNOFILESoft -p MainPID UNIT with ls /proc/PID/fd | wc -l.' % lib.ss('state close-wait'),
         'Fix: %s before the descriptors run out. The bug is in the program: it must close on end of file.' % lib.restart,
       ],
-    ),
+    ) { reason:: 'close_wait' },
 
   name: 'tcphealth-states',
   rules: [staleAlert(row) for row in rows] + [halfOpen, orphaned, leak],

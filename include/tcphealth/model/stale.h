@@ -41,6 +41,9 @@
 	R(x, IDLE, "idle", "stale.idle", duration, "2h",                                           \
 	  "silent, and nothing that would ever notice a dead peer")
 
+/* Of the kind `probes`: the kernel counts them in a byte. */
+#define STALE_PROBES_MAX 255
+
 #define STALE_ENUMERATOR(x, ID, ...) STALE_##ID,
 #define STALE_ONE(...)               +1
 
