@@ -4,8 +4,8 @@
 #include "tcphealth/app/namespaces.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
-#include "tcphealth/base/utf8.h"
 #include "tcphealth/model/unit.h"
 #include "tcphealth/source/netlink.h"
 #include "tcphealth/source/netns.h"
@@ -79,7 +79,7 @@ static void name_netns(const struct namespaces *s, const struct netns_found *fou
 	char path[PATH_MAX], text[4096], unit[UNIT_NAME_MAX] = "";
 
 	if (found->name[0] != '\0') {
-		(void)utf8_clean(dst, size, found->name, strlen(found->name));
+		(void)escape_clean(dst, size, found->name, strlen(found->name), 0);
 		return;
 	}
 	(void)snprintf(dst, size, "unnamed");

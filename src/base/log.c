@@ -4,7 +4,7 @@
  */
 #include "tcphealth/base/log.h"
 
-#include "tcphealth/base/utf8.h"
+#include "tcphealth/base/escape.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -52,55 +52,21 @@ static void line_puts(struct line *line, const char *text)
 	line_put(line, text, strlen(text));
 }
 
-static uint32_t code_point(const char *s, size_t len)
-{
-	const uint8_t *bytes = (const uint8_t *)s;
-	uint32_t value = len == 1 ? bytes[0] : bytes[0] & (0x7fU >> len);
-
-	for (size_t i = 1; i < len; i++)
-		value = value << 6 | (bytes[i] & 0x3fU);
-	return value;
-}
-
-/* Controls (C1 too: terminals obey U+009B), line separators, and what turns the text's direction. */
-static bool is_control(uint32_t code)
-{
-	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||
-	       (code >= 0x2066 && code <= 0x2069);
-}
-
-static void put_character(struct line *line, const char *s, size_t len)
-{
-	uint32_t code = code_point(s, len);
-	char escape[8];
-
-	if (code == '"' || code == '\\')
-		line_puts(line, "\\");
-	if (code == '\n') {
-		line_puts(line, "\\n");
-	} else if (code == '\t') {
-		line_puts(line, "\\t");
-	} else if (code == '\r') {
-		line_puts(line, "\\r");
-	} else if (is_control(code)) {
-		snprintf(escape, sizeof(escape), "\\u%04x", (unsigned int)(code & 0xffff));
-		line_puts(line, escape);
-	} else {
-		line_put(line, s, len);
-	}
-}
-
 static void put_quoted(struct line *line, const char *text, size_t len)
 {
+	static const char *const ascii[128] = {
+		['"'] = "\\\"", ['\\'] = "\\\\", ['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t",
+	};
+	static const struct escape escape = {
+		.ascii = ascii,
+		.coded = ESCAPE_CONTROL | ESCAPE_SEPARATOR | ESCAPE_TURNING,
+	};
+	const char *end = text + len;
+	struct escape_piece piece;
+
 	line_puts(line, "\"");
-	for (size_t at = 0; at < len;) {
-		/* The text is clean: 0 is impossible, but a loop must end in any case. */
-		size_t step = utf8_sequence(text + at, len - at);
-		if (step == 0)
-			break;
-		put_character(line, text + at, step);
-		at += step;
-	}
+	while (escape_next(&escape, &text, end, &piece))
+		line_put(line, piece.text, piece.len);
 	line_puts(line, "\"");
 }
 
@@ -130,8 +96,8 @@ static bool put_pair(struct line *line, const char *key, const char *value)
 {
 	size_t start = line->len;
 	char clean[VALUE_MAX + 1];
-	size_t len =
-		utf8_clean(clean, sizeof(clean), value, strnlen(value, VALUE_MAX + SEQUENCE_MAX));
+	size_t len = escape_clean(clean, sizeof(clean), value,
+				  strnlen(value, VALUE_MAX + SEQUENCE_MAX), 0);
 
 	put_key(line, key);
 	if (log_line_format == LOG_FORMAT_JSON || !is_bare(clean, len))

@@ -4,10 +4,6 @@
  */
 #include "tcphealth/base/utf8.h"
 
-#include <string.h>
-
-#define REPLACEMENT "\xef\xbf\xbd"
-
 /* What a first byte asks for. The narrower range of the second byte excludes overlong forms,
  * surrogates and values above U+10FFFF; further bytes are always 80..BF. */
 struct lead {
@@ -43,25 +39,4 @@ size_t utf8_sequence(const char *s, size_t len)
 		if (bytes[i] < 0x80 || bytes[i] > 0xbf)
 			return 0;
 	return lead->len;
-}
-
-size_t utf8_clean(char *dst, size_t size, const char *src, size_t len)
-{
-	size_t used = 0;
-
-	if (size == 0)
-		return 0;
-	for (size_t at = 0; at < len;) {
-		size_t valid = utf8_sequence(src + at, len - at);
-		const char *piece = valid ? src + at : REPLACEMENT;
-		size_t piece_len = valid ? valid : strlen(REPLACEMENT);
-
-		if (piece_len > size - 1 - used)
-			break;
-		memcpy(dst + used, piece, piece_len);
-		used += piece_len;
-		at += valid ? valid : 1;
-	}
-	dst[used] = '\0';
-	return used;
 }

@@ -3,7 +3,7 @@
  */
 #include "tcphealth/model/survey.h"
 
-#include "tcphealth/base/utf8.h"
+#include "tcphealth/base/escape.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 static char *copy_text(struct snapshot *snapshot, const char *text)
 {
 	char clean[TEXT_MAX];
-	size_t size = utf8_clean(clean, sizeof(clean), text, strlen(text)) + 1;
+	size_t size = escape_clean(clean, sizeof(clean), text, strlen(text), 0) + 1;
 	char *copy = snapshot_alloc(snapshot, size, 1);
 
 	if (copy != NULL)

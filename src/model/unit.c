@@ -4,10 +4,9 @@
  */
 #include "tcphealth/model/unit.h"
 
-#include "tcphealth/base/utf8.h"
+#include "tcphealth/base/escape.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 #define POD_UID_MAX  64
@@ -147,24 +146,9 @@ static void put(struct name *name, struct span span)
 	name->len += len;
 }
 
-/* A control character is made a byte that is not UTF-8, which utf8_clean() then replaces. */
-static void spoil_controls(struct name *name)
-{
-	for (size_t i = 0; i < name->len; i++) {
-		uint8_t byte = (uint8_t)name->bytes[i];
-		/* U+0080..U+009F are control characters too */
-		bool c1 = byte == 0xc2 && i + 1 < name->len &&
-			  ((uint8_t)name->bytes[i + 1] & 0xe0) == 0x80;
-
-		if (byte < 0x20 || byte == 0x7f || c1)
-			name->bytes[i] = (char)0xff;
-	}
-}
-
 static void finish(struct name *name, char dst[UNIT_NAME_MAX])
 {
-	spoil_controls(name);
-	utf8_clean(dst, UNIT_NAME_MAX, name->bytes, name->len);
+	escape_clean(dst, UNIT_NAME_MAX, name->bytes, name->len, ESCAPE_CONTROL);
 }
 
 static void put_id(struct name *name, const char *runtime, struct span id)

@@ -5,7 +5,7 @@
 
 #include "html-internal.h"
 
-#include "tcphealth/base/utf8.h"
+#include "tcphealth/base/escape.h"
 
 #include <string.h>
 #include <time.h>
@@ -19,75 +19,23 @@ struct html {
 
 /* -- text ------------------------------------------------------------------------------------------- */
 
-#define REPLACEMENT "\xef\xbf\xbd"
-#define NBSP        "\xc2\xa0"
+#define NBSP "\xc2\xa0"
 
-/*
- * Controls may not stand in HTML, and marks that turn the direction of writing make a name look like another: C0, DEL and C1,
- * U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069.
- */
-static bool is_unprintable(const char *s, size_t len)
-{
-	const unsigned char *c = (const unsigned char *)s;
+static const char *const entities[128] = {
+	['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\''] = "&#39;",
+};
 
-	if (len == 1)
-		return c[0] < 0x20 || c[0] == 0x7f;
-	if (len == 2)
-		return (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xd8 && c[1] == 0x9c);
-	if (len != 3 || c[0] != 0xe2)
-		return false;
-	return (c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f || (c[2] >= 0xaa && c[2] <= 0xae))) ||
-	       (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9);
-}
-
-static const char *entity_of(char c)
-{
-	switch (c) {
-	case '&':
-		return "&amp;";
-	case '<':
-		return "&lt;";
-	case '>':
-		return "&gt;";
-	case '"':
-		return "&quot;";
-	case '\'':
-		return "&#39;";
-	default:
-		return NULL;
-	}
-}
-
-/* How much of a text can stand as it is: printable ASCII for which there is no entity. */
-static size_t span_plain(const char *text, size_t len)
-{
-	size_t i = 0;
-
-	while (i < len && text[i] >= ' ' && text[i] <= '~' && entity_of(text[i]) == NULL)
-		i++;
-	return i;
-}
+/* Controls may not stand in HTML. */
+static const struct escape escape = { .ascii = entities,
+				      .replaced = ESCAPE_CONTROL | ESCAPE_TURNING };
 
 static void put_escaped(struct buf *out, const char *text, size_t len)
 {
-	for (size_t i = 0; i < len;) {
-		size_t plain = span_plain(text + i, len - i);
+	const char *end = text + len;
+	struct escape_piece piece;
 
-		buf_put(out, text + i, plain);
-		i += plain;
-		if (i == len)
-			break;
-		size_t n = utf8_sequence(text + i, len - i);
-		const char *entity = entity_of(text[i]);
-
-		if (n == 0 || is_unprintable(text + i, n))
-			buf_puts(out, REPLACEMENT);
-		else if (entity != NULL)
-			buf_puts(out, entity);
-		else
-			buf_put(out, text + i, n);
-		i += n == 0 ? 1 : n;
-	}
+	while (escape_next(&escape, &text, end, &piece))
+		buf_put(out, piece.text, piece.len);
 }
 
 static void put_text(struct html *html, const char *text)

@@ -3,7 +3,7 @@
  */
 #include "tcphealth/render/json.h"
 
-#include "tcphealth/base/utf8.h"
+#include "tcphealth/base/escape.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -16,30 +16,16 @@ static void indent(struct json *json)
 		buf_puts(json->buf, "  ");
 }
 
-static void escape(struct buf *buf, const char *text, size_t len)
+static void put_text(struct buf *buf, const char *text)
 {
-	static const char hex[] = "0123456789abcdef";
+	static const char *const ascii[128] = { ['"'] = "\\\"", ['\\'] = "\\\\" };
+	static const struct escape escape = { .ascii = ascii, .coded = ESCAPE_CONTROL };
+	const char *end = text + strlen(text);
+	struct escape_piece piece;
 
 	buf_putc(buf, '"');
-	for (size_t i = 0; i < len;) {
-		unsigned char c = (unsigned char)text[i];
-		size_t n = utf8_sequence(text + i, len - i);
-
-		if (n == 0) {
-			buf_puts(buf, "\xef\xbf\xbd");
-			n = 1;
-		} else if (c == '"' || c == '\\') {
-			buf_putc(buf, '\\');
-			buf_putc(buf, (char)c);
-		} else if (c < 0x20 || c == 0x7f) {
-			buf_puts(buf, "\\u00");
-			buf_putc(buf, hex[c >> 4]);
-			buf_putc(buf, hex[c & 15]);
-		} else {
-			buf_put(buf, text + i, n);
-		}
-		i += n;
-	}
+	while (escape_next(&escape, &text, end, &piece))
+		buf_put(buf, piece.text, piece.len);
 	buf_putc(buf, '"');
 }
 
@@ -50,7 +36,7 @@ static void begin_item(struct json *json, const char *key)
 	if (json->depth != 0)
 		indent(json);
 	if (key != NULL) {
-		escape(json->buf, key, strlen(key));
+		put_text(json->buf, key);
 		buf_puts(json->buf, ": ");
 	}
 	json->has_item = true;
@@ -85,7 +71,7 @@ void json_text(struct json *json, const char *key, const char *value)
 		return;
 	}
 	begin_item(json, key);
-	escape(json->buf, value, strlen(value));
+	put_text(json->buf, value);
 }
 
 void json_u64(struct json *json, const char *key, uint64_t value)

@@ -3,7 +3,7 @@
  */
 #include "tcphealth/render/words.h"
 
-#include "tcphealth/base/utf8.h"
+#include "tcphealth/base/escape.h"
 
 #include <string.h>
 
@@ -74,7 +74,7 @@ static void put_count(struct buf *buf, uint64_t n, const char *noun)
 static void put_clean(struct buf *buf, const char *name)
 {
 	char clean[OWNER_BYTES];
-	size_t len = utf8_clean(clean, sizeof(clean), name, strlen(name));
+	size_t len = escape_clean(clean, sizeof(clean), name, strlen(name), 0);
 
 	buf_put(buf, clean, len);
 }

@@ -5,11 +5,10 @@
 #include "tcphealth/source/holders.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
-#include "tcphealth/base/utf8.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -61,14 +60,7 @@ static void read_comm(int dir, struct holder *process)
 	size_t len = strlen(text);
 	if (len > 0 && text[len - 1] == '\n')
 		len--;
-	/* utf8_clean() replaces what is no UTF-8: so it does with control characters made such. */
-	for (size_t i = 0; i < len; i++) {
-		bool c1 = text[i] == '\xc2' && ((unsigned char)text[i + 1] & 0xe0) == 0x80;
-
-		if (iscntrl((unsigned char)text[i]) || c1)
-			text[i] = '\xff';
-	}
-	utf8_clean(process->comm, sizeof(process->comm), text, len);
+	escape_clean(process->comm, sizeof(process->comm), text, len, ESCAPE_CONTROL);
 }
 
 static void read_boot_time(struct scan *scan)

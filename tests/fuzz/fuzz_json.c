@@ -1,4 +1,5 @@
 /* json: whatever a key and a value are, the document is well-formed, and the value reads back as it was, in valid UTF-8. */
+#include "tcphealth/base/escape.h"
 #include "tcphealth/render/json.h"
 #include "text.h"
 
@@ -30,23 +31,28 @@ static void expect(struct reader *r, const char *word)
 	r->at += strlen(word);
 }
 
-static char read_escape(struct reader *r)
+/* What a backslash stands before; moves `*wanted` behind what it says. */
+static void expect_escape(struct reader *r, const char **wanted)
 {
 	char c = peek(r);
 	unsigned int code = 0;
 
 	r->at++;
 	require(c == '"' || c == '\\' || c == 'u');
-	if (c != 'u')
-		return c;
+	if (c != 'u') {
+		require(*(*wanted)++ == c);
+		return;
+	}
 	for (int i = 0; i < 4; i++, r->at++) {
 		const char *digit = strchr("0123456789abcdef", peek(r));
 
 		require(digit != NULL);
 		code = code * 16 + (unsigned int)(digit - "0123456789abcdef");
 	}
-	require(code > 0 && (code < 0x20 || code == 0x7f));
-	return (char)code;
+	require(code > 0 && (code < 0x20 || (code >= 0x7f && code < 0xa0)));
+	if (code >= 0x80)
+		require(*(*wanted)++ == '\xc2');
+	require(*(*wanted)++ == (char)code);
 }
 
 static void expect_text(struct reader *r, const char *wanted)
@@ -56,7 +62,10 @@ static void expect_text(struct reader *r, const char *wanted)
 		char c = *r->at++;
 
 		require((uint8_t)c >= 0x20);
-		require(*wanted++ == (c == '\\' ? read_escape(r) : c));
+		if (c == '\\')
+			expect_escape(r, &wanted);
+		else
+			require(*wanted++ == c);
 	}
 	r->at++;
 	require(*wanted == '\0');
@@ -69,7 +78,7 @@ static char *clean(const char *text)
 	char *copy = malloc(size);
 
 	require(copy != NULL);
-	utf8_clean(copy, size, text, len);
+	escape_clean(copy, size, text, len, 0);
 	return copy;
 }
 

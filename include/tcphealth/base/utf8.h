@@ -1,8 +1,7 @@
 /*
- * utf8: makes hostile bytes printable.
+ * utf8: what is UTF-8.
  *
- * Process, unit and namespace names may hold anything but NUL; one invalid
- * byte in one label makes Prometheus refuse a whole page. Pure; any thread.
+ * One invalid byte in one label makes Prometheus refuse a whole page. Pure; any thread.
  */
 #ifndef TCPHEALTH_BASE_UTF8_H
 #define TCPHEALTH_BASE_UTF8_H
@@ -16,11 +15,5 @@
  * `len` >= 1 bytes may be read.
  */
 size_t utf8_sequence(const char *s, size_t len);
-
-/*
- * Copies `src` into `dst` (NUL terminated, at most `size` bytes with the NUL), each invalid
- * byte as U+FFFD, never ending inside a sequence. Returns the bytes written without the NUL.
- */
-size_t utf8_clean(char *dst, size_t size, const char *src, size_t len);
 
 #endif

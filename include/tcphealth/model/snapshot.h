@@ -49,7 +49,7 @@ struct snapshot_listener_unit {
 
 /*
  * One network namespace. Names and units that differ must still differ on the page, where they are cleaned and cut
- * (utf8_clean(), 256 bytes): the maker does the same before it compares them.
+ * (escape_clean(), 256 bytes): the maker does the same before it compares them.
  */
 struct snapshot_ns {
 	const char *name; /* NULL: the exporter's own */

@@ -1,7 +1,7 @@
 /*
  * words: what was found at a port, in words, and what to do about it.
  *
- * Plain text without markup: names in it are cleaned (utf8_clean()) but not escaped. Knows what TCP's states mean to an administrator,
+ * Plain text without markup: names in it are cleaned (escape_clean()) but not escaped. Knows what TCP's states mean to an administrator,
  * and which commands look closer; must not know snapshots or pages. Pure.
  */
 #ifndef TCPHEALTH_RENDER_WORDS_H
