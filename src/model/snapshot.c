@@ -95,6 +95,16 @@ struct snapshot *snapshot_new(size_t ns_count)
 	return &owner->shown;
 }
 
+const struct snapshot_listener *snapshot_listener_of(const struct snapshot_ns *ns,
+						     const struct snapshot_pair *pair)
+{
+	for (size_t i = 0; pair->role == ROLE_SERVER && i < ns->listener_count; i++) {
+		if (ns->listeners[i].port == pair->port)
+			return &ns->listeners[i];
+	}
+	return NULL;
+}
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
 {
 	if (snapshot)

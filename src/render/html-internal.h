@@ -20,13 +20,14 @@ struct html_row {
 	bool certain;                             /* stuck for a reason that is a fault */
 	uint64_t stuck;
 	uint64_t sockets;
-	uint64_t failed; /* connects refused or timed out */
+	uint64_t failed;    /* connects refused or timed out */
+	uint64_t oldest_ms; /* the oldest of what was found, at least; 0: unknown */
 };
 
 struct html_rows {
 	struct html_row *rows; /* the worst first */
 	size_t count;
-	uint64_t stuck; /* the sum over the rows */
+	uint64_t stuck;     /* the sum over the rows */
 	size_t stuck_ports; /* a port counts once in a namespace */
 	size_t full_queues;
 	enum finding_level level;

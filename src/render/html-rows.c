@@ -17,14 +17,6 @@ static bool is_port(uint32_t port)
 	return ledger_port_name(port) == NULL;
 }
 
-static const struct snapshot_listener *find_listener(const struct snapshot_ns *ns, uint32_t port)
-{
-	for (size_t i = 0; i < ns->listener_count; i++)
-		if (ns->listeners[i].port == port)
-			return &ns->listeners[i];
-	return NULL;
-}
-
 /* Of the fullest listener; 0 where it is not known. */
 static double saturation_of(const struct html_row *row)
 {
@@ -175,17 +167,19 @@ bool html_row_lost_listener(const struct html_row *row)
 static void judge(struct html_row *row)
 {
 	struct finding findings[HTML_FINDINGS_MAX];
+	size_t n = html_row_findings(row, findings);
 
-	html_row_findings(row, findings);
 	row->level = words_level(findings[0].kind);
+	for (size_t i = 0; i < n; i++)
+		if (findings[i].age_ms > row->oldest_ms)
+			row->oldest_ms = findings[i].age_ms;
 }
 
 static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
 		     const struct snapshot_pair *pair)
 {
 	*row = (struct html_row){ .ns = ns, .pair = pair };
-	if (pair->role == ROLE_SERVER)
-		row->listener = find_listener(ns, pair->port);
+	row->listener = snapshot_listener_of(ns, pair);
 	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
 		row->sockets += pair->view.state[i];
 	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++) {

@@ -197,17 +197,19 @@ static void put_verdict(struct html *html, const struct html_row *row)
 
 static void put_stuck(struct html *html, const struct html_row *row)
 {
+	const uint32_t *stale = row->pair->view.stale;
 	const char *separator = "";
 
 	open_cell(html, "stuck", row->stuck);
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
-		if (row->pair->view.stale[reason] == 0)
+		const char *name = stale_reason_name(reason);
+
+		if (stale[reason] == 0)
 			continue;
 		put_raw(html, separator);
 		if (has_link(html, row))
-			open_link(html, row, stale_reason_name(reason));
-		buf_printf(html->out, "%lu" NBSP "%s", (unsigned long)row->pair->view.stale[reason],
-			   stale_reason_name(reason));
+			open_link(html, row, name);
+		buf_printf(html->out, "%lu" NBSP "%s", (unsigned long)stale[reason], name);
 		if (has_link(html, row))
 			put_raw(html, "</a>");
 		separator = ", ";
@@ -217,16 +219,9 @@ static void put_stuck(struct html *html, const struct html_row *row)
 
 static void put_oldest(struct html *html, const struct html_row *row)
 {
-	struct finding findings[HTML_FINDINGS_MAX];
-	size_t n = html_row_findings(row, findings);
-	uint64_t oldest_ms = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (findings[i].age_ms > oldest_ms)
-			oldest_ms = findings[i].age_ms;
-	open_cell(html, "oldest", oldest_ms);
-	if (oldest_ms > 0)
-		put_age(html, oldest_ms);
+	open_cell(html, "oldest", row->oldest_ms);
+	if (row->oldest_ms > 0)
+		put_age(html, row->oldest_ms);
 	close_cell(html);
 }
 
@@ -239,19 +234,24 @@ static void put_established(struct html *html, const struct html_row *row)
 	close_cell(html);
 }
 
+/* One of several counts: "4 close_wait, 1 closing". Nothing where there are none. */
+static void put_item(struct html *html, const char **separator, uint64_t n, const char *name)
+{
+	if (n == 0)
+		return;
+	buf_printf(html->out, "%s%llu" NBSP "%s", *separator, (unsigned long long)n, name);
+	*separator = ", ";
+}
+
 static void put_other_states(struct html *html, const struct html_row *row)
 {
 	const uint32_t *state = row->pair->view.state;
 	const char *separator = "";
 
 	open_cell(html, "other", row->sockets - state[TCP_STATE_ESTABLISHED]);
-	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++) {
-		if (i == TCP_STATE_ESTABLISHED || state[i] == 0)
-			continue;
-		buf_printf(html->out, "%s%lu" NBSP "%s", separator, (unsigned long)state[i],
-			   tcp_state_name(i));
-		separator = ", ";
-	}
+	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
+		if (i != TCP_STATE_ESTABLISHED)
+			put_item(html, &separator, state[i], tcp_state_name(i));
 	close_cell(html);
 }
 
@@ -302,25 +302,13 @@ static void put_queue(struct html *html, const struct html_row *row)
 
 static void put_failed(struct html *html, const struct html_row *row)
 {
-	static const struct {
-		enum ledger_counter counter;
-		const char *name;
-	} kinds[] = {
-		{ LEDGER_FAILED_REFUSED, "refused" },
-		{ LEDGER_FAILED_TIMEOUT, "timed out" },
-		{ LEDGER_FAILED_OTHER, "abandoned" },
-	};
 	const uint64_t *counter = row->pair->counter;
 	const char *separator = "";
 
 	open_cell(html, "failed", row->failed + counter[LEDGER_FAILED_OTHER]);
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (counter[kinds[i].counter] == 0)
-			continue;
-		buf_printf(html->out, "%s%llu" NBSP "%s", separator,
-			   (unsigned long long)counter[kinds[i].counter], kinds[i].name);
-		separator = ", ";
-	}
+	put_item(html, &separator, counter[LEDGER_FAILED_REFUSED], "refused");
+	put_item(html, &separator, counter[LEDGER_FAILED_TIMEOUT], "timed out");
+	put_item(html, &separator, counter[LEDGER_FAILED_OTHER], "abandoned");
 	close_cell(html);
 }
 

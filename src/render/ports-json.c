@@ -82,16 +82,6 @@ static void put_row(struct json *json, const struct families_row *row, const voi
 	put_number(json, row->json, &number);
 }
 
-static const struct listener_port *find_listener(const struct snapshot_ns *ns,
-						 const struct snapshot_pair *pair)
-{
-	for (size_t i = 0; pair->role == ROLE_SERVER && i < ns->listener_count; i++) {
-		if (ns->listeners[i].port == pair->port)
-			return &ns->listeners[i].row;
-	}
-	return NULL;
-}
-
 void ports_json_port(struct json *json, uint32_t port)
 {
 	const char *name = ledger_port_name(port);
@@ -105,7 +95,7 @@ void ports_json_port(struct json *json, uint32_t port)
 void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 		     const struct snapshot_pair *pair)
 {
-	const struct listener_port *listener = find_listener(ns, pair);
+	const struct snapshot_listener *listener = snapshot_listener_of(ns, pair);
 	const struct families_row *row;
 
 	json_open(json, NULL, '{');
@@ -114,7 +104,8 @@ void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 	json_text(json, "role", role_name(pair->role));
 	ports_json_port(json, pair->port);
 	for (size_t i = 0; (row = families_row(i)) != NULL; i++) {
-		const void *record = families_record(row, pair, listener);
+		const void *record =
+			families_record(row, pair, listener != NULL ? &listener->row : NULL);
 
 		if (row->json != NULL && record != NULL && families_knows(ns, row->needs))
 			put_row(json, row, record, ns);

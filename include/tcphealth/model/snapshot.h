@@ -88,6 +88,10 @@ struct snapshot *snapshot_new(size_t ns_count);
 /* Zeroed memory that belongs to the snapshot; NULL when out of memory. Only before it is shared. */
 void *snapshot_alloc(struct snapshot *snapshot, size_t count, size_t size);
 
+/* Who listens on the port of a server pair; NULL: nobody, or it is a client pair. */
+const struct snapshot_listener *snapshot_listener_of(const struct snapshot_ns *ns,
+						     const struct snapshot_pair *pair);
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL is fine */
 
