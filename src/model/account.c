@@ -3,18 +3,11 @@
  */
 #include "tcphealth/model/account.h"
 
-#include "tcphealth/base/hash.h"
 #include "tcphealth/model/role.h"
 
 /* tcp_disconnect() sets write_seq to max_window + 2: 2 means that no window was ever heard of. */
 #define NOTSENT_NEVER_CONNECTED 2
 #define MIN_RTT_NONE            UINT32_MAX
-
-uint16_t account_tuple(uint16_t local_port, uint16_t remote_port)
-{
-	/* 12 bits: what an entry has room for. */
-	return hash_mix(0, (uint64_t)local_port << 16 | remote_port) & 0xfff;
-}
 
 struct account_numbers account_numbers_of(const struct tcpsock *sock)
 {
@@ -75,19 +68,9 @@ static bool is_new_life(const struct track_entry *entry, const struct account_nu
 	       (int32_t)(numbers->segs_out - entry->segs_out) < 0;
 }
 
-/* Most sockets of most dumps are quiet: for these the rest would add nothing and write back what is there. */
-static bool is_unchanged(const struct track_entry *entry, const struct account_numbers *numbers)
-{
-	return numbers->segs_out == entry->segs_out && numbers->retrans == entry->retrans &&
-	       numbers->acked == track_acked(entry) && numbers->received == track_received(entry) &&
-	       numbers->tuple == entry->tuple;
-}
-
 void account_add(struct ledger_pair *pair, struct track_entry *entry,
 		 const struct account_numbers *numbers)
 {
-	if (is_unchanged(entry, numbers))
-		return;
 	if (is_new_life(entry, numbers)) {
 		account_close(pair, entry);
 		account_base(entry, &(struct account_numbers){ 0 });

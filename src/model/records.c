@@ -124,7 +124,7 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 		count_first_sight(c, pair, entry, sock);
 	if (entry->final)
 		return; /* an anomaly: its event has told all there was */
-	if (tcpsock_knows(sock, TCPSOCK_BYTES)) {
+	if (tcpsock_knows(sock, TCPSOCK_BYTES) && !account_is_unchanged(entry, sock)) {
 		const struct account_numbers numbers = account_numbers_of(sock);
 
 		account_add(pair, entry, &numbers);

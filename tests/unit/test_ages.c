@@ -932,6 +932,151 @@ static void test_state_changes_begin_anew(void **state)
 	assert_int_equal(w.entry.state, TCP_STATE_LAST_ACK);
 }
 
+/*
+ * A connection in random circumstances, and its twin, which is never taken for quiet: all that a look finds and remembers
+ * must be the same. Clocks are the kernel's; only what changes between two looks is random.
+ */
+struct life {
+	struct tcpsock sock;
+	uint64_t sent_ms, recv_ms, ack_ms; /* when it last sent, received, was acknowledged */
+	uint64_t expires_ms;               /* of its timer */
+	uint64_t rng;
+};
+
+static uint64_t roll(struct life *life, uint64_t n)
+{
+	life->rng ^= life->rng << 13;
+	life->rng ^= life->rng >> 7;
+	life->rng ^= life->rng << 17;
+	return life->rng % n;
+}
+
+static void set_timer(struct life *life, uint64_t now_ms)
+{
+	struct tcpsock *sock = &life->sock;
+
+	sock->timer = (uint8_t)roll(life, 6);
+	sock->probes = (uint8_t)(roll(life, 3) == 0 ? roll(life, 4) : 0);
+	sock->retransmits = (uint8_t)(sock->timer == TCP_TIMER_RETRANSMIT ? roll(life, 3) : 0);
+	sock->backoff = sock->retransmits;
+	sock->rto_us = (uint32_t)(200000 << sock->backoff);
+	sock->snd_wnd = (uint32_t)roll(life, 2) * 65536;
+	life->expires_ms = now_ms + roll(life, 7200000);
+}
+
+static void change(struct life *life, uint64_t now_ms)
+{
+	struct tcpsock *sock = &life->sock;
+
+	switch (roll(life, 24)) {
+	case 0:
+		sock->segs_in++;
+		life->ack_ms = now_ms - roll(life, 10);
+		break;
+	case 1:
+		sock->segs_in++;
+		sock->data_segs_in++;
+		sock->bytes_received += 1 + roll(life, 5000);
+		sock->rqueue = (uint32_t)(roll(life, 2) * 700);
+		life->recv_ms = now_ms - roll(life, 10);
+		break;
+	case 2:
+		sock->bytes_received += roll(life, 2) * 100;
+		sock->rqueue = (uint32_t)(roll(life, 2) * 100);
+		break;
+	case 3:
+		sock->segs_out++;
+		sock->data_segs_out++;
+		sock->bytes_acked += 100;
+		life->sent_ms = now_ms;
+		break;
+	case 4:
+	case 5:
+		set_timer(life, now_ms);
+		break;
+	case 6:
+		sock->timer = TCP_TIMER_NONE;
+		break;
+	case 7:
+		sock->info_state = roll(life, 2) ? TCP_STATE_CLOSE_WAIT : TCP_STATE_ESTABLISHED;
+		break;
+	case 8:
+		sock->state = roll(life, 3) ? TCP_STATE_ESTABLISHED : TCP_STATE_CLOSE_WAIT;
+		sock->info_state = sock->state;
+		break;
+	case 9:
+		sock->inode = (uint32_t)roll(life, 3);
+		break;
+	case 10:
+		sock->known ^= roll(life, 2) ? TCPSOCK_SEGS : TCPSOCK_INFO;
+		break;
+	case 11:
+		*sock = established();
+		break;
+	default:
+		break;
+	}
+}
+
+static void tell_clocks(struct life *life, uint64_t now_ms)
+{
+	life->sock = with_clocks(life->sock, now_ms - life->sent_ms, now_ms - life->recv_ms,
+				 now_ms - life->ack_ms);
+	life->sock.expires_ms =
+		(uint32_t)(life->expires_ms > now_ms ? life->expires_ms - now_ms : 0);
+}
+
+static void expect_same_look(const struct look *a, const struct look *b)
+{
+	assert_int_equal(a->reason, b->reason);
+	assert_int_equal(a->stale_ms, b->stale_ms);
+	assert_int_equal(a->keepalive, b->keepalive);
+	assert_int_equal(a->has_age, b->has_age);
+	assert_int_equal(a->age_ms, b->age_ms);
+	assert_int_equal(a->silence_ms, b->silence_ms);
+	assert_int_equal(a->has_loss, b->has_loss);
+	assert_true(a->loss_ms == b->loss_ms);
+}
+
+/* Spoils what this look would set in any case, so that it does not take the short way. */
+static void make_unquiet(struct track_entry *entry, const struct tcpsock *sock)
+{
+	if (sock->state != TCP_STATE_ESTABLISHED)
+		return;
+	if (sock->rqueue == 0)
+		entry->has_read = false;
+	else if (sock->timer == TCP_TIMER_KEEPALIVE ||
+		 (sock->timer == TCP_TIMER_NONE && entry->keepalive == KEEPALIVE_OFF))
+		entry->keepalive_gone = true;
+}
+
+static void test_quiet_looks_find_the_same(void **state)
+{
+	(void)state;
+	static const uint64_t pauses[] = { 20, 1000, 5000, 15000, 60000, 1800000 };
+
+	for (uint64_t seed = 1; seed <= 400; seed++) {
+		struct life life = { .sock = established(), .rng = seed * 20231122 };
+		struct watch w = watch_new(), twin = watch_new();
+		uint64_t now_ms = START;
+
+		life.sent_ms = life.recv_ms = life.ack_ms = now_ms - roll(&life, 100000);
+		if (roll(&life, 2) == 0)
+			life.sock.data_segs_in = life.sock.data_segs_out = 0;
+		set_timer(&life, now_ms);
+		for (int i = 0; i < 500; i++) {
+			change(&life, now_ms);
+			tell_clocks(&life, now_ms);
+			make_unquiet(&twin.entry, &life.sock);
+			look(&w, &life.sock, now_ms);
+			look(&twin, &life.sock, now_ms);
+			expect_same_look(&w.v, &twin.v);
+			assert_memory_equal(&w.entry, &twin.entry, sizeof(w.entry));
+			now_ms += pauses[roll(&life, COUNT(pauses))] + roll(&life, 50);
+		}
+	}
+}
+
 static void test_dead(void **state)
 {
 	(void)state;
@@ -982,6 +1127,7 @@ int main(void)
 		cmocka_unit_test(test_unread),
 		cmocka_unit_test(test_precedence),
 		cmocka_unit_test(test_state_changes_begin_anew),
+		cmocka_unit_test(test_quiet_looks_find_the_same),
 		cmocka_unit_test(test_dead),
 	};
 

@@ -12,6 +12,7 @@
 #ifndef TCPHEALTH_MODEL_ACCOUNT_H
 #define TCPHEALTH_MODEL_ACCOUNT_H
 
+#include "tcphealth/base/hash.h"
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/track.h"
 #include "tcphealth/source/events.h"
@@ -29,7 +30,12 @@ struct account_numbers {
 	uint16_t tuple; /* account_tuple() */
 };
 
-uint16_t account_tuple(uint16_t local_port, uint16_t remote_port);
+/* Both ports in 12 bits, which is what an entry has room for. */
+static inline uint16_t account_tuple(uint16_t local_port, uint16_t remote_port)
+{
+	return hash_mix(0, (uint64_t)local_port << 16 | remote_port) & 0xfff;
+}
+
 struct account_numbers account_numbers_of(const struct tcpsock *sock);
 struct account_numbers account_numbers_of_death(const struct tcpdeath *death);
 
@@ -39,6 +45,15 @@ void account_base(struct track_entry *entry, const struct account_numbers *numbe
 /* Adds what moved since the last time. A counter that fell, or other ports, are a new life of the same socket. */
 void account_add(struct ledger_pair *pair, struct track_entry *entry,
 		 const struct account_numbers *numbers);
+
+/* Most sockets of most dumps are quiet: account_add() would add nothing, and write back what is there. */
+static inline bool account_is_unchanged(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	return sock->segs_out == entry->segs_out && sock->total_retrans == entry->retrans &&
+	       sock->bytes_acked == track_acked(entry) &&
+	       sock->bytes_received == track_received(entry) &&
+	       account_tuple(sock->local_port, sock->remote_port) == entry->tuple;
+}
 
 /* Counts the connection as opened, and as closed, where that is still due. */
 void account_open(struct ledger_pair *pair, struct track_entry *entry);
