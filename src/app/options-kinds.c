@@ -4,18 +4,13 @@
  */
 #include "options-internal.h"
 #include "tcphealth/base/number.h"
+#include "tcphealth/web/listenaddr.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PORT_DIGITS 5
-#define HOST_MAX    253 /* RFC 1035, 2.3.4, as text */
 
 _Static_assert(sizeof(enum options_source) == sizeof(uint32_t), "choices are stored as uint32_t");
 _Static_assert(sizeof(enum log_level) == sizeof(uint32_t), "choices are stored as uint32_t");
@@ -316,70 +311,10 @@ static void describe_ports(const struct row *row, char *text, size_t size)
 
 /* Listening addresses. */
 
-static bool is_of(const char *text, size_t len, const char *extra)
-{
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)text[i]) && !(text[i] && strchr(extra, text[i])))
-			return false;
-	return true;
-}
-
-/* What stands between brackets: an address, perhaps with a zone ("fe80::1%eth0", RFC 4007). */
-static bool is_ipv6(const char *text, size_t len)
-{
-	char address[INET6_ADDRSTRLEN];
-	struct in6_addr ignored;
-	const char *percent = memchr(text, '%', len);
-	size_t address_len = percent ? (size_t)(percent - text) : len;
-
-	if (address_len >= sizeof(address))
-		return false;
-	memcpy(address, text, address_len);
-	address[address_len] = '\0';
-	if (inet_pton(AF_INET6, address, &ignored) != 1)
-		return false;
-	size_t zone_len = percent ? len - address_len - 1 : 0;
-	return !percent ||
-	       (zone_len > 0 && zone_len < IF_NAMESIZE && is_of(percent + 1, zone_len, ".-_"));
-}
-
-/* A name, or an IPv4 address; empty for all addresses. */
-static bool is_host(const char *text, size_t len)
-{
-	char host[HOST_MAX + 1];
-	struct in_addr ignored;
-
-	if (len > HOST_MAX || !is_of(text, len, ".-_"))
-		return false;
-	memcpy(host, text, len);
-	host[len] = '\0';
-	if (len == 0 || strspn(host, "0123456789.") < len)
-		return true;
-	return inet_pton(AF_INET, host, &ignored) == 1;
-}
-
-static const char *check_listen(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	const char *port = colon ? colon + 1 : NULL;
-	uint64_t number;
-
-	if (!port)
-		return "no port";
-	/* More digits than a port has are more than listenaddr takes. */
-	if (strlen(port) > PORT_DIGITS || number_parse(port, UINT16_MAX, &number))
-		return "not a port";
-	size_t len = (size_t)(colon - text);
-	if (text[0] != '[')
-		return is_host(text, len) ? NULL : "not a host";
-	if (text[len - 1] != ']' || !is_ipv6(text + 1, len - 2))
-		return "not an IPv6 address in brackets";
-	return NULL;
-}
-
 static const char *parse_listen(const struct row *row, const char *text, struct options *options)
 {
-	const char *wrong = check_listen(text);
+	struct listenaddr ignored;
+	const char *wrong = listenaddr_parse(text, &ignored);
 
 	(void)row;
 	if (wrong)

@@ -7,16 +7,20 @@
 
 #include "tcphealth/base/number.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PORT_DIGITS 5
+#define PORT_DIGITS     5
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
 static int set_options(int fd, int family, bool dual)
 {
@@ -106,29 +110,59 @@ static int open_all(const struct addrinfo *list, bool any)
 	return fd;
 }
 
-bool listenaddr_parse(const char *address, struct listenaddr *ret_parts)
+static bool is_of_names(const char *text)
 {
+	return text[strspn(text, NAME_CHARACTERS)] == '\0';
+}
+
+/* What stands between brackets: an address, perhaps with a zone ("fe80::1%eth0", RFC 4007). */
+static bool is_ipv6(const char *host)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr ignored;
+	size_t len = strcspn(host, "%");
+	const char *zone = host[len] ? host + len + 1 : "none";
+
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, host, len);
+	address[len] = '\0';
+	return inet_pton(AF_INET6, address, &ignored) == 1 && *zone && strlen(zone) < IF_NAMESIZE &&
+	       is_of_names(zone);
+}
+
+/* A name, or an IPv4 address; empty for all addresses. */
+static bool is_host(const char *host)
+{
+	struct in_addr ignored;
+
+	if (!*host || host[strspn(host, "0123456789.")])
+		return is_of_names(host);
+	return inet_pton(AF_INET, host, &ignored) == 1;
+}
+
+const char *listenaddr_parse(const char *address, struct listenaddr *ret_parts)
+{
+	bool brackets = address[0] == '[';
 	const char *colon = strrchr(address, ':');
-	const char *host = address, *end = colon;
+	const char *wrong = brackets ? "not an IPv6 address in brackets" : "not a host";
 	uint64_t port;
 
-	if (!colon || strlen(colon + 1) > PORT_DIGITS || number_parse(colon + 1, UINT16_MAX, &port))
-		return false;
-	if (*host == '[') {
-		host++;
-		end--;
-		if (end < host || *end != ']')
-			return false;
-	} else if (memchr(host, ':', (size_t)(end - host))) {
-		return false;
-	}
-	size_t len = (size_t)(end - host);
-	if (len >= sizeof(ret_parts->host) || memchr(host, '[', len) || memchr(host, ']', len))
-		return false;
-	memcpy(ret_parts->host, host, len);
+	if (!colon)
+		return "no port";
+	if (strlen(colon + 1) > PORT_DIGITS || number_parse(colon + 1, UINT16_MAX, &port))
+		return "not a port";
+	size_t len = (size_t)(colon - address);
+	if (brackets && address[len - 1] != ']')
+		return wrong;
+	address += brackets;
+	len -= 2 * (size_t)brackets;
+	if (len > LISTENADDR_HOST_MAX)
+		return wrong;
+	memcpy(ret_parts->host, address, len);
 	ret_parts->host[len] = '\0';
 	ret_parts->port = colon + 1;
-	return true;
+	return (brackets ? is_ipv6 : is_host)(ret_parts->host) ? NULL : wrong;
 }
 
 int listenaddr_open(const char *address, char *ret_why, size_t size)
@@ -136,8 +170,9 @@ int listenaddr_open(const char *address, char *ret_why, size_t size)
 	struct listenaddr parts;
 	struct addrinfo *list;
 
-	if (!listenaddr_parse(address, &parts)) {
-		snprintf(ret_why, size, "not of the form HOST:PORT, [IPv6]:PORT or :PORT");
+	const char *wrong = listenaddr_parse(address, &parts);
+	if (wrong) {
+		snprintf(ret_why, size, "%s", wrong);
 		return -EINVAL;
 	}
 	bool any = !*parts.host || strcmp(parts.host, "::") == 0;

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *address = text_copy(data, size);
 	struct listenaddr parts;
 
-	if (listenaddr_parse(address, &parts))
+	if (!listenaddr_parse(address, &parts))
 		check(address, &parts);
 	free(address);
 	return 0;

@@ -14,7 +14,7 @@ static inline void check_options(const struct options *options)
 		return; /* the rest was not looked at */
 	require(options->listen_count >= 1 && options->listen_count <= OPTIONS_LISTEN_MAX);
 	for (size_t i = 0; i < options->listen_count; i++)
-		require(listenaddr_parse(options->listen[i], &parts));
+		require(!listenaddr_parse(options->listen[i], &parts));
 	require(options->telemetry_path[0] == '/' && options->telemetry_path[1] != '\0');
 	require(options->max_requests <= 10000);
 	require(options->interval_ms >= 100 && options->interval_ms <= 3600000);

@@ -7,19 +7,18 @@
 #ifndef TCPHEALTH_WEB_LISTENADDR_H
 #define TCPHEALTH_WEB_LISTENADDR_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-#define LISTENADDR_HOST_MAX 256
+#define LISTENADDR_HOST_MAX 253 /* RFC 1035, 2.3.4, as text */
 
 /* An address taken apart. */
 struct listenaddr {
-	char host[LISTENADDR_HOST_MAX]; /* without brackets; empty: all addresses */
-	const char *port;               /* digits, in the text that was parsed */
+	char host[LISTENADDR_HOST_MAX + 1]; /* without brackets; empty: all addresses */
+	const char *port;                   /* digits, in the text that was parsed */
 };
 
-/* ":PORT", "HOST:PORT" or "[V6]:PORT"; false if `address` has not that form. Pure. */
-bool listenaddr_parse(const char *address, struct listenaddr *ret_parts);
+/* ":PORT", "HOST:PORT" or "[V6]:PORT": NULL and *ret_parts, or what is wrong (static). Pure. */
+const char *listenaddr_parse(const char *address, struct listenaddr *ret_parts);
 
 /*
  * Binds and listens on ":PORT", "HOST:PORT" or "[V6]:PORT": a descriptor (non-blocking,
