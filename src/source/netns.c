@@ -4,6 +4,7 @@
  */
 #include "tcphealth/source/netns.h"
 
+#include "tcphealth/base/array.h"
 #include "tcphealth/base/number.h"
 
 #include <dirent.h>
@@ -35,45 +36,25 @@ static bool is_same(const struct netns_found *found, const struct stat *st)
 	return found->inode == st->st_ino && found->device == st->st_dev;
 }
 
-static struct netns_found *find(const struct netns_list *list, const struct stat *st)
+/* The one in the list, or one that is appended to it; NULL if it is full (0) or out of memory. */
+static struct netns_found *find_or_add(const struct scan *scan, struct netns_list *list,
+				       const struct stat *st, int *ret_err)
 {
+	*ret_err = 0;
 	for (size_t i = 0; i < list->count; i++)
 		if (is_same(&list->found[i], st))
 			return &list->found[i];
-	return NULL;
-}
-
-static int grow(struct netns_list *list)
-{
-	size_t cap = list->cap ? list->cap * 2 : 16;
-	struct netns_found *found = reallocarray(list->found, cap, sizeof(*found));
-
-	if (!found)
-		return -ENOMEM;
-	list->found = found;
-	list->cap = cap;
-	return 0;
-}
-
-/* Appends one that is not in the list yet; NULL if it is full (0) or out of memory. */
-static struct netns_found *add(const struct scan *scan, struct netns_list *list,
-			       const struct stat *st, int *ret_err)
-{
-	*ret_err = 0;
 	if (list->count >= scan->max) {
 		list->truncated = true;
 		return NULL;
 	}
-	if (list->count == list->cap)
-		*ret_err = grow(list);
-	if (*ret_err)
+	if (!array_room((void **)&list->found, &list->cap, list->count, sizeof(*list->found))) {
+		*ret_err = -ENOMEM;
 		return NULL;
+	}
 	struct netns_found *found = &list->found[list->count++];
-	*found = (struct netns_found){
-		.inode = st->st_ino,
-		.device = st->st_dev,
-		.own = scan->own.st_ino == st->st_ino && scan->own.st_dev == st->st_dev,
-	};
+	*found = (struct netns_found){ .inode = st->st_ino, .device = st->st_dev };
+	found->own = is_same(found, &scan->own);
 	return found;
 }
 
@@ -124,9 +105,7 @@ static int add_named(const struct scan *scan, struct netns_list *list, int dir, 
 
 	if (err)
 		return keep_fatal(err);
-	struct netns_found *found = find(list, &st);
-	if (!found)
-		found = add(scan, list, &st, &err);
+	struct netns_found *found = find_or_add(scan, list, &st, &err);
 	if (found)
 		set_name(scan, found, name);
 	return err;
@@ -160,11 +139,7 @@ static int add_process(const struct scan *scan, struct netns_list *list, int pro
 		list->unreadable += errno == EACCES || errno == EPERM;
 		return keep_fatal(-errno);
 	}
-	struct netns_found *found = find(list, &st);
-	if (!found)
-		found = add(scan, list, &st, &err);
-	else
-		err = 0;
+	struct netns_found *found = find_or_add(scan, list, &st, &err);
 	if (!found || found->pid)
 		return err;
 	found->pid = pid;
