@@ -7,7 +7,7 @@
 
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
-#include "webconfig-internal.h"
+#include "tcphealth/web/yaml.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /*
- * webconfig-internal: between the walk through YAML and the format that is read from it.
+ * yaml: between the walk through YAML and the format that is read from it.
  *
  * Functions return 0, or -EINVAL or -ENOMEM after they have told in the reader's error what is wrong, and where.
  */
-#ifndef TCPHEALTH_WEB_WEBCONFIG_INTERNAL_H
-#define TCPHEALTH_WEB_WEBCONFIG_INTERNAL_H
+#ifndef TCPHEALTH_WEB_YAML_H
+#define TCPHEALTH_WEB_YAML_H
 
 #include "tcphealth/web/webconfig.h"
 

@@ -1,10 +1,10 @@
 /*
- * webconfig-yaml: walks YAML, text by text. Must not know which keys there are.
+ * yaml: walks YAML, text by text. Must not know which keys there are.
  *
  * libfyaml parses and finds duplicate keys; which text is a null, a boolean or a string is decided here by the rules of
  * YAML 1.1, as Prometheus does. Aliases are followed, never expanded: a small file cannot become a large one.
  */
-#include "webconfig-internal.h"
+#include "tcphealth/web/yaml.h"
 
 #include "tcphealth/base/utf8.h"
 
