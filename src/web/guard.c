@@ -121,11 +121,8 @@ static int make(const struct guard *guard, struct held **ret_held, struct web_er
 {
 	struct held *held = calloc(1, sizeof(*held));
 
-	if (!held) {
-		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory",
-			       guard->path);
-		return -ENOMEM;
-	}
+	if (!held)
+		return web_fail(ret_error, guard->path, -ENOMEM);
 	atomic_init(&held->refs, 1);
 	const struct stamp stamp = stamp_of(guard->path);
 	int err = webconfig_load(guard->path, &held->policy.config, ret_error);
@@ -227,16 +224,15 @@ int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struc
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
 
-	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", path);
 	if (!guard)
-		return -ENOMEM;
+		return web_fail(ret_error, path, -ENOMEM);
 	pthread_mutex_init(&guard->renewing, NULL);
 	pthread_mutex_init(&guard->lock, NULL);
 	atomic_init(&guard->look_ms, 0);
 	guard->refused = refused;
 	guard->refused_arg = refused_arg;
 	guard->path = strdup(path);
-	int err = guard->path ? renew(guard, ret_error) : -ENOMEM;
+	int err = guard->path ? renew(guard, ret_error) : web_fail(ret_error, path, -ENOMEM);
 	if (err) {
 		guard_free(guard);
 		return err;

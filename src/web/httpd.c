@@ -184,23 +184,18 @@ static unsigned int connection_limit(void)
 	return limit > WORKERS ? limit : WORKERS;
 }
 
-static int fail(struct web_error *ret_error, int err, const char *what, const char *why)
-{
-	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.120s: %s", what, why);
-	return err;
-}
-
 /* Opens all addresses, or takes what somebody else has opened. */
 static int open_listeners(struct httpd *httpd, const struct httpd_config *config,
 			  struct web_error *ret_error)
 {
-	char what[128], why[128];
+	char why[128];
 
 	for (size_t i = 0; !config->sockets && i < config->listen_count; i++) {
 		int fd = listenaddr_open(config->listen[i], why, sizeof(why));
 		if (fd < 0) {
-			(void)snprintf(what, sizeof(what), "listen tcp %.100s", config->listen[i]);
-			return fail(ret_error, fd, what, why);
+			(void)snprintf(ret_error->text, sizeof(ret_error->text),
+				       "listen tcp %.100s: %s", config->listen[i], why);
+			return fd;
 		}
 		httpd->listeners[httpd->listener_count++] = fd;
 	}
@@ -271,10 +266,10 @@ static int start(struct httpd *httpd, const struct httpd_config *config,
 		return err;
 	httpd->gate = make_gate(httpd);
 	if (!httpd->gate)
-		return fail(ret_error, -ENOMEM, "start http", strerror(ENOMEM));
+		return web_fail(ret_error, "start http", -ENOMEM);
 	httpd->daemon = start_daemon(httpd);
 	err = httpd->daemon ? gate_start(httpd->gate) : -EAGAIN;
-	return err ? fail(ret_error, err, "start http", strerror(-err)) : 0;
+	return err ? web_fail(ret_error, "start http", err) : 0;
 }
 
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
@@ -284,7 +279,7 @@ int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 	int err;
 
 	if (!httpd)
-		return fail(ret_error, -ENOMEM, "start http", strerror(ENOMEM));
+		return web_fail(ret_error, "start http", -ENOMEM);
 	httpd->routes = config->routes;
 	httpd->route_count = config->route_count;
 	httpd->max_requests = config->max_requests;
@@ -298,7 +293,7 @@ int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 	loglimit_init(&httpd->log_limit, LOG_LINES);
 	httpd->auth = auth_new();
 	err = httpd->auth ? start(httpd, config, ret_error)
-			  : fail(ret_error, -ENOMEM, "start http", strerror(ENOMEM));
+			  : web_fail(ret_error, "start http", -ENOMEM);
 	if (err)
 		httpd_stop(httpd);
 	else

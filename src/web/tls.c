@@ -73,7 +73,7 @@ static int read_file(const struct webconfig *web, const struct webconfig_file *f
 	if (!err)
 		return 0;
 	drop_file(ret_data);
-	webconfig_fail(web, file->place, ret_error, "%.150s: %s", file->path, strerror(-err));
+	web_fail_at(ret_error, web->name, file->place, "%.150s: %s", file->path, strerror(-err));
 	return err;
 }
 
@@ -113,9 +113,9 @@ static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_d
 	}
 	if (r >= 0)
 		return 0;
-	return webconfig_fail(web, web->cert.place, ret_error,
-			      "certificate %.120s and key %.120s: %s", web->cert.path,
-			      web->key.path, gnutls_strerror(r));
+	return web_fail_at(ret_error, web->name, web->cert.place,
+			   "certificate %.120s and key %.120s: %s", web->cert.path, web->key.path,
+			   gnutls_strerror(r));
 }
 
 static int load_own(struct tls *tls, struct web_error *ret_error)
@@ -223,9 +223,9 @@ static int make_priority(const struct tls *tls, struct buf *text, gnutls_priorit
 	buf_done(text);
 	if (r >= 0)
 		return 0;
-	return webconfig_fail(web, web->cert.place, ret_error,
-			      "versions, cipher suites and curves do not go together: %s",
-			      gnutls_strerror(r));
+	return web_fail_at(ret_error, web->name, web->cert.place,
+			   "versions, cipher suites and curves do not go together: %s",
+			   gnutls_strerror(r));
 }
 
 static int make_priorities(struct tls *tls, struct web_error *ret_error)
@@ -392,16 +392,13 @@ int tls_attach(struct tls *tls, struct gnutls_session_int *session)
 	return 0;
 }
 
-int tls_new(const struct tls_config *config, struct tls **ret_tls,
-	    struct web_error *ret_error)
+int tls_new(const struct tls_config *config, struct tls **ret_tls, struct web_error *ret_error)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 
-	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory",
-		       config->web->name);
 	if (!tls || gnutls_certificate_allocate_credentials(&tls->credentials) < 0) {
 		free(tls);
-		return -ENOMEM;
+		return web_fail(ret_error, config->web->name, -ENOMEM);
 	}
 	tls->config = *config;
 	int err = load_own(tls, ret_error);

@@ -19,162 +19,157 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A key of a mapping and how its value is read. */
+/* A key of a mapping and how its value is read. The last has no name. */
 struct field {
 	const char *name;
-	int (*read)(struct reader *reader, struct fy_node *node, void *target);
-	size_t offset; /* of the target in struct webconfig */
+	int (*read)(struct yaml *yaml, struct fy_node *node, void *target);
+	size_t offset; /* of the target in struct webconfig; 0: all of it */
 };
 
-struct fields {
-	const struct field *fields;
-	size_t count;
-};
-
+/* The last has no text. */
 struct word {
 	const char *text;
 	unsigned char value;
 };
 
-static int read_field(struct reader *reader, const struct scalar *key, struct fy_node *value,
-		      const void *arg)
+static int read_fields(struct yaml *yaml, struct fy_node *node, struct webconfig *config,
+		       const struct field *fields)
 {
-	const struct fields *fields = arg;
-	char room[SHOWN_MAX + 4];
+	const struct field *field;
+	struct yaml_scalar key;
+	struct fy_node *value;
+	void *at = NULL;
+	int more, err;
 
-	for (size_t i = 0; i < fields->count; i++) {
-		const struct field *field = &fields->fields[i];
-		if (scalar_is(key, field->name))
-			return field->read(reader, value, (char *)reader->config + field->offset);
+	while ((more = yaml_pair(yaml, node, &at, &key, &value)) > 0) {
+		for (field = fields; field->name && strcmp(field->name, key.text) != 0; field++)
+			;
+		if (!field->name)
+			return yaml_fail(yaml, "unknown key \"%.60s\"", key.text);
+		err = field->read(yaml, value, (char *)config + field->offset);
+		if (err)
+			return err;
 	}
-	return reader_fail(reader, "unknown key \"%s\"", scalar_show(key, room));
-}
-
-static int read_fields(struct reader *reader, struct fy_node *node, const struct field *fields,
-		       size_t count)
-{
-	const struct fields all = { fields, count };
-
-	return reader_mapping(reader, node, read_field, &all);
+	return more;
 }
 
 /* Kinds of values. */
 
-static int read_bool(struct reader *reader, struct fy_node *node, void *target)
+static int copy(struct yaml *yaml, const char *text, char **ret)
+{
+	*ret = strdup(text);
+	return *ret ? 0 : web_fail(yaml->error, yaml->name, -ENOMEM);
+}
+
+static int read_bool(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	bool *value = target;
-	struct scalar scalar;
-	char room[SHOWN_MAX + 4];
-	int err = reader_scalar(reader, node, &scalar);
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar);
 
-	if (err)
+	*value = false;
+	if (err || scalar.is_null || yaml_bool(&scalar, value))
 		return err;
-	if (scalar.is_null) {
-		*value = false;
-		return 0;
-	}
-	if (!scalar.is_plain || !scalar_bool(&scalar, value))
-		return reader_fail(reader, "\"%s\" is not a boolean (allowed: true, false)",
-				   scalar_show(&scalar, room));
-	return 0;
+	return yaml_fail(yaml, "\"%.60s\" is not a boolean (allowed: true, false)", scalar.text);
 }
 
-/* A path is read as text; at the end it is made absolute. An empty one is none. */
-static int read_file(struct reader *reader, struct fy_node *node, void *target)
+/* For what is taken and changes nothing. */
+static int check_bool(struct yaml *yaml, struct fy_node *node, void *target)
 {
+	bool ignored;
+
+	(void)target;
+	return read_bool(yaml, node, &ignored);
+}
+
+/* A path, relative to the directory of the configuration. An empty one is none. */
+static int read_file(struct yaml *yaml, struct fy_node *node, void *target)
+{
+	const char *slash = strrchr(yaml->name, '/');
 	struct webconfig_file *file = target;
-	struct scalar scalar;
-	int err = reader_scalar(reader, node, &scalar);
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar), directory = 0;
 
-	if (err)
+	if (err || scalar.text[0] == '\0')
 		return err;
-	free(file->path);
+	if (slash && scalar.text[0] != '/')
+		directory = (int)(slash + 1 - yaml->name);
+	file->place = yaml->place;
+	if (asprintf(&file->path, "%.*s%s", directory, yaml->name, scalar.text) >= 0)
+		return 0;
 	file->path = NULL;
-	file->place = reader->place;
-	return scalar.is_null || scalar.len == 0 ? 0 : reader_copy(reader, &scalar, &file->path);
-}
-
-static const struct word *find_word(const struct scalar *scalar, const struct word *words,
-				    size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (scalar_is(scalar, words[i].text))
-			return &words[i];
-	}
-	return NULL;
+	return web_fail(yaml->error, yaml->name, -ENOMEM);
 }
 
 /* "a, b, c": what is allowed. */
-static const char *list_words(const struct word *words, size_t count, char *room, size_t size)
+static const char *list_words(const struct word *words, char *room, size_t size)
 {
 	size_t used = 0;
 
-	for (size_t i = 0; i < count && used < size; i++)
+	for (size_t i = 0; words[i].text && used < size; i++)
 		used += (size_t)snprintf(room + used, size - used, "%s%s", i ? ", " : "",
 					 words[i].text);
 	return room;
 }
 
-static int read_word(struct reader *reader, const struct scalar *scalar, const char *what,
-		     const struct word *words, size_t count, unsigned char *ret)
+static int find_word(struct yaml *yaml, const char *text, const char *what,
+		     const struct word *words, unsigned char *ret)
 {
-	char allowed[256], room[SHOWN_MAX + 4];
-	const struct word *word = find_word(scalar, words, count);
+	const struct word *word = words;
+	char allowed[256];
 
-	if (!word)
-		return reader_fail(reader, "unknown %s \"%s\" (allowed: %s)", what,
-				   scalar_show(scalar, room),
-				   list_words(words, count, allowed, sizeof(allowed)));
+	while (word->text && strcmp(word->text, text) != 0)
+		word++;
+	if (!word->text)
+		return yaml_fail(yaml, "unknown %s \"%.60s\" (allowed: %s)", what, text,
+				 list_words(words, allowed, sizeof(allowed)));
 	*ret = word->value;
 	return 0;
 }
 
-static const struct word client_auths[] = {
-	{ "NoClientCert", WEBCONFIG_CLIENT_NONE },
-	{ "RequestClientCert", WEBCONFIG_CLIENT_REQUEST },
-	{ "RequireAnyClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY },
-	{ "VerifyClientCertIfGiven", WEBCONFIG_CLIENT_VERIFY_IF_GIVEN },
-	{ "RequireAndVerifyClientCert", WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY },
-	{ "RequireClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY }, /* its name of old */
-};
-
-/*
- * Told apart from "not given": even NoClientCert asks for TLS. The target's place is where it stands; whether the word is a
- * good one matters only then.
- */
-static int read_client_auth(struct reader *reader, struct fy_node *node, void *target)
+/* Any type that is given asks for TLS, even NoClientCert. */
+static int read_client_auth(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	enum webconfig_client_auth *value = target;
+	static const struct word words[] = {
+		{ "NoClientCert", WEBCONFIG_CLIENT_NONE },
+		{ "RequestClientCert", WEBCONFIG_CLIENT_REQUEST },
+		{ "RequireAnyClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY },
+		{ "VerifyClientCertIfGiven", WEBCONFIG_CLIENT_VERIFY_IF_GIVEN },
+		{ "RequireAndVerifyClientCert", WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY },
+		{ "RequireClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY }, /* its name of old */
+		{ NULL, 0 },
+	};
+	struct webconfig *config = target;
 	unsigned char word = WEBCONFIG_CLIENT_NONE;
-	struct scalar scalar;
-	int err = reader_scalar(reader, node, &scalar);
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar);
 
-	if (!err && !scalar.is_null && scalar.len > 0) {
-		err = read_word(reader, &scalar, "client_auth_type", client_auths,
-				COUNT(client_auths), &word);
-		reader->config->tls = true;
-	}
-	*value = word;
+	if (err || scalar.text[0] == '\0')
+		return err;
+	config->tls = true;
+	err = find_word(yaml, scalar.text, "client_auth_type", words, &word);
+	config->client_auth = word;
 	return err;
 }
 
-static int read_version(struct reader *reader, struct fy_node *node, void *target)
+static int read_version(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	static const struct word versions[] = {
+	static const struct word words[] = {
 		{ "TLS13", WEBCONFIG_TLS13 },
 		{ "TLS12", WEBCONFIG_TLS12 },
 		{ "TLS11", WEBCONFIG_TLS11 },
 		{ "TLS10", WEBCONFIG_TLS10 },
+		{ NULL, 0 },
 	};
-	enum webconfig_version *value = target;
+	enum webconfig_version *version = target;
 	unsigned char word = 0;
-	struct scalar scalar;
-	int err = reader_scalar(reader, node, &scalar);
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar);
 
 	if (err || scalar.is_null)
 		return err;
-	err = read_word(reader, &scalar, "TLS version", versions, COUNT(versions), &word);
-	*value = word;
+	err = find_word(yaml, scalar.text, "TLS version", words, &word);
+	*version = word;
 	return err;
 }
 
@@ -200,107 +195,109 @@ static const char *const cipher_names[WEBCONFIG_CIPHERS] = {
 		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 };
 
-static int add_id(struct reader *reader, struct webconfig_list *list, unsigned char id)
+static int add_id(struct yaml *yaml, struct webconfig_list *list, unsigned char id)
 {
 	unsigned char *ids = realloc(list->ids, list->count + 1);
 
 	if (!ids)
-		return reader_fail_memory(reader);
+		return web_fail(yaml->error, yaml->name, -ENOMEM);
 	list->ids = ids;
 	list->ids[list->count++] = id;
 	return 0;
 }
 
-static int add_cipher(struct reader *reader, const struct scalar *scalar, void *target)
+static int find_cipher(struct yaml *yaml, const char *text, unsigned char *ret)
 {
-	char room[SHOWN_MAX + 4];
-
-	if (scalar->is_null)
-		return 0;
-	for (unsigned int i = 0; i < WEBCONFIG_CIPHERS; i++) {
-		if (scalar_is(scalar, cipher_names[i]))
-			return add_id(reader, target, (unsigned char)i);
+	for (*ret = 0; *ret < WEBCONFIG_CIPHERS; ++*ret) {
+		if (strcmp(text, cipher_names[*ret]) == 0)
+			return 0;
 	}
-	return reader_fail(
-		reader,
-		"unknown cipher suite \"%s\" (allowed: the names of Go's crypto/tls that are "
-		"secure)",
-		scalar_show(scalar, room));
+	return yaml_fail(yaml,
+			 "unknown cipher suite \"%.60s\" (allowed: the names of Go's crypto/tls "
+			 "that are secure)",
+			 text);
 }
 
-static int add_curve(struct reader *reader, const struct scalar *scalar, void *target)
+static int read_ciphers(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	static const struct word curves[] = {
+	struct yaml_scalar item;
+	void *at = NULL;
+	unsigned char id;
+	int more, err;
+
+	while ((more = yaml_item(yaml, node, &at, &item)) > 0) {
+		err = item.is_null ? 0 : find_cipher(yaml, item.text, &id);
+		if (!err && !item.is_null)
+			err = add_id(yaml, target, id);
+		if (err)
+			return err;
+	}
+	return more;
+}
+
+static int read_curves(struct yaml *yaml, struct fy_node *node, void *target)
+{
+	static const struct word words[] = {
 		{ "CurveP256", WEBCONFIG_P256 },
 		{ "CurveP384", WEBCONFIG_P384 },
 		{ "CurveP521", WEBCONFIG_P521 },
 		{ "X25519", WEBCONFIG_X25519 },
+		{ NULL, 0 },
 	};
-	unsigned char word = 0;
+	struct yaml_scalar item;
+	void *at = NULL;
+	unsigned char id;
+	int more, err;
 
-	if (scalar->is_null)
-		return 0;
-	int err = read_word(reader, scalar, "curve", curves, COUNT(curves), &word);
-	return err ? err : add_id(reader, target, word);
+	while ((more = yaml_item(yaml, node, &at, &item)) > 0) {
+		err = item.is_null ? 0 : find_word(yaml, item.text, "curve", words, &id);
+		if (!err && !item.is_null)
+			err = add_id(yaml, target, id);
+		if (err)
+			return err;
+	}
+	return more;
 }
 
-static int add_san(struct reader *reader, const struct scalar *scalar, void *target)
+static int add_san(struct yaml *yaml, struct webconfig *config, const char *name)
 {
-	struct webconfig *config = reader->config;
-	char **sans =
-		reallocarray(config->allowed_sans, config->allowed_san_count + 1, sizeof(*sans));
+	size_t count = config->allowed_san_count;
+	char **sans = reallocarray(config->allowed_sans, count + 1, sizeof(*sans));
+	int err;
 
-	(void)target;
 	if (!sans)
-		return reader_fail_memory(reader);
+		return web_fail(yaml->error, yaml->name, -ENOMEM);
 	config->allowed_sans = sans;
-	sans[config->allowed_san_count] = NULL;
-	int err = reader_copy(reader, scalar, &sans[config->allowed_san_count]);
+	err = copy(yaml, name, &sans[count]);
 	config->allowed_san_count += err == 0;
 	return err;
 }
 
-static int read_ciphers(struct reader *reader, struct fy_node *node, void *target)
+static int read_sans(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	struct webconfig_list *list = target;
+	struct webconfig *config = target;
+	struct yaml_scalar item;
+	void *at = NULL;
+	int more, err;
 
-	list->count = 0;
-	return reader_list(reader, node, add_cipher, list);
-}
-
-static int read_curves(struct reader *reader, struct fy_node *node, void *target)
-{
-	struct webconfig_list *list = target;
-
-	list->count = 0;
-	return reader_list(reader, node, add_curve, list);
-}
-
-static void drop_sans(struct webconfig *config)
-{
-	for (size_t i = 0; i < config->allowed_san_count; i++)
-		free(config->allowed_sans[i]);
-	config->allowed_san_count = 0;
-}
-
-static int read_sans(struct reader *reader, struct fy_node *node, void *target)
-{
-	bool *given = target;
-
-	drop_sans(reader->config);
-	*given = reader_is_list(reader, node);
-	return reader_list(reader, node, add_san, NULL);
+	config->has_allowed_sans = yaml_is_list(node);
+	while ((more = yaml_item(yaml, node, &at, &item)) > 0) {
+		err = add_san(yaml, config, item.text);
+		if (err)
+			return err;
+	}
+	return more;
 }
 
 /* Headers. */
 
 static const struct {
 	const char *name;
-	const char *allowed[3]; /* none: anything */
+	const char *allowed[2]; /* none: anything */
 } headers[WEBCONFIG_HEADERS] = {
 	[WEBCONFIG_CONTENT_SECURITY_POLICY] = { "Content-Security-Policy", { NULL } },
-	[WEBCONFIG_X_FRAME_OPTIONS] = { "X-Frame-Options", { "deny", "sameorigin", NULL } },
-	[WEBCONFIG_X_CONTENT_TYPE_OPTIONS] = { "X-Content-Type-Options", { "nosniff", NULL } },
+	[WEBCONFIG_X_FRAME_OPTIONS] = { "X-Frame-Options", { "deny", "sameorigin" } },
+	[WEBCONFIG_X_CONTENT_TYPE_OPTIONS] = { "X-Content-Type-Options", { "nosniff" } },
 	[WEBCONFIG_X_XSS_PROTECTION] = { "X-XSS-Protection", { NULL } },
 	[WEBCONFIG_STRICT_TRANSPORT_SECURITY] = { "Strict-Transport-Security", { NULL } },
 };
@@ -320,114 +317,99 @@ static void make_fit(char *value)
 		value[--len] = '\0';
 }
 
-static int set_header(struct reader *reader, enum webconfig_header header, struct fy_node *node)
+static bool is_allowed(enum webconfig_header header, const char *value)
 {
-	char **target = &reader->config->headers[header];
-	char room[SHOWN_MAX + 4];
-	struct scalar scalar;
-	int err = reader_scalar(reader, node, &scalar);
+	const char *const *allowed = headers[header].allowed;
+
+	return !allowed[0] || strcmp(value, allowed[0]) == 0 ||
+	       (allowed[1] && strcmp(value, allowed[1]) == 0);
+}
+
+static int read_header(struct yaml *yaml, struct fy_node *node, enum webconfig_header header,
+		       char **value)
+{
+	const char *const *allowed = headers[header].allowed;
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar);
 
 	if (err)
 		return err;
-	if (headers[header].allowed[0] && !scalar_is_one_of(&scalar, headers[header].allowed))
-		return reader_fail(reader, "%s: \"%s\" is not allowed (allowed: %s%s%s)",
-				   headers[header].name, scalar_show(&scalar, room),
-				   headers[header].allowed[0],
-				   headers[header].allowed[1] ? ", " : "",
-				   headers[header].allowed[1] ? headers[header].allowed[1] : "");
-	err = reader_copy(reader, &scalar, target);
+	if (!is_allowed(header, scalar.text))
+		return yaml_fail(yaml, "%s: \"%.60s\" is not allowed (allowed: %s%s%s)",
+				 headers[header].name, scalar.text, allowed[0],
+				 allowed[1] ? ", " : "", allowed[1] ? allowed[1] : "");
+	err = copy(yaml, scalar.text, value);
 	if (err)
 		return err;
-	make_fit(*target);
-	if ((*target)[0] == '\0') {
-		free(*target);
-		*target = NULL;
+	make_fit(*value);
+	if ((*value)[0] == '\0') {
+		free(*value);
+		*value = NULL;
 	}
 	return 0;
 }
 
-static int read_header(struct reader *reader, const struct scalar *key, struct fy_node *value,
-		       const void *arg)
+static int read_headers(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	char room[SHOWN_MAX + 4];
+	char **values = target;
+	struct yaml_scalar key;
+	struct fy_node *value;
+	void *at = NULL;
+	unsigned int i;
+	int more, err;
 
-	(void)arg;
-	for (unsigned int i = 0; i < WEBCONFIG_HEADERS; i++) {
-		if (scalar_is(key, headers[i].name))
-			return set_header(reader, (enum webconfig_header)i, value);
+	while ((more = yaml_pair(yaml, node, &at, &key, &value)) > 0) {
+		for (i = 0; i < WEBCONFIG_HEADERS && strcmp(key.text, headers[i].name) != 0; i++)
+			;
+		if (i == WEBCONFIG_HEADERS)
+			return yaml_fail(yaml, "HTTP header \"%.60s\" can not be configured",
+					 key.text);
+		err = read_header(yaml, value, i, &values[i]);
+		if (err)
+			return err;
 	}
-	return reader_fail(reader, "HTTP header \"%s\" can not be configured",
-			   scalar_show(key, room));
-}
-
-static int read_headers(struct reader *reader, struct fy_node *node, void *target)
-{
-	(void)target;
-	return reader_mapping(reader, node, read_header, NULL);
+	return more;
 }
 
 /* Users. */
 
-static struct webconfig_user *find_user(struct webconfig *config, const struct scalar *name)
+static int add_user(struct yaml *yaml, struct webconfig *config, const char *name,
+		    struct fy_node *node)
 {
-	for (size_t i = 0; i < config->user_count; i++) {
-		if (scalar_is(name, config->users[i].name))
-			return &config->users[i];
-	}
-	return NULL;
-}
+	struct webconfig_user *user, *users;
+	struct yaml_scalar stored;
+	const char *wrong;
+	int err = yaml_scalar(yaml, node, &stored);
 
-static int add_user(struct reader *reader, const struct scalar *name,
-		    const struct bcrypt_hash *hash)
-{
-	struct webconfig *config = reader->config;
-	struct webconfig_user *user = find_user(config, name);
-
-	if (user) {
-		user->hash = *hash; /* from a merge */
-		return 0;
-	}
-	struct webconfig_user *users =
-		reallocarray(config->users, config->user_count + 1, sizeof(*users));
+	if (err)
+		return err;
+	users = reallocarray(config->users, config->user_count + 1, sizeof(*users));
 	if (!users)
-		return reader_fail_memory(reader);
+		return web_fail(yaml->error, yaml->name, -ENOMEM);
 	config->users = users;
 	user = &users[config->user_count];
-	user->name = NULL;
-	int err = reader_copy(reader, name, &user->name);
-	if (err)
-		return err;
-	user->hash = *hash;
-	config->user_count++;
-	return 0;
-}
-
-static int read_user(struct reader *reader, const struct scalar *key, struct fy_node *value,
-		     const void *arg)
-{
-	struct bcrypt_hash hash = { 0 };
-	struct scalar stored = { 0 }, name = *key;
-	char room[SHOWN_MAX + 4];
-	int err = reader_scalar(reader, value, &stored);
-
-	(void)arg;
-	if (err)
-		return err;
-	if (name.is_null)
-		name.len = 0;
-	const char *wrong = bcrypt_parse(stored.text, stored.is_null ? 0 : stored.len, &hash);
+	wrong = bcrypt_parse(stored.text, strlen(stored.text), &user->hash);
 	/* Neither the hash nor what may be a password in its place is shown. */
 	if (wrong)
-		return reader_fail(reader, "user \"%s\": %s", scalar_show(&name, room), wrong);
-	err = add_user(reader, &name, &hash);
-	explicit_bzero(&hash, sizeof(hash));
+		return yaml_fail(yaml, "user \"%.60s\": %s", name, wrong);
+	err = copy(yaml, name, &user->name);
+	config->user_count += err == 0;
 	return err;
 }
 
-static int read_users(struct reader *reader, struct fy_node *node, void *target)
+static int read_users(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	(void)target;
-	return reader_mapping(reader, node, read_user, NULL);
+	struct yaml_scalar name;
+	struct fy_node *value;
+	void *at = NULL;
+	int more, err;
+
+	while ((more = yaml_pair(yaml, node, &at, &name, &value)) > 0) {
+		err = add_user(yaml, target, name.text, value);
+		if (err)
+			return err;
+	}
+	return more;
 }
 
 /* Rate limit. */
@@ -454,20 +436,20 @@ static double unit_of(const char *text, size_t *ret_len)
 /* Go's durations: "1.5s", "1m30s"; a bare number only if it is 0. Negative, or with an error: -1. */
 static double parse_duration(const char *text)
 {
-	double total = 0;
-	size_t len;
+	double total = 0, number, ns;
+	size_t len, digits;
+	char *end;
 
 	if (strcmp(text, "0") == 0)
 		return 0;
 	for (size_t parts = 0; *text || parts == 0; parts++) {
-		size_t digits = strspn(text, "0123456789.");
-		char *end;
+		digits = strspn(text, "0123456789.");
 		if (digits == 0 || digits > 24)
 			return -1;
-		double number = strtod(text, &end);
+		number = strtod(text, &end);
 		if (end != text + digits)
 			return -1;
-		double ns = unit_of(end, &len);
+		ns = unit_of(end, &len);
 		if (ns <= 0)
 			return -1;
 		total += number * ns;
@@ -476,40 +458,35 @@ static double parse_duration(const char *text)
 	return total;
 }
 
-static int read_interval(struct reader *reader, struct fy_node *node, void *target)
+static int read_interval(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	uint64_t *ns = target;
-	char room[SHOWN_MAX + 4];
-	struct scalar scalar;
-	int err = reader_scalar(reader, node, &scalar);
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar);
+	double value;
 
-	*ns = 0;
 	if (err || scalar.is_null)
 		return err;
-	double value = scalar.len <= SHOWN_MAX ? parse_duration(scalar_show(&scalar, room)) : -1;
+	value = parse_duration(scalar.text);
 	if (value < 0 || value > 86400e9)
-		return reader_fail(reader,
-				   "\"%s\" is not a duration (allowed: 0 to 24h, such as 100ms)",
-				   scalar_show(&scalar, room));
+		return yaml_fail(yaml,
+				 "\"%.60s\" is not a duration (allowed: 0 to 24h, such as 100ms)",
+				 scalar.text);
 	*ns = (uint64_t)value;
 	return 0;
 }
 
-static int read_burst(struct reader *reader, struct fy_node *node, void *target)
+static int read_burst(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	uint64_t *burst = target;
-	char room[SHOWN_MAX + 4];
-	struct scalar scalar;
-	int err = reader_scalar(reader, node, &scalar);
+	struct yaml_scalar scalar;
+	int err = yaml_scalar(yaml, node, &scalar);
 
-	*burst = 0;
 	if (err || scalar.is_null)
 		return err;
-	const char *at = scalar.text, *end = at + scalar.len;
-	if (!scalar.is_plain || number_take(&at, end, BURST_MAX, burst) || at != end)
-		return reader_fail(reader, "\"%s\" is not a whole number (allowed: 0 to %d)",
-				   scalar_show(&scalar, room), BURST_MAX);
-	return 0;
+	if (scalar.is_plain && number_parse(scalar.text, BURST_MAX, target) == 0)
+		return 0;
+	return yaml_fail(yaml, "\"%.60s\" is not a whole number (allowed: 0 to %d)", scalar.text,
+			 BURST_MAX);
 }
 
 /* The format. */
@@ -519,144 +496,104 @@ static int read_burst(struct reader *reader, struct fy_node *node, void *target)
 		name, read, offsetof(struct webconfig, member)                                     \
 	}
 
-static int read_tls(struct reader *reader, struct fy_node *node, void *target)
+static int read_tls(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	static const struct field fields[] = {
 		FIELD("cert_file", read_file, cert),
 		FIELD("key_file", read_file, key),
-		FIELD("client_auth_type", read_client_auth, client_auth),
+		{ "client_auth_type", read_client_auth, 0 },
 		FIELD("client_ca_file", read_file, client_ca),
-		FIELD("client_allowed_sans", read_sans, has_allowed_sans),
+		{ "client_allowed_sans", read_sans, 0 },
 		FIELD("cipher_suites", read_ciphers, ciphers),
 		FIELD("curve_preferences", read_curves, curves),
 		FIELD("min_version", read_version, min_version),
 		FIELD("max_version", read_version, max_version),
 		FIELD("prefer_server_cipher_suites", read_bool, prefer_server_ciphers),
+		{ NULL, NULL, 0 },
 	};
-	struct webconfig *config = reader->config;
-	struct webconfig_place place = reader->place;
+	struct webconfig *config = target;
+	struct web_place place = yaml->place;
+	int err = read_fields(yaml, node, config, fields);
 
-	(void)target;
-	int err = read_fields(reader, node, fields, COUNT(fields));
 	if (err)
 		return err;
 	config->tls |= config->cert.path || config->key.path || config->client_ca.path;
-	reader->place = place;
+	yaml->place = place;
 	if (config->tls && !config->cert.path)
-		return reader_fail(reader, "tls_server_config: cert_file is missing");
+		return yaml_fail(yaml, "tls_server_config: cert_file is missing");
 	if (config->tls && !config->key.path)
-		return reader_fail(reader, "tls_server_config: key_file is missing");
-	reader->place = config->client_ca.place;
+		return yaml_fail(yaml, "tls_server_config: key_file is missing");
+	yaml->place = config->client_ca.place;
 	if (config->client_ca.path && config->client_auth == WEBCONFIG_CLIENT_NONE)
-		return reader_fail(
-			reader,
+		return yaml_fail(
+			yaml,
 			"client_ca_file without a client_auth_type that asks for certificates");
 	return 0;
 }
 
-static int read_http(struct reader *reader, struct fy_node *node, void *target)
+static int read_http(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	/* HTTP/1.1 is served in any case: a client that could speak HTTP/2 speaks it as well. */
 	static const struct field fields[] = {
-		FIELD("http2", read_bool, http2),
+		{ "http2", check_bool, 0 },
 		FIELD("headers", read_headers, headers),
+		{ NULL, NULL, 0 },
 	};
 
-	(void)target;
-	return read_fields(reader, node, fields, COUNT(fields));
+	return read_fields(yaml, node, target, fields);
 }
 
-static int read_rate_limit(struct reader *reader, struct fy_node *node, void *target)
+static int read_rate_limit(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	static const struct field fields[] = {
 		FIELD("interval", read_interval, rate_interval_ns),
 		FIELD("burst", read_burst, rate_burst),
+		{ NULL, NULL, 0 },
 	};
-	struct webconfig_place place = reader->place;
-	int err = read_fields(reader, node, fields, COUNT(fields));
+	struct webconfig *config = target;
+	struct web_place place = yaml->place;
+	int err = read_fields(yaml, node, config, fields);
 
-	(void)target;
-	reader->place = place;
-	if (!err && reader->config->rate_interval_ns && reader->config->rate_burst == 0)
-		return reader_fail(reader, "rate_limit: a burst of 0 would refuse every request");
-	return err;
-}
-
-static int read_root(struct reader *reader, struct fy_node *node)
-{
-	static const struct field fields[] = {
-		FIELD("tls_server_config", read_tls, tls),
-		FIELD("http_server_config", read_http, http2),
-		FIELD("basic_auth_users", read_users, users),
-		FIELD("rate_limit", read_rate_limit, rate_interval_ns),
-	};
-
-	return read_fields(reader, node, fields, COUNT(fields));
-}
-
-/* Makes a path that is relative one from the directory of the configuration. */
-static int resolve_path(struct reader *reader, struct webconfig_file *file)
-{
-	const char *name = reader->config->name;
-	const char *slash = strrchr(name, '/');
-	char *path;
-
-	if (!file->path || file->path[0] == '/' || !slash)
-		return 0;
-	if (asprintf(&path, "%.*s/%s", (int)(slash - name), name, file->path) < 0)
-		return reader_fail_memory(reader);
-	free(file->path);
-	file->path = path;
-	return 0;
-}
-
-static int resolve_paths(struct reader *reader)
-{
-	int err = resolve_path(reader, &reader->config->cert);
-
-	if (!err)
-		err = resolve_path(reader, &reader->config->key);
-	if (!err)
-		err = resolve_path(reader, &reader->config->client_ca);
+	yaml->place = place;
+	if (!err && config->rate_interval_ns && config->rate_burst == 0)
+		return yaml_fail(yaml, "rate_limit: a burst of 0 would refuse every request");
 	return err;
 }
 
 int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config,
 		    struct web_error *ret_error)
 {
-	struct webconfig *config = calloc(1, sizeof(*config));
-	struct reader reader = {
-		.config = config,
-		.root = read_root,
-		.error = ret_error,
-		.source = text,
-		.len = len,
-		.place = { 1, 1 },
+	static const struct field sections[] = {
+		{ "tls_server_config", read_tls, 0 },
+		{ "http_server_config", read_http, 0 },
+		{ "basic_auth_users", read_users, 0 },
+		{ "rate_limit", read_rate_limit, 0 },
+		{ NULL, NULL, 0 },
 	};
+	struct webconfig *config = calloc(1, sizeof(*config));
+	struct fy_node *root;
+	struct yaml yaml;
+	int err;
 
-	(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: out of memory", name);
-	if (config)
-		config->name = strdup(name);
-	if (!config || !config->name) {
-		free(config);
-		return -ENOMEM;
-	}
+	if (!config)
+		return web_fail(ret_error, name, -ENOMEM);
 	config->min_version = WEBCONFIG_TLS12;
 	config->max_version = WEBCONFIG_TLS13;
 	config->prefer_server_ciphers = true;
-	int err = len ? reader_text(&reader, text, len) : 0;
+	err = yaml_open(&yaml, name, text, len, ret_error, &root);
 	if (!err)
-		err = resolve_paths(&reader);
-	if (err) {
+		err = copy(&yaml, name, &config->name);
+	if (!err)
+		err = read_fields(&yaml, root, config, sections);
+	yaml_close(&yaml);
+	if (err)
 		webconfig_free(config);
-		return err;
-	}
-	*ret_config = config;
-	return 0;
+	else
+		*ret_config = config;
+	return err;
 }
 
-int webconfig_load(const char *path, struct webconfig **ret_config,
-		   struct web_error *ret_error)
+int webconfig_load(const char *path, struct webconfig **ret_config, struct web_error *ret_error)
 {
 	const size_t size = WEBCONFIG_SIZE_MAX + 1;
 	char *text = malloc(size);
@@ -664,8 +601,7 @@ int webconfig_load(const char *path, struct webconfig **ret_config,
 	int err = len < 0 ? (int)len : 0;
 
 	if (err)
-		(void)snprintf(ret_error->text, sizeof(ret_error->text), "%.300s: %s", path,
-			       strerror(-err));
+		web_fail(ret_error, path, err);
 	else
 		err = webconfig_parse(path, text, (size_t)len, ret_config, ret_error);
 	if (text)
@@ -684,7 +620,8 @@ void webconfig_free(struct webconfig *config)
 		explicit_bzero(config->users, config->user_count * sizeof(*config->users));
 	for (size_t i = 0; i < WEBCONFIG_HEADERS; i++)
 		free(config->headers[i]);
-	drop_sans(config);
+	for (size_t i = 0; i < config->allowed_san_count; i++)
+		free(config->allowed_sans[i]);
 	free(config->users);
 	free(config->allowed_sans);
 	free(config->ciphers.ids);
@@ -694,11 +631,6 @@ void webconfig_free(struct webconfig *config)
 	free(config->client_ca.path);
 	free(config->name);
 	free(config);
-}
-
-const char *webconfig_cipher_name(enum webconfig_cipher cipher)
-{
-	return cipher_names[cipher];
 }
 
 const char *webconfig_header_name(enum webconfig_header header)

@@ -70,15 +70,10 @@ enum webconfig_header {
 	WEBCONFIG_HEADERS,
 };
 
-/* A place in the file, for errors that show later; counted from 1. */
-struct webconfig_place {
-	int line, column;
-};
-
 /* A file that is named in the configuration. */
 struct webconfig_file {
 	char *path; /* NULL: none; relative paths begin at the configuration's directory */
-	struct webconfig_place place;
+	struct web_place place; /* in the file, for errors that show later */
 };
 
 struct webconfig_list {
@@ -104,7 +99,6 @@ struct webconfig {
 	bool prefer_server_ciphers;
 	struct webconfig_list ciphers, curves; /* empty: the defaults */
 
-	bool http2;                       /* taken, and not used: HTTP/1.1 is served */
 	char *headers[WEBCONFIG_HEADERS]; /* fit for HTTP; NULL: not given, or blank */
 
 	struct webconfig_user *users;
@@ -119,21 +113,12 @@ int webconfig_parse(const char *name, const char *text, size_t len, struct webco
 		    struct web_error *ret_error);
 
 /* Reads and parses the file. 0 and *ret_config, or -errno and *ret_error. */
-int webconfig_load(const char *path, struct webconfig **ret_config,
-		   struct web_error *ret_error);
+int webconfig_load(const char *path, struct webconfig **ret_config, struct web_error *ret_error);
 
 /* Wipes the hashes. */
 void webconfig_free(struct webconfig *config);
 
-/* "TLS_AES_128_GCM_SHA256". */
-const char *webconfig_cipher_name(enum webconfig_cipher cipher);
-
 /* "X-Frame-Options". */
 const char *webconfig_header_name(enum webconfig_header header);
-
-/* Sets ret_error to FILE:LINE:COLUMN and the text, for what is found wrong later; returns -EINVAL. */
-int webconfig_fail(const struct webconfig *config, struct webconfig_place place,
-		   struct web_error *ret_error, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
 
 #endif

@@ -1,77 +1,67 @@
 /*
- * yaml: between the walk through YAML and the format that is read from it.
+ * yaml: walks a plain YAML document: mappings, lists and texts.
  *
- * Functions return 0, or -EINVAL or -ENOMEM after they have told in the reader's error what is wrong, and where.
+ * Knows YAML 1.1 as Prometheus reads it, but for aliases, merge keys and tags, which are refused. Must not know which keys
+ * there are. Functions return -EINVAL or -ENOMEM after they have told in the error what is wrong, and where.
  */
 #ifndef TCPHEALTH_WEB_YAML_H
 #define TCPHEALTH_WEB_YAML_H
 
-#include "tcphealth/web/webconfig.h"
+#include "tcphealth/web/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SHOWN_MAX 60 /* bytes of a bad value in an error */
-
+struct fy_diag;
 struct fy_document;
 struct fy_node;
+struct fy_parser;
 
-/* One reading of a file. */
-struct reader {
-	struct webconfig *config;
-	int (*root)(struct reader *reader, struct fy_node *node);
-	struct web_error *error;
-	struct fy_document *document;
-	struct webconfig_place place; /* of what is being read */
-	const char *source;           /* `len` bytes */
-	size_t len;
-	unsigned int depth, pairs;
-};
-
-/* A text as it stands in the file, unescaped. */
-struct scalar {
+/* One reading of a document, embedded in whoever reads. */
+struct yaml {
+	const char *name;        /* of the file, as errors call it; borrowed */
+	struct web_error *error; /* borrowed */
+	struct web_place place;  /* of what is being read */
+	/* yaml's own */
 	const char *text;
 	size_t len;
+	struct fy_diag *diag;
+	struct fy_parser *parser;
+	struct fy_document *document;
+};
+
+/* A text as it stands in the file, unescaped. Lives as long as the document. */
+struct yaml_scalar {
+	const char *text; /* "" of a null */
 	bool is_null;
 	bool is_plain; /* unquoted, so that it may be more than a text */
 };
 
-typedef int (*reader_pair_fn)(struct reader *reader, const struct scalar *key,
-			      struct fy_node *value, const void *arg);
-typedef int (*reader_item_fn)(struct reader *reader, const struct scalar *scalar, void *target);
+/*
+ * Parses the first document of a file called `name`: 0 and *ret_root, which is NULL if it is empty, or an error. Everything is
+ * borrowed until yaml_close(), which is called in either case.
+ */
+int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
+	      struct web_error *error, struct fy_node **ret_root);
+void yaml_close(struct yaml *yaml);
 
-/* Calls `root` for the first document of the text, unless it is empty. */
-int reader_text(struct reader *reader, const char *text, size_t len);
+/* What is wrong at the place that is being read: -EINVAL. */
+int yaml_fail(struct yaml *yaml, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* What is wrong at the reader's place: -EINVAL. */
-int reader_fail(struct reader *reader, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int reader_fail_memory(struct reader *reader);
+/* The text of a node that is one, or nothing (a null). 0, or an error. */
+int yaml_scalar(struct yaml *yaml, struct fy_node *node, struct yaml_scalar *ret);
 
-/* What an alias stands for, other nodes themselves. *ret_node NULL: nothing there. */
-int reader_follow(struct reader *reader, struct fy_node *node, struct fy_node **ret_node);
+/*
+ * The next pair of a mapping, or item of a list of texts: 1, 0 after the last, or an error. Nothing is an empty one. `*at` is
+ * NULL before the first.
+ */
+int yaml_pair(struct yaml *yaml, struct fy_node *node, void **at, struct yaml_scalar *ret_key,
+	      struct fy_node **ret_value);
+int yaml_item(struct yaml *yaml, struct fy_node *node, void **at, struct yaml_scalar *ret_item);
 
-/* The text of a node that is one, or nothing. It lives as long as the document. */
-int reader_scalar(struct reader *reader, struct fy_node *node, struct scalar *ret);
+bool yaml_is_list(struct fy_node *node);
 
-/* Calls `fn` for each pair of a mapping, merged ones among them. Nothing is an empty mapping. */
-int reader_mapping(struct reader *reader, struct fy_node *node, reader_pair_fn fn, const void *arg);
-
-/* Whether there is one, perhaps empty; not nothing. */
-bool reader_is_list(struct reader *reader, struct fy_node *node);
-
-/* Calls `fn` for each text of a list. Nothing is an empty list. */
-int reader_list(struct reader *reader, struct fy_node *node, reader_item_fn fn, void *target);
-
-/* A copy of its own in place of what is there, which is freed. */
-int reader_copy(struct reader *reader, const struct scalar *scalar, char **target);
-
-bool scalar_is(const struct scalar *scalar, const char *text);
-bool scalar_is_one_of(const struct scalar *scalar, const char *const *words);
-
-/* False if it is none by YAML 1.1. */
-bool scalar_bool(const struct scalar *scalar, bool *ret);
-
-/* A bad value as errors show it, in `room`. */
-const char *scalar_show(const struct scalar *scalar, char room[SHOWN_MAX + 4]);
+/* False if it is no boolean by YAML 1.1. */
+bool yaml_bool(const struct yaml_scalar *scalar, bool *ret);
 
 #endif
