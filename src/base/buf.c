@@ -4,6 +4,8 @@
  */
 #include "tcphealth/base/buf.h"
 
+#include "tcphealth/base/number.h"
+
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>
@@ -84,23 +86,11 @@ void buf_putc(struct buf *buf, char c)
 	buf_put(buf, &c, 1);
 }
 
-static void put_digits(struct buf *buf, bool negative, uint64_t value)
-{
-	char text[24];
-	size_t at = sizeof(text);
-
-	do {
-		text[--at] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	if (negative)
-		text[--at] = '-';
-	buf_put(buf, text + at, sizeof(text) - at);
-}
-
 void buf_put_u64(struct buf *buf, uint64_t value)
 {
-	put_digits(buf, false, value);
+	char text[NUMBER_DIGITS];
+
+	buf_put(buf, text, (size_t)(number_put(text, value) - text));
 }
 
 static void put_fraction(struct buf *buf, double value)
@@ -129,7 +119,8 @@ void buf_put_double(struct buf *buf, double value)
 	}
 	bool negative_zero = value == 0 && signbit(value);
 	if (fabs(value) < EXACT_INTEGERS && !negative_zero && value == (double)(int64_t)value) {
-		put_digits(buf, value < 0, (uint64_t)fabs(value));
+		buf_puts(buf, value < 0 ? "-" : "");
+		buf_put_u64(buf, (uint64_t)fabs(value));
 		return;
 	}
 	put_fraction(buf, value);

@@ -7,6 +7,7 @@
  */
 #include "tcphealth/render/expo.h"
 
+#include "tcphealth/base/number.h"
 #include "tcphealth/base/utf8.h"
 
 #include <string.h>
@@ -22,15 +23,8 @@ static const bool plain[256] = {
 	[0x5d ... 0x7f] = true,
 };
 
-#define U64_DIGITS 20
-
 /* What a labelled line may write behind its name, the whole pieces included. */
-#define LABELLED_ROOM (EXPO_HEAD_SIZE + 2 * EXPO_PIECE_SIZE + U64_DIGITS + 4)
-
-static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-			    "25262728293031323334353637383940414243444546474849"
-			    "50515253545556575859606162636465666768697071727374"
-			    "75767778798081828384858687888990919293949596979899";
+#define LABELLED_ROOM (EXPO_HEAD_SIZE + 2 * EXPO_PIECE_SIZE + NUMBER_DIGITS + 4)
 
 /* `len` more bytes to write to, or NULL when the buffer has an error. */
 static inline char *room(struct buf *buf, size_t len)
@@ -53,31 +47,6 @@ static inline void written(struct buf *buf, const char *end)
 	buf->len = (size_t)(end - buf->data);
 }
 
-static inline size_t digits_of(uint64_t value)
-{
-	size_t digits = 1;
-
-	for (; value >= 100; value /= 100)
-		digits += 2;
-	return digits + (value >= 10);
-}
-
-/* Decimal digits, two at a time from the last, in place. */
-static inline char *put_u64(char *to, uint64_t value)
-{
-	char *end = to + (value < 10 ? 1 : digits_of(value)), *at = end;
-
-	for (; value >= 100; value /= 100) {
-		at -= 2;
-		memcpy(at, &pairs[value % 100 * 2], 2);
-	}
-	if (value >= 10)
-		memcpy(at - 2, &pairs[value * 2], 2);
-	else
-		at[-1] = (char)('0' + value);
-	return end;
-}
-
 /*
  * A positive number of up to six decimals (milliseconds, rounded ratios), written as buf_put_double() would at a tenth of the price.
  * NULL if it is none: below a ten-thousandth the shortest text has an exponent.
@@ -90,8 +59,8 @@ static char *put_decimals(char *to, double value)
 	if ((double)millionths / 1e6 != value)
 		return NULL;
 	/* With a one in front, zeros behind the point are digits like others. */
-	char digits[U64_DIGITS], *end = put_u64(digits, 1000000 + millionths % 1000000);
-	to = put_u64(to, millionths / 1000000);
+	char digits[NUMBER_DIGITS], *end = number_put(digits, 1000000 + millionths % 1000000);
+	to = number_put(to, millionths / 1000000);
 	while (end[-1] == '0' && end > digits + 1)
 		end--;
 	if (end == digits + 1)
@@ -287,13 +256,13 @@ void expo_label(struct expo *expo, const char *name, const char *value)
 void expo_label_u64(struct expo *expo, const char *name, uint64_t value)
 {
 	size_t name_len = strlen(name);
-	char *to = begin_label(expo, name_len + 3 + U64_DIGITS);
+	char *to = begin_label(expo, name_len + 3 + NUMBER_DIGITS);
 
 	if (!to)
 		return;
 	to = copy(to, name, name_len);
 	to = copy(to, "=\"", 2);
-	to = put_u64(to, value);
+	to = number_put(to, value);
 	*to++ = '"';
 	written(expo->buf, to);
 }
@@ -325,25 +294,25 @@ void expo_labelled_u64(struct expo *expo, const struct expo_piece *labels,
 	to += labels->len;
 	memcpy(to, more->text, EXPO_PIECE_SIZE);
 	to = copy(to + more->len, "} ", 2);
-	to = put_u64(to, value);
+	to = number_put(to, value);
 	*to++ = '\n';
 	written(expo->buf, to);
 }
 
 void expo_u64(struct expo *expo, uint64_t value)
 {
-	char *to = begin_value(expo, U64_DIGITS + 1);
+	char *to = begin_value(expo, NUMBER_DIGITS + 1);
 
 	if (!to)
 		return;
-	to = put_u64(to, value);
+	to = number_put(to, value);
 	*to++ = '\n';
 	written(expo->buf, to);
 }
 
 void expo_double(struct expo *expo, double value)
 {
-	char *to = begin_value(expo, 2 * U64_DIGITS), *end;
+	char *to = begin_value(expo, 2 * NUMBER_DIGITS), *end;
 
 	if (!to)
 		return;

@@ -6,6 +6,8 @@
  */
 #include "families-internal.h"
 
+#include "tcphealth/base/number.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,19 +40,6 @@ void families_u64(const struct families_walk *walk, uint64_t value)
 	expo_u64(walk->expo, value);
 }
 
-static char *put_digits(char *to, uint32_t number)
-{
-	char digits[10];
-	size_t at = sizeof(digits);
-
-	do {
-		digits[--at] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number);
-	memcpy(to, digits + at, sizeof(digits) - at);
-	return to + sizeof(digits) - at;
-}
-
 #define PORT_ALONE ROLE_COUNT
 
 static void make_head(struct expo_piece *head, const char *role)
@@ -75,7 +64,7 @@ static void make_labels(const struct expo_piece *head, uint32_t port, struct exp
 
 	memcpy(ret_labels->text, head->text, sizeof(head->text));
 	char *to = ret_labels->text + head->len;
-	to = name ? stpcpy(to, name) : put_digits(to, port);
+	to = name ? stpcpy(to, name) : number_put(to, port);
 	*to++ = '"';
 	ret_labels->len = (size_t)(to - ret_labels->text);
 }

@@ -80,11 +80,32 @@ static void test_parse(void **state)
 	}
 }
 
+/* All lengths, and both sides of each. */
+static void writes_what_it_reads(void **state)
+{
+	(void)state;
+	for (uint64_t power = 1, digits = 1; digits <= NUMBER_DIGITS; digits++, power *= 10) {
+		const uint64_t values[] = { power - 1, power, power + power / 2 + 7,
+					    UINT64_MAX - power };
+
+		for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+			char text[NUMBER_DIGITS + 1];
+			uint64_t value;
+
+			*number_put(text, values[i]) = '\0';
+			assert_int_equal(number_parse(text, UINT64_MAX, &value), 0);
+			assert_int_equal(value, values[i]);
+			assert_true(text[0] != '0' || text[1] == '\0');
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(writes_what_it_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

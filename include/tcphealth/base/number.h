@@ -1,12 +1,14 @@
 /*
- * number: reads whole decimal numbers, of digits and nothing else: no sign, no blank, no other base.
+ * number: reads and writes whole decimal numbers, of digits and nothing else: no sign, no blank, no other base.
  *
  * Pure; any thread.
  */
 #ifndef TCPHEALTH_BASE_NUMBER_H
 #define TCPHEALTH_BASE_NUMBER_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Reads the digits at `*at`, which end at the first byte that is none, or at `end` (NULL: the text ends with a NUL), and moves `*at` behind
@@ -16,5 +18,28 @@ int number_take(const char **at, const char *end, uint64_t max, uint64_t *ret_va
 
 /* The number that the text is as a whole: 0 and *ret_value, -EINVAL or -ERANGE. */
 int number_parse(const char *text, uint64_t max, uint64_t *ret_value);
+
+#define NUMBER_DIGITS 20 /* of UINT64_MAX */
+
+extern const char number_pairs[201]; /* "00" to "99", and a NUL */
+
+/* Writes the digits at `to`, NUMBER_DIGITS at most and no NUL; returns their end. Inline: a page has tens of thousands of numbers. */
+static inline char *number_put(char *to, uint64_t value)
+{
+	size_t digits = 1;
+
+	for (uint64_t rest = value; rest >= 10; rest /= 100)
+		digits += rest >= 100 ? 2 : 1;
+	char *end = to + digits, *at = end;
+	for (; value >= 100; value /= 100) {
+		at -= 2;
+		memcpy(at, &number_pairs[value % 100 * 2], 2);
+	}
+	if (value >= 10)
+		memcpy(at - 2, &number_pairs[value * 2], 2);
+	else
+		at[-1] = (char)('0' + value);
+	return end;
+}
 
 #endif
