@@ -3,32 +3,32 @@
 #
 #   deploy/setup.sh COMPONENT...      build, alerts, check, bench, fuzz, robust, deb, packages, lint, ci
 #
-# It says what it will install, and uses apt-get as root or through sudo. Where it cannot (another
-# distribution, no root and no sudo), it names the packages and ends with status 1. It never asks.
-# TCPHEALTH_NO_SETUP=1 makes it do nothing.
+# Prints what it installs, and runs apt-get as root or through sudo. If it cannot (another distribution,
+# no root and no sudo), it lists the packages and exits with status 1. It never prompts.
+# With TCPHEALTH_NO_SETUP=1 it does nothing.
 set -eu
 
 BUILD='gcc libc6-dev make pkg-config libmicrohttpd-dev libmnl-dev libdeflate-dev libfyaml-dev
 	libgnutls28-dev libcrypt-dev libseccomp-dev'
-# What docs/first-alert.md needs.
+# For docs/first-alert.md.
 ALERTS='prometheus prometheus-alertmanager jsonnet curl python3'
 CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanager
 	python3-prometheus-client python3-yaml procps curl strace valgrind openssl jsonnet mandoc
 	chromium nodejs npm podman runc busybox-static systemd'
-# What the exporter is compared with.
+# The programs that the exporter is compared with.
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 	golang-github-prometheus-client-golang-dev'
 FUZZ='clang-14 libclang-rt-14-dev'
-# What breaks it, and looks whether it broke.
+# Fault injection, and checks for what broke.
 ROBUST='strace valgrind slowhttptest devscripts'
-# What builds the Debian package; and what builds all kinds, judges them, and is what they are installed in.
+# DEB builds the Debian package; PACKAGES builds all packages, checks them, and installs them into small systems.
 DEB='build-essential debhelper libcmocka-dev'
 PACKAGES="$DEB"' lintian rpm mmdebstrap podman runc systemd unzip npm nodejs
 	python3 python3-yaml mandoc curl openssl ansible-core ansible-lint yamllint'
 LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'
 
-# Packages that start a daemon when they are installed; the tests want the programs alone.
+# Packages that start a daemon when installed; the tests need only the programs.
 SERVICES='prometheus prometheus-alertmanager prometheus-node-exporter collectd zabbix-agent'
 
 POLICY=/usr/sbin/policy-rc.d
@@ -57,7 +57,7 @@ packages_of() {
 	esac
 }
 
-# Node.js often comes from elsewhere, as one package that brings npm along.
+# Node.js often comes from elsewhere, as one package that includes npm.
 is_there() {
 	case $1 in
 	nodejs) command -v node >/dev/null ;;
@@ -66,7 +66,7 @@ is_there() {
 	esac
 }
 
-# Prints those of its arguments that are not installed.
+# Prints the packages among its arguments that are not installed.
 missing_of() {
 	installed=$(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null | sed -n 's/ .*ok installed$//p' || true)
 	for package in "$@"; do
@@ -78,7 +78,7 @@ is_root() {
 	[ "$(id -u)" -eq 0 ]
 }
 
-# sudo drops the environment: what apt-get needs is said on the command line.
+# sudo drops the environment, so variables for apt-get are arguments of env.
 as_root() {
 	if is_root; then
 		env "$@"
@@ -91,7 +91,7 @@ can_be_root() {
 	is_root || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
 }
 
-# Mirrors have bad moments: three tries.
+# Mirrors fail sometimes: three attempts.
 apt_get() {
 	for pause in 5 20 -; do
 		as_root DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
@@ -102,8 +102,8 @@ apt_get() {
 	return 1
 }
 
-# A policy that forbids to start services stands only while we install, and only if nobody has
-# one already: a container image often does.
+# Prevents services from starting during the installation. Leaves an existing policy alone; container
+# images often have one.
 forbid_services() {
 	[ -e "$POLICY" ] && return 0
 	printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
@@ -117,7 +117,7 @@ allow_services() {
 	policy_made=
 }
 
-# The package enables its unit as well, for the next boot.
+# The packages also enable their units for the next boot.
 disable_services() {
 	[ -d /run/systemd/system ] || return 0
 	for service in $SERVICES; do
@@ -149,15 +149,15 @@ done
 
 [ -n "${TCPHEALTH_NO_SETUP:-}" ] && exit 0
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-	say "this is not a Debian-like system; install what Debian calls:$(echo "$wanted" | tr -s '\t\n ' ' ')"
-	say "and set TCPHEALTH_NO_SETUP=1"
+	say "not a Debian-like system; install the equivalents of these Debian packages:$(echo "$wanted" | tr -s '\t\n ' ' ')"
+	say "then set TCPHEALTH_NO_SETUP=1"
 	exit 1
 fi
 # shellcheck disable=SC2086 # a list of package names
 missing=$(missing_of $wanted)
 [ -z "$missing" ] && exit 0
 if ! can_be_root; then
-	say "missing, and neither root nor sudo to install them: $missing"
+	say "cannot install without root or sudo: $missing"
 	exit 1
 fi
 install_missing "$missing"

@@ -1,4 +1,4 @@
-# Completion of tcphealth_exporter for bash. tests/docs/check compares the flags with --help.
+# bash completion for tcphealth_exporter. tests/docs/check compares the flags with --help.
 
 _tcphealth_exporter() {
 	local cur=${COMP_WORDS[COMP_CWORD]} flag=${COMP_WORDS[COMP_CWORD - 1]}
@@ -37,7 +37,7 @@ _tcphealth_exporter() {
 	[[ ${#COMPREPLY[@]} -eq 0 && $cur != [!-]* ]] || return 0
 
 	mapfile -t COMPREPLY < <(compgen -W "$modes $switches ${switches//--/--no-} $values" -- "$cur")
-	# What needs a value is completed with "=", so that one may go on at once.
+	# Complete a flag that needs a value with "=" and no space.
 	if [[ ${#COMPREPLY[@]} -eq 1 && " ${values//[$'\n\t']/ } " == *" ${COMPREPLY[0]} "* ]]; then
 		COMPREPLY[0]+='='
 		compopt -o nospace 2>/dev/null

@@ -47,7 +47,7 @@ release: {{ .Release.Name }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
 
-{{- /* Of the values and of global: names, or maps with a name. */ -}}
+{{- /* From the values and from global: names, or maps with a name. */ -}}
 {{- define "tcphealth-exporter.imagePullSecrets" -}}
 {{- range concat .Values.imagePullSecrets .Values.global.imagePullSecrets }}
 - name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
@@ -60,7 +60,7 @@ release: {{ .Release.Name }}
 {{- merge (dict "httpGet" $get) (omit .probe "httpGet") | toYaml }}
 {{- end }}
 
-{{- /* What a scrape is like; the same for both kinds of monitors. */ -}}
+{{- /* The settings of a scrape, for both kinds of monitors. */ -}}
 {{- define "tcphealth-exporter.endpoint" -}}
 scheme: {{ .scheme }}
 {{- with .interval }}
@@ -89,7 +89,7 @@ metricRelabelings: {{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end }}
 
-{{- /* The rest of such a monitor. */ -}}
+{{- /* The other settings of both kinds of monitors. */ -}}
 {{- define "tcphealth-exporter.monitor" -}}
 {{- range $name := list "sampleLimit" "targetLimit" "labelLimit" "labelNameLengthLimit" "labelValueLengthLimit" }}
 {{- with index $ $name }}
