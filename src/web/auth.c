@@ -38,41 +38,26 @@ struct auth {
 	atomic_bool computing; /* for those that only want to know */
 };
 
-static int digit_of(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+')
-		return 62;
-	return c == '/' ? 63 : -1;
-}
-
-/* RFC 4648 with padding, nothing else. `size` bytes at most; -1 if it is not that. */
+/*
+ * RFC 4648 with padding and nothing else: the library would skip white space. The length of what is in `data`, or -1 if it is
+ * not that or longer than `size`.
+ */
 static ssize_t decode_base64(const char *text, char *data, size_t size)
 {
-	size_t len = strlen(text), have = 0;
-	uint32_t bits = 0;
+	const gnutls_datum_t base64 = { (unsigned char *)(uintptr_t)text,
+					(unsigned int)strlen(text) };
+	gnutls_datum_t decoded;
+	ssize_t len = -1;
 
-	if (len == 0 || len % 4 != 0)
-		return len == 0 ? 0 : -1;
-	size_t padding = text[len - 1] != '=' ? 0 : text[len - 2] == '=' ? 2 : 1;
-	if (len / 4 * 3 - padding > size)
+	if (strpbrk(text, " \t\r\n\v\f") || gnutls_base64_decode2(&base64, &decoded) < 0)
 		return -1;
-	for (size_t i = 0; i < len; i++) {
-		int digit = i < len - padding ? digit_of(text[i]) : 0;
-		if (digit < 0)
-			return -1;
-		bits = bits << 6 | (uint32_t)digit;
-		if (i % 4 != 3)
-			continue;
-		for (int shift = 16; shift >= 0 && have < len / 4 * 3 - padding; shift -= 8)
-			data[have++] = (char)(bits >> shift & 0xff);
+	if (decoded.size <= size) {
+		memcpy(data, decoded.data, decoded.size);
+		len = decoded.size;
 	}
-	return (ssize_t)have;
+	explicit_bzero(decoded.data, decoded.size);
+	gnutls_free(decoded.data);
+	return len;
 }
 
 bool auth_parse(const char *header, struct auth_pair *ret_pair)
@@ -181,7 +166,7 @@ static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned 
 }
 
 static enum auth_verdict judge(struct auth *auth, const struct webconfig *config,
-			       const struct auth_pair *pair)
+			      const struct auth_pair *pair)
 {
 	unsigned char mac[MAC_LEN];
 	unsigned int cost;
@@ -205,13 +190,13 @@ static enum auth_verdict judge(struct auth *auth, const struct webconfig *config
 
 enum auth_verdict auth_check(struct auth *auth, const struct webconfig *config, const char *header)
 {
-	enum auth_verdict verdict = AUTH_WRONG;
+	enum auth_verdict result = AUTH_WRONG;
 	struct auth_pair pair;
 
 	if (auth_parse(header, &pair))
-		verdict = judge(auth, config, &pair);
+		result = judge(auth, config, &pair);
 	explicit_bzero(&pair, sizeof(pair));
-	return verdict;
+	return result;
 }
 
 bool auth_is_busy(struct auth *auth)

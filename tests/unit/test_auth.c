@@ -54,6 +54,9 @@ static void test_headers(void **state)
 		{ "Basic YTpi=", NULL, NULL },
 		{ "Basic YT=i", NULL, NULL },
 		{ "Basic YTpi ", NULL, NULL },
+		{ "Basic YT\tpi", NULL, NULL },
+		{ "Basic YTo-", NULL, NULL },
+		{ "Basic YTpiYR==", NULL, NULL }, /* bits that no encoder leaves */
 		{ "Basic  YTpi", NULL, NULL },
 		{ "Basic YWxp", NULL, NULL },     /* no colon */
 		{ "Basic YTpiAA==", NULL, NULL }, /* a NUL */

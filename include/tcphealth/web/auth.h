@@ -1,7 +1,7 @@
 /*
  * auth: whether a request's name and password are those of a user.
  *
- * Owns the way from an Authorization header to a verdict, a bounded memory of pairs that were right, and the one lane in which bcrypt
+ * Owns the way from an Authorization header to a result, a bounded memory of pairs that were right, and the one lane in which bcrypt
  * computes. The memory holds keyed hashes under a random key, never a password. Knows users and hashes; must not know HTTP but for that header.
  */
 #ifndef TCPHEALTH_WEB_AUTH_H
