@@ -165,7 +165,7 @@ static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned 
 	return result == BCRYPT_MATCH;
 }
 
-static enum auth_verdict judge(struct auth *auth, const struct webconfig *config,
+static enum auth_result judge(struct auth *auth, const struct webconfig *config,
 			      const struct auth_pair *pair)
 {
 	unsigned char mac[MAC_LEN];
@@ -188,9 +188,9 @@ static enum auth_verdict judge(struct auth *auth, const struct webconfig *config
 	return right ? AUTH_RIGHT : AUTH_WRONG;
 }
 
-enum auth_verdict auth_check(struct auth *auth, const struct webconfig *config, const char *header)
+enum auth_result auth_check(struct auth *auth, const struct webconfig *config, const char *header)
 {
-	enum auth_verdict result = AUTH_WRONG;
+	enum auth_result result = AUTH_WRONG;
 	struct auth_pair pair;
 
 	if (auth_parse(header, &pair))

@@ -200,7 +200,7 @@ static uint64_t cpu_ns(void)
 
 /* CPU time of a check that must give that verdict. */
 static uint64_t cost_of(struct auth *auth, const struct webconfig *config, const char *header,
-			enum auth_verdict want)
+			enum auth_result want)
 {
 	uint64_t before = cpu_ns();
 

@@ -14,7 +14,7 @@
 
 #define AUTH_TEXT_MAX 1024 /* bytes of name and password together; more are wrong */
 
-enum auth_verdict {
+enum auth_result {
 	AUTH_RIGHT,
 	AUTH_WRONG, /* also without a header, or with one that is not understood */
 	AUTH_BUSY,  /* the lane is taken: ask again later */
@@ -41,7 +41,7 @@ void auth_free(struct auth *auth);
  * Judges by the users of `config`, of which there is at least one. Any thread. What was right before takes microseconds, all else one bcrypt:
  * an unknown name costs as much as the most expensive hash. Only one is computed at a time.
  */
-enum auth_verdict auth_check(struct auth *auth, const struct webconfig *config, const char *header);
+enum auth_result auth_check(struct auth *auth, const struct webconfig *config, const char *header);
 
 /* Whether a bcrypt is being computed; it cannot be interrupted. */
 bool auth_is_busy(struct auth *auth);
