@@ -25,19 +25,19 @@
 #include <unistd.h>
 
 #define BACKOFF_MS  250 /* after accept(2) found no descriptor or memory */
-#define SOURCE_SIZE 16
+#define CLIENT_SIZE 16
 #define NEVER       UINT64_MAX
 
 /* An address as far as its owner cannot change it at will: IPv4 in whole, of IPv6 the network. */
-struct source {
-	unsigned char bytes[SOURCE_SIZE];
+struct client {
+	unsigned char bytes[CLIENT_SIZE];
 };
 
 struct slot {
 	int fd; /* -1: free */
 	bool connected;
 	uint64_t deadline_ms; /* NEVER once it was shut down */
-	struct source source;
+	struct client client;
 };
 
 struct gate {
@@ -57,21 +57,21 @@ struct gate {
 	struct slot *slots; /* config.max_connections */
 };
 
-static struct source source_of(const struct sockaddr_storage *peer)
+static struct client client_of(const struct sockaddr_storage *peer)
 {
-	struct source source = { { 0 } };
+	struct client client = { { 0 } };
 	struct sockaddr_in6 v6;
 	struct sockaddr_in v4;
 
 	memcpy(&v6, peer, sizeof(v6));
 	memcpy(&v4, peer, sizeof(v4));
 	if (peer->ss_family == AF_INET)
-		memcpy(source.bytes + 12, &v4.sin_addr, 4);
+		memcpy(client.bytes + 12, &v4.sin_addr, 4);
 	else if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-		memcpy(source.bytes + 12, v6.sin6_addr.s6_addr + 12, 4);
+		memcpy(client.bytes + 12, v6.sin6_addr.s6_addr + 12, 4);
 	else
-		memcpy(source.bytes, v6.sin6_addr.s6_addr, 8);
-	return source;
+		memcpy(client.bytes, v6.sin6_addr.s6_addr, 8);
+	return client;
 }
 
 static void wake(struct gate *gate)
@@ -98,26 +98,26 @@ static void slot_release(struct gate *gate, struct slot *slot)
 	gate->used--;
 }
 
-static unsigned int count_source(const struct gate *gate, const struct source *source)
+static unsigned int count_client(const struct gate *gate, const struct client *client)
 {
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
 		const struct slot *slot = &gate->slots[i];
-		if (slot->fd >= 0 && memcmp(&slot->source, source, sizeof(*source)) == 0)
+		if (slot->fd >= 0 && memcmp(&slot->client, client, sizeof(*client)) == 0)
 			count++;
 	}
 	return count;
 }
 
 /* False if the source has its share already. */
-static bool slot_take(struct gate *gate, int fd, const struct source *source, uint64_t now_ms)
+static bool slot_take(struct gate *gate, int fd, const struct client *client, uint64_t now_ms)
 {
 	/* A number that comes anew was closed without our being told (out of memory on the way). */
-	struct slot *stale = slot_find(gate, fd);
-	if (stale)
-		slot_release(gate, stale);
-	if (count_source(gate, source) >= gate->config.max_per_source)
+	struct slot *old = slot_find(gate, fd);
+	if (old)
+		slot_release(gate, old);
+	if (count_client(gate, client) >= gate->config.max_per_client)
 		return false;
 	struct slot *slot = slot_find(gate, -1);
 	if (!slot)
@@ -125,7 +125,7 @@ static bool slot_take(struct gate *gate, int fd, const struct source *source, ui
 	*slot = (struct slot){
 		.fd = fd,
 		.deadline_ms = now_ms + gate->config.timeout_s * UINT64_C(1000),
-		.source = *source,
+		.client = *client,
 	};
 	gate->used++;
 	return true;
@@ -189,10 +189,10 @@ static void refuse(struct gate *gate, int fd, const struct sockaddr_storage *pee
 static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *peer,
 		      socklen_t peer_len)
 {
-	struct source source = source_of(peer);
+	struct client client = client_of(peer);
 
 	pthread_mutex_lock(&gate->lock);
-	bool taken = slot_take(gate, fd, &source, clock_mono_ms());
+	bool taken = slot_take(gate, fd, &client, clock_mono_ms());
 	pthread_mutex_unlock(&gate->lock);
 	if (!taken) {
 		refuse(gate, fd, peer, peer_len);

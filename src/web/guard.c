@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LOOK_MS 1000
+#define CHECK_MS 1000
 
 enum {
 	FILES = 4,
@@ -42,7 +42,7 @@ struct guard {
 	bool tls;
 	tls_refused_fn refused;
 	void *refused_arg;
-	atomic_uint_fast64_t look_ms; /* not before */
+	atomic_uint_fast64_t check_ms; /* not before */
 
 	pthread_mutex_t renewing;
 	struct web_error failure; /* under it; of the last reading, empty: it was good */
@@ -75,7 +75,7 @@ static struct stamp stamp_of(const char *path)
 	return (struct stamp){ st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim };
 }
 
-static struct stamps look(const struct guard *guard, const struct webconfig *config)
+static struct stamps stamps_of(const struct guard *guard, const struct webconfig *config)
 {
 	return (struct stamps){ {
 		stamp_of(guard->path),
@@ -127,7 +127,7 @@ static int make(const struct guard *guard, struct held **ret_held, struct web_er
 	const struct stamp stamp = stamp_of(guard->path);
 	int err = webconfig_load(guard->path, &held->policy.config, ret_error);
 	if (!err) {
-		held->stamps = look(guard, held->policy.config);
+		held->stamps = stamps_of(guard, held->policy.config);
 		held->stamps.files[0] = stamp;
 		err = prepare_tls(guard, held, ret_error);
 	}
@@ -163,7 +163,7 @@ static int renew(struct guard *guard, struct web_error *ret_error)
 static bool has_changed(struct guard *guard)
 {
 	const struct policy *policy = guard_policy(guard);
-	struct stamps now = look(guard, policy->config);
+	struct stamps now = stamps_of(guard, policy->config);
 	bool changed = !is_same(&now, &held_of(policy)->stamps);
 
 	policy_unref(policy);
@@ -186,9 +186,9 @@ static enum guard_news renew_if_changed(struct guard *guard, struct web_error *r
 
 enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct web_error *ret_error)
 {
-	if (now_ms < atomic_load(&guard->look_ms) || pthread_mutex_trylock(&guard->renewing) != 0)
+	if (now_ms < atomic_load(&guard->check_ms) || pthread_mutex_trylock(&guard->renewing) != 0)
 		return GUARD_NOTHING;
-	atomic_store(&guard->look_ms, now_ms + LOOK_MS);
+	atomic_store(&guard->check_ms, now_ms + CHECK_MS);
 	enum guard_news news = renew_if_changed(guard, ret_error);
 	pthread_mutex_unlock(&guard->renewing);
 	return news;
@@ -228,7 +228,7 @@ int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struc
 		return web_fail(ret_error, path, -ENOMEM);
 	pthread_mutex_init(&guard->renewing, NULL);
 	pthread_mutex_init(&guard->lock, NULL);
-	atomic_init(&guard->look_ms, 0);
+	atomic_init(&guard->check_ms, 0);
 	guard->refused = refused;
 	guard->refused_arg = refused_arg;
 	guard->path = strdup(path);

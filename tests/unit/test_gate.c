@@ -75,7 +75,7 @@ static void open_house(struct house *house, enum behaviour behaviour, const char
 		.listeners = &fd,
 		.listener_count = 1,
 		.max_connections = 3,
-		.max_per_source = 2,
+		.max_per_client = 2,
 		.timeout_s = 1,
 		.admit = admit,
 		.complain = complain,

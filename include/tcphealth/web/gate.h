@@ -2,7 +2,7 @@
  * gate: lets connections in, and ends those that take too long.
  *
  * Owns the listening sockets, one thread that accepts, and the list of open connections with their
- * sources and deadlines. Knows sockets and limits; must not know HTTP or who serves. It is here
+ * clients and deadlines. Knows sockets and limits; must not know HTTP or who serves. It is here
  * because libmicrohttpd 0.9.75 cannot do three things itself: bound the wall-clock time of a
  * request (its timeout sees inactivity only, so a byte every few seconds holds a connection for
  * ever), wait when accept(2) has no descriptors left (it spins), and count an IPv6 client by its
@@ -21,7 +21,7 @@ struct gate_config {
 	size_t listener_count;
 	unsigned int max_connections;
 	/* From one IPv4 address or one IPv6 /64; more are closed at once. */
-	unsigned int max_per_source;
+	unsigned int max_per_client;
 	/* For a request in all: from the connection, or the end of the request before it. */
 	unsigned int timeout_s;
 	/*
