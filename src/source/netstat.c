@@ -7,21 +7,22 @@
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
+#include <unistd.h>
 
 /* TcpExt has some 130 columns, about 3 KiB, and grows with every kernel. */
 #define NETSTAT_TEXT_SIZE (64 * 1024)
 #define SYSCTL_TEXT_SIZE  64
 #define SYSCTL_NUMBERS    2
 
-/* A piece of text that is not NUL terminated. */
-struct span {
-	const char *p;
+#define BLANKS " \t\r"
+
+/* Not NUL terminated. */
+struct word {
+	const char *text;
 	size_t len;
 };
 
@@ -65,73 +66,38 @@ static const struct sysctl_file {
 	{ "ip_local_port_range", NETSYSCTL_PORT_LOW, 2, 1, UINT16_MAX },
 };
 
-static bool is_space(char c)
+static bool is_word(struct word word, const char *text)
 {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+	return word.len == strlen(text) && memcmp(word.text, text, word.len) == 0;
 }
 
-static bool span_equals(struct span span, const char *text)
+/* The next word of a line. Something must end it: at the end of the text it may have been cut. */
+static bool take_word(const char **at, struct word *ret_word)
 {
-	return span.len == strlen(text) && memcmp(span.p, text, span.len) == 0;
-}
+	const char *start = *at + strspn(*at, BLANKS);
+	size_t len = strcspn(start, BLANKS "\n");
 
-/* MaxConn is -1, and no number here; a counter is never negative. */
-static bool parse_u64(struct span span, uint64_t *ret_value)
-{
-	const char *at = span.p, *end = span.p + span.len;
-
-	return number_take(&at, end, UINT64_MAX, ret_value) == 0 && at == end;
-}
-
-/* Cuts the next line off `rest`, its newline included: a line without one is the end of a truncated file. */
-static bool take_line(struct span *rest, struct span *ret_line)
-{
-	const char *newline;
-	size_t len;
-
-	if (rest->len == 0)
+	if (len == 0 || start[len] == '\0')
 		return false;
-	newline = memchr(rest->p, '\n', rest->len);
-	len = newline ? (size_t)(newline - rest->p) + 1 : rest->len;
-	*ret_line = (struct span){ rest->p, len };
-	rest->p += len;
-	rest->len -= len;
+	*ret_word = (struct word){ start, len };
+	*at = start + len;
 	return true;
 }
 
-/* The next word that something ends: one that runs into the end of the text may have been cut. */
-static bool take_word(struct span *rest, struct span *ret_word)
+/* "Tcp" of a line "Tcp: ..."; leaves the words after it. */
+static bool take_group(const char **at, struct word *ret_group)
 {
-	size_t start = 0;
-	size_t end;
-
-	while (start < rest->len && is_space(rest->p[start]))
-		start++;
-	end = start;
-	while (end < rest->len && !is_space(rest->p[end]))
-		end++;
-	if (end == start || end == rest->len)
-		return false;
-	*ret_word = (struct span){ rest->p + start, end - start };
-	rest->p += end;
-	rest->len -= end;
-	return true;
-}
-
-/* "Tcp" of a line "Tcp: ..."; leaves the words after it in `line`. */
-static bool take_group(struct span *line, struct span *ret_group)
-{
-	if (!take_word(line, ret_group) || ret_group->p[ret_group->len - 1] != ':')
+	if (!take_word(at, ret_group) || ret_group->text[ret_group->len - 1] != ':')
 		return false;
 	ret_group->len--;
 	return ret_group->len > 0;
 }
 
-static void set_counter(struct netstat *netstat, struct span group, struct span name,
+static void set_counter(struct netstat *netstat, struct word group, struct word name,
 			uint64_t value)
 {
 	for (unsigned int i = 0; i < NETSTAT_COUNT; i++) {
-		if (!span_equals(name, counters[i].name) || !span_equals(group, counters[i].group))
+		if (!is_word(name, counters[i].name) || !is_word(group, counters[i].group))
 			continue;
 		netstat->value[i] = value;
 		netstat->known |= UINT32_C(1) << i;
@@ -139,68 +105,45 @@ static void set_counter(struct netstat *netstat, struct span group, struct span 
 }
 
 /* A name belongs to the number at the same place; where one of the lines is shorter, the rest is not known. */
-static void take_pair(struct netstat *netstat, struct span group, struct span names,
-		      struct span numbers)
+static void take_pair(struct netstat *netstat, struct word group, const char *names,
+		      const char *numbers)
 {
-	struct span name;
-	struct span number;
+	struct word name, number;
 	uint64_t value;
 
 	while (take_word(&names, &name) && take_word(&numbers, &number)) {
-		if (parse_u64(number, &value))
+		const char *at = number.text, *end = at + number.len;
+
+		/* MaxConn is -1; a counter is never negative. */
+		if (number_take(&at, end, UINT64_MAX, &value) == 0 && at == end)
 			set_counter(netstat, group, name, value);
 	}
 }
 
-static void read_counters(const char *netdir, const char *file, char *text, struct netstat *netstat)
-{
-	char path[PATH_MAX];
-	int path_len = snprintf(path, sizeof(path), "%s/%s", netdir, file);
-	ssize_t len;
-
-	if (path_len < 0 || (size_t)path_len >= sizeof(path))
-		return;
-	len = file_read(AT_FDCWD, path, text, NETSTAT_TEXT_SIZE);
-	if (len > 0)
-		netstat_parse(text, (size_t)len, netstat);
-}
-
-/* Exactly `file->numbers` numbers within the file's limits. */
-static bool parse_numbers(const struct sysctl_file *file, struct span text,
+/* Exactly `file->numbers` numbers within the file's limits, and something that ends each. */
+static bool parse_numbers(const struct sysctl_file *file, const char *text,
 			  uint32_t ret_numbers[SYSCTL_NUMBERS])
 {
-	struct span word;
-	uint32_t floor = file->min;
-	uint64_t value;
+	uint64_t value = file->min, floor;
 
 	for (uint32_t i = 0; i < file->numbers; i++) {
-		if (!take_word(&text, &word) || !parse_u64(word, &value))
-			return false;
-		if (value < floor || value > file->max)
+		floor = value;
+		text += strspn(text, BLANKS "\n");
+		if (number_take(&text, NULL, file->max, &value) || value < floor ||
+		    strspn(text, BLANKS "\n") == 0)
 			return false;
 		ret_numbers[i] = (uint32_t)value;
-		floor = ret_numbers[i];
 	}
-	while (text.len > 0 && is_space(text.p[0])) {
-		text.p++;
-		text.len--;
-	}
-	return text.len == 0;
+	return text[strspn(text, BLANKS "\n")] == '\0';
 }
 
-static void read_sysctl(const char *procfs, const struct sysctl_file *file,
-			struct netsysctl *sysctl)
+static void read_sysctl(int procfs, const struct sysctl_file *file, struct netsysctl *sysctl)
 {
-	char path[PATH_MAX];
-	char text[SYSCTL_TEXT_SIZE];
+	char path[64], text[SYSCTL_TEXT_SIZE];
 	uint32_t numbers[SYSCTL_NUMBERS] = { 0 };
-	int path_len = snprintf(path, sizeof(path), "%s/sys/net/ipv4/%s", procfs, file->name);
-	ssize_t len;
 
-	if (path_len < 0 || (size_t)path_len >= sizeof(path))
-		return;
-	len = file_read(AT_FDCWD, path, text, sizeof(text));
-	if (len <= 0 || !parse_numbers(file, (struct span){ text, (size_t)len }, numbers))
+	snprintf(path, sizeof(path), "sys/net/ipv4/%s", file->name);
+	if (file_read(procfs, path, text, sizeof(text)) <= 0 || !parse_numbers(file, text, numbers))
 		return;
 	for (uint32_t i = 0; i < file->numbers; i++) {
 		sysctl->value[file->first + i] = numbers[i];
@@ -208,19 +151,18 @@ static void read_sysctl(const char *procfs, const struct sysctl_file *file,
 	}
 }
 
-void netstat_parse(const char *text, size_t len, struct netstat *netstat)
+void netstat_parse(const char *text, struct netstat *netstat)
 {
-	struct span rest = { text, len };
-	struct span line;
-	struct span group;
-	struct span names_group = { NULL, 0 };
-	struct span names = { NULL, 0 };
+	struct word group, names_group = { "", 0 };
+	const char *names = NULL, *next;
 
-	while (take_line(&rest, &line)) {
+	for (const char *line = text; line; line = next) {
+		next = strchr(line, '\n');
+		next = next ? next + 1 : NULL;
 		if (!take_group(&line, &group)) {
 			names_group.len = 0;
-		} else if (names_group.len > 0 && names_group.len == group.len &&
-			   memcmp(names_group.p, group.p, group.len) == 0) {
+		} else if (names_group.len == group.len &&
+			   memcmp(names_group.text, group.text, group.len) == 0) {
 			take_pair(netstat, group, names, line);
 			names_group.len = 0;
 		} else {
@@ -232,14 +174,18 @@ void netstat_parse(const char *text, size_t len, struct netstat *netstat)
 
 void netstat_read(const char *netdir, struct netstat *ret_netstat)
 {
+	static const char *const files[] = { "snmp", "netstat" };
+	int dir = open(netdir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char *text = malloc(NETSTAT_TEXT_SIZE);
 
-	memset(ret_netstat, 0, sizeof(*ret_netstat));
-	if (!text)
-		return;
-	read_counters(netdir, "snmp", text, ret_netstat);
-	read_counters(netdir, "netstat", text, ret_netstat);
+	*ret_netstat = (struct netstat){ 0 };
+	for (size_t i = 0; i < 2; i++) {
+		if (text && file_read(dir, files[i], text, NETSTAT_TEXT_SIZE) > 0)
+			netstat_parse(text, ret_netstat);
+	}
 	free(text);
+	if (dir >= 0)
+		close(dir);
 }
 
 void netsysctl_defaults(struct netsysctl *ret_sysctl)
@@ -259,6 +205,11 @@ void netsysctl_defaults(struct netsysctl *ret_sysctl)
 
 void netsysctl_read(const char *procfs, struct netsysctl *sysctl)
 {
+	int dir = open(procfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return;
 	for (size_t i = 0; i < sizeof(sysctl_files) / sizeof(sysctl_files[0]); i++)
-		read_sysctl(procfs, &sysctl_files[i], sysctl);
+		read_sysctl(dir, &sysctl_files[i], sysctl);
+	close(dir);
 }

@@ -1,16 +1,9 @@
 /* Fuzzes the text of snmp and netstat. */
 #include "tcphealth/source/netstat.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 /* A value that is not known is 0, and no other bits are known. */
 static void check(const struct netstat *netstat)
@@ -21,24 +14,27 @@ static void check(const struct netstat *netstat)
 }
 
 /* What stands behind the end of a line does not change what was read before it. */
-static void check_prefix(const char *text, size_t size, uint32_t known)
+static void check_prefix(char *text, uint32_t known)
 {
 	struct netstat prefix = { 0 };
-	const char *newline = size > 0 ? memrchr(text, '\n', size - 1) : NULL;
+	char *newline = text[0] ? memrchr(text, '\n', strlen(text) - 1) : NULL;
 
 	if (!newline)
 		return;
-	netstat_parse(text, (size_t)(newline - text) + 1, &prefix);
+	newline[1] = '\0';
+	netstat_parse(text, &prefix);
 	check(&prefix);
 	require((prefix.known & ~known) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	char *text = text_copy(data, size);
 	struct netstat netstat = { 0 };
 
-	netstat_parse((const char *)data, size, &netstat);
+	netstat_parse(text, &netstat);
 	check(&netstat);
-	check_prefix((const char *)data, size, netstat.known);
+	check_prefix(text, netstat.known);
+	free(text);
 	return 0;
 }

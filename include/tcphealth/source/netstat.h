@@ -68,6 +68,6 @@ void netsysctl_read(const char *procfs, struct netsysctl *sysctl);
 void netsysctl_defaults(struct netsysctl *ret_sysctl);
 
 /* Text of snmp or netstat: pairs of a line of names and a line of numbers. Pure; adds what it finds. */
-void netstat_parse(const char *text, size_t len, struct netstat *netstat);
+void netstat_parse(const char *text, struct netstat *netstat);
 
 #endif
