@@ -39,17 +39,6 @@ struct scan {
 	bool described;
 };
 
-/* A name that is a number and nothing else. */
-static bool parse_name(const char *name, int *ret_number)
-{
-	uint64_t value;
-
-	if (number_parse(name, INT_MAX, &value))
-		return false;
-	*ret_number = (int)value;
-	return true;
-}
-
 /* --- files of a process --- */
 
 static void read_comm(int dir, struct holder *process)
@@ -212,11 +201,11 @@ static void add_holder(struct scan *scan, int dir, uint32_t inode, int fd)
 static int scan_fds(struct scan *scan, int dir, DIR *fds)
 {
 	const struct dirent *entry;
-	int fd;
+	uint64_t fd;
 
 	errno = 0;
 	while ((entry = readdir(fds))) {
-		if (!parse_name(entry->d_name, &fd))
+		if (number_parse(entry->d_name, INT_MAX, &fd))
 			continue;
 		if (++scan->fds >= FDS_PER_CHECK && is_over(scan))
 			return 0;
@@ -224,7 +213,7 @@ static int scan_fds(struct scan *scan, int dir, DIR *fds)
 		if (inode == -EACCES || inode == -EPERM)
 			return (int)inode;
 		if (inode > 0 && is_wanted(scan, (uint32_t)inode))
-			add_holder(scan, dir, (uint32_t)inode, fd);
+			add_holder(scan, dir, (uint32_t)inode, (int)fd);
 		errno = 0;
 	}
 	return -errno;
@@ -288,13 +277,14 @@ static int judge(struct scan *scan, int err)
 static int scan_processes(struct scan *scan, DIR *procfs)
 {
 	const struct dirent *entry;
-	int pid, err = 0;
+	uint64_t pid;
+	int err = 0;
 
 	while (!err && !is_over(scan) && (entry = readdir(procfs))) {
-		if (!parse_name(entry->d_name, &pid))
+		if (number_parse(entry->d_name, INT_MAX, &pid))
 			continue;
 		scan->result->processes++;
-		err = judge(scan, visit(scan, entry->d_name, pid));
+		err = judge(scan, visit(scan, entry->d_name, (pid_t)pid));
 	}
 	return err;
 }
