@@ -5,63 +5,55 @@
  */
 #include "families-internal.h"
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNTER(counter) .ns = emit_counter, .which = (counter)
+#define SYSCTL(key)      .ns = emit_sysctl, .which = (key)
 
-static bool counter_known(const struct families_walk *walk, enum netstat_counter counter)
+static void put_counter(const struct families_walk *walk, unsigned int counter, const char *cause)
 {
-	return walk->ns->netstat.known >> counter & 1;
-}
+	const struct netstat *netstat = &walk->ns->netstat;
 
-static bool sysctl_known(const struct families_walk *walk, enum netsysctl_key key)
-{
-	return walk->ns->sysctl.known >> key & 1;
+	if (!(netstat->known >> counter & 1))
+		return;
+	if (cause)
+		expo_label(walk->expo, "cause", cause);
+	families_u64(walk, netstat->value[counter]);
 }
 
 static void emit_counter(const struct families_walk *walk)
 {
-	unsigned int counter = walk->row->which;
-
-	if (counter_known(walk, counter))
-		families_u64(walk, walk->ns->netstat.value[counter]);
+	put_counter(walk, walk->row->which, NULL);
 }
 
 static void emit_aborts(const struct families_walk *walk)
 {
-	static const struct {
-		const char *cause;
-		enum netstat_counter counter;
-	} causes[] = {
-		{ "data", NETSTAT_ABORT_ON_DATA },     { "close", NETSTAT_ABORT_ON_CLOSE },
-		{ "memory", NETSTAT_ABORT_ON_MEMORY }, { "timeout", NETSTAT_ABORT_ON_TIMEOUT },
-		{ "linger", NETSTAT_ABORT_ON_LINGER }, { "failed", NETSTAT_ABORT_FAILED },
-	};
+	put_counter(walk, NETSTAT_ABORT_ON_DATA, "data");
+	put_counter(walk, NETSTAT_ABORT_ON_CLOSE, "close");
+	put_counter(walk, NETSTAT_ABORT_ON_MEMORY, "memory");
+	put_counter(walk, NETSTAT_ABORT_ON_TIMEOUT, "timeout");
+	put_counter(walk, NETSTAT_ABORT_ON_LINGER, "linger");
+	put_counter(walk, NETSTAT_ABORT_FAILED, "failed");
+}
 
-	for (size_t i = 0; i < COUNT_OF(causes); i++) {
-		if (!counter_known(walk, causes[i].counter))
-			continue;
-		expo_label(walk->expo, "cause", causes[i].cause);
-		families_u64(walk, walk->ns->netstat.value[causes[i].counter]);
-	}
+static void put_sysctl(const struct families_walk *walk, unsigned int key, const char *bound)
+{
+	const struct netsysctl *sysctl = &walk->ns->sysctl;
+
+	if (!(sysctl->known >> key & 1))
+		return;
+	if (bound)
+		expo_label(walk->expo, "bound", bound);
+	families_u64(walk, sysctl->value[key]);
 }
 
 static void emit_sysctl(const struct families_walk *walk)
 {
-	unsigned int key = walk->row->which;
-
-	if (sysctl_known(walk, key))
-		families_u64(walk, walk->ns->sysctl.value[key]);
+	put_sysctl(walk, walk->row->which, NULL);
 }
 
 static void emit_local_ports(const struct families_walk *walk)
 {
-	if (sysctl_known(walk, NETSYSCTL_PORT_LOW)) {
-		expo_label(walk->expo, "bound", "low");
-		families_u64(walk, walk->ns->sysctl.value[NETSYSCTL_PORT_LOW]);
-	}
-	if (sysctl_known(walk, NETSYSCTL_PORT_HIGH)) {
-		expo_label(walk->expo, "bound", "high");
-		families_u64(walk, walk->ns->sysctl.value[NETSYSCTL_PORT_HIGH]);
-	}
+	put_sysctl(walk, NETSYSCTL_PORT_LOW, "low");
+	put_sysctl(walk, NETSYSCTL_PORT_HIGH, "high");
 }
 
 static const struct families_row rows[] = {
@@ -70,64 +62,56 @@ static const struct families_row rows[] = {
 		.family.help = "TCP segments the network namespace has sent again "
 			       "(RetransSegs).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_RETRANS_SEGS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_RETRANS_SEGS),
 	},
 	{
 		.family.name = "tcphealth_kernel_sent_segments_total",
 		.family.help = "TCP segments the network namespace has sent, without "
 			       "retransmissions (OutSegs).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_OUT_SEGS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_OUT_SEGS),
 	},
 	{
 		.family.name = "tcphealth_kernel_syn_retransmits_total",
 		.family.help = "SYN and SYN-ACK segments the network namespace has sent again "
 			       "(TCPSynRetrans).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_SYN_RETRANS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_SYN_RETRANS),
 	},
 	{
 		.family.name = "tcphealth_kernel_keepalive_probes_total",
 		.family.help = "Keepalive probes the network namespace has sent "
 			       "(TCPKeepAlive).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_KEEPALIVE_PROBES,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_KEEPALIVE_PROBES),
 	},
 	{
 		.family.name = "tcphealth_kernel_timeouts_total",
 		.family.help = "Expiries of retransmission timers in the network namespace "
 			       "(TCPTimeouts).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_TIMEOUTS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_TIMEOUTS),
 	},
 	{
 		.family.name = "tcphealth_kernel_active_opens_total",
 		.family.help = "Connections the network namespace has begun to open, whether "
 			       "or not they succeeded (ActiveOpens).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_ACTIVE_OPENS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_ACTIVE_OPENS),
 	},
 	{
 		.family.name = "tcphealth_kernel_passive_opens_total",
 		.family.help = "Connections the network namespace has taken from peers "
 			       "(PassiveOpens).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_PASSIVE_OPENS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_PASSIVE_OPENS),
 	},
 	{
 		.family.name = "tcphealth_kernel_attempt_fails_total",
 		.family.help = "Handshakes of either direction that failed in the network "
 			       "namespace (AttemptFails).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_ATTEMPT_FAILS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_ATTEMPT_FAILS),
 	},
 	{
 		.family.name = "tcphealth_kernel_established_resets_total",
@@ -135,31 +119,27 @@ static const struct families_row rows[] = {
 			       "namespace that ended at once, by a reset of either end or a "
 			       "timeout (EstabResets).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_ESTAB_RESETS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_ESTAB_RESETS),
 	},
 	{
 		.family.name = "tcphealth_kernel_sent_resets_total",
 		.family.help = "TCP resets the network namespace has sent (OutRsts).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_OUT_RSTS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_OUT_RSTS),
 	},
 	{
 		.family.name = "tcphealth_kernel_listen_overflows_total",
 		.family.help = "Times a full accept queue turned a connection away in the "
 			       "network namespace (ListenOverflows).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_LISTEN_OVERFLOWS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_LISTEN_OVERFLOWS),
 	},
 	{
 		.family.name = "tcphealth_kernel_listen_drops_total",
 		.family.help = "Connections that listeners of the network namespace dropped "
 			       "for any cause, full accept queues included (ListenDrops).",
 		.family.type = EXPO_COUNTER,
-		.which = NETSTAT_LISTEN_DROPS,
-		.ns = emit_counter,
+		COUNTER(NETSTAT_LISTEN_DROPS),
 	},
 	{
 		.family.name = "tcphealth_kernel_aborts_total",
@@ -178,39 +158,34 @@ static const struct families_row rows[] = {
 			       "probe, unless the program says otherwise "
 			       "(net.ipv4.tcp_keepalive_time).",
 		.family.unit = "seconds",
-		.which = NETSYSCTL_KEEPALIVE_TIME,
-		.ns = emit_sysctl,
+		SYSCTL(NETSYSCTL_KEEPALIVE_TIME),
 	},
 	{
 		.family.name = "tcphealth_sysctl_keepalive_interval_seconds",
 		.family.help = "Time between keepalive probes, unless the program says "
 			       "otherwise (net.ipv4.tcp_keepalive_intvl).",
 		.family.unit = "seconds",
-		.which = NETSYSCTL_KEEPALIVE_INTVL,
-		.ns = emit_sysctl,
+		SYSCTL(NETSYSCTL_KEEPALIVE_INTVL),
 	},
 	{
 		.family.name = "tcphealth_sysctl_fin_timeout_seconds",
 		.family.help = "How long the kernel keeps a connection in FIN_WAIT2 that no "
 			       "program holds any more (net.ipv4.tcp_fin_timeout).",
 		.family.unit = "seconds",
-		.which = NETSYSCTL_FIN_TIMEOUT,
-		.ns = emit_sysctl,
+		SYSCTL(NETSYSCTL_FIN_TIMEOUT),
 	},
 	{
 		.family.name = "tcphealth_sysctl_keepalive_probes",
 		.family.help = "Unanswered keepalive probes after which a connection is "
 			       "dropped, unless the program says otherwise "
 			       "(net.ipv4.tcp_keepalive_probes).",
-		.which = NETSYSCTL_KEEPALIVE_PROBES,
-		.ns = emit_sysctl,
+		SYSCTL(NETSYSCTL_KEEPALIVE_PROBES),
 	},
 	{
 		.family.name = "tcphealth_sysctl_retries2",
 		.family.help = "Retransmissions without an answer after which an established "
 			       "connection is dropped (net.ipv4.tcp_retries2).",
-		.which = NETSYSCTL_RETRIES2,
-		.ns = emit_sysctl,
+		SYSCTL(NETSYSCTL_RETRIES2),
 	},
 	{
 		.family.name = "tcphealth_sysctl_local_port",
@@ -223,6 +198,6 @@ static const struct families_row rows[] = {
 
 const struct families_group families_kernel = {
 	.rows = rows,
-	.count = COUNT_OF(rows),
+	.count = sizeof(rows) / sizeof(rows[0]),
 	.counters_once = true,
 };

@@ -81,7 +81,7 @@ static void test_parse(void **state)
 }
 
 /* All lengths, and both sides of each. */
-static void writes_what_it_reads(void **state)
+static void test_writes_what_it_reads(void **state)
 {
 	(void)state;
 	for (uint64_t power = 1, digits = 1; digits <= NUMBER_DIGITS; digits++, power *= 10) {
@@ -105,7 +105,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_parse),
-		cmocka_unit_test(writes_what_it_reads),
+		cmocka_unit_test(test_writes_what_it_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
