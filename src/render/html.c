@@ -48,21 +48,6 @@ static void put_raw(struct html *html, const char *markup)
 	buf_puts(html->out, markup);
 }
 
-static void put_u64(struct html *html, uint64_t n)
-{
-	buf_put_u64(html->out, n);
-}
-
-static void put_count(struct html *html, uint64_t n, const char *noun)
-{
-	buf_printf(html->out, "%llu %s%s", (unsigned long long)n, noun, n == 1 ? "" : "s");
-}
-
-static void put_age(struct html *html, uint64_t age_ms)
-{
-	words_put_age(html->out, age_ms);
-}
-
 /* What `put` says, between two pieces of markup; nothing at all where it says nothing. */
 static void put_words(struct html *html, const char *before,
 		      void (*put)(struct buf *buf, const struct finding *finding),
@@ -99,7 +84,7 @@ static void put_port_name(struct html *html, uint32_t port)
 	if (name != NULL)
 		put_raw(html, name);
 	else
-		put_u64(html, port);
+		buf_put_u64(html->out, port);
 }
 
 /* Only the own namespace's connections can be asked for, and only those of one port. */
@@ -186,7 +171,7 @@ static void put_verdict(struct html *html, const struct html_row *row)
 	put_finding(html, row, &findings[0], html_row_lost_listener(row));
 	if (n > 1) {
 		put_raw(html, "<details><summary>and ");
-		put_count(html, n - 1, "more finding");
+		words_put_count(html->out, n - 1, "more finding");
 		put_raw(html, "</summary>\n");
 		for (size_t i = 1; i < n; i++)
 			put_finding(html, row, &findings[i], false);
@@ -221,7 +206,7 @@ static void put_oldest(struct html *html, const struct html_row *row)
 {
 	open_cell(html, "oldest", row->oldest_ms);
 	if (row->oldest_ms > 0)
-		put_age(html, row->oldest_ms);
+		words_put_age(html->out, row->oldest_ms);
 	close_cell(html);
 }
 
@@ -230,7 +215,7 @@ static void put_established(struct html *html, const struct html_row *row)
 	uint64_t n = row->pair->view.state[TCP_STATE_ESTABLISHED];
 
 	open_cell(html, "est", n);
-	put_u64(html, n);
+	buf_put_u64(html->out, n);
 	close_cell(html);
 }
 
@@ -273,7 +258,7 @@ static void put_keepalive(struct html *html, const struct html_row *row)
 	if (all > 0 && on == all && view->peak[TALLY_LOSS] > 0 &&
 	    view->peak[TALLY_LOSS] != PORTVIEW_NEVER) {
 		put_raw(html, " <span class=\"within\">within ");
-		put_age(html, view->peak[TALLY_LOSS]);
+		words_put_age(html->out, view->peak[TALLY_LOSS]);
 		put_raw(html, "</span>");
 	}
 	close_cell(html);
@@ -290,7 +275,7 @@ static void put_queue(struct html *html, const struct html_row *row)
 		return;
 	}
 	open_cell(html, "queue", queue->queue_length);
-	put_u64(html, queue->queue_length);
+	buf_put_u64(html->out, queue->queue_length);
 	if (queue->backlog_known)
 		buf_printf(html->out, NBSP "of" NBSP "%llu",
 			   (unsigned long long)queue->queue_limit);
@@ -394,15 +379,15 @@ static void put_headline(struct html *html)
 		return;
 	}
 	if (rows->stuck > 0) {
-		put_count(html, rows->stuck, "stuck connection");
+		words_put_count(html->out, rows->stuck, "stuck connection");
 		put_raw(html, " on ");
-		put_count(html, rows->stuck_ports, "port");
+		words_put_count(html->out, rows->stuck_ports, "port");
 	} else {
 		put_raw(html, "Nothing is stuck");
 	}
 	if (rows->full_queues > 0) {
 		put_raw(html, ", ");
-		put_count(html, rows->full_queues, "listen queue");
+		words_put_count(html->out, rows->full_queues, "listen queue");
 		put_raw(html, " full");
 	}
 }
@@ -431,13 +416,13 @@ static void put_facts(struct html *html)
 		put_raw(html, "<li>Sampled ");
 		put_time(html, snapshot->timestamp);
 		put_raw(html, "</li>\n<li>");
-		put_count(html, snapshot->sockets, "socket");
+		words_put_count(html->out, snapshot->sockets, "socket");
 		buf_printf(html->out, " in %.1f ms</li>\n", health->duration_seconds * 1000);
 	}
 	buf_printf(html->out, "<li>Source: %s</li>\n<li>Destroy events: %s</li>\n<li>",
 		   health->source == HEALTH_SOURCE_NETLINK ? "netlink" : "/proc",
 		   health->events_active ? "on" : "off");
-	put_count(html, health->errors, "failed sample");
+	words_put_count(html->out, health->errors, "failed sample");
 	put_raw(html, "</li>\n</ul>\n");
 }
 
@@ -447,7 +432,7 @@ static void put_notice(struct html *html, uint64_t n, const char *noun, const ch
 	if (n == 0)
 		return;
 	put_raw(html, "<li>");
-	put_count(html, n, noun);
+	words_put_count(html->out, n, noun);
 	put_raw(html, text);
 	put_raw(html, "</li>\n");
 }
@@ -513,9 +498,9 @@ static void put_legend(struct html *html)
 		put_text(html, rule->meaning);
 		put_raw(html, rule->counts ? ": at least " : ": longer than ");
 		if (rule->counts)
-			put_count(html, limits->least[reason], rule->counts);
+			words_put_count(html->out, limits->least[reason], rule->counts);
 		else
-			put_age(html, limits->least[reason]);
+			words_put_age(html->out, limits->least[reason]);
 		put_raw(html, "</dd></div>\n");
 	}
 	put_raw(html,

@@ -62,7 +62,7 @@ static const struct words table[FINDING_KINDS] = {
 	},
 };
 
-static void put_count(struct buf *buf, uint64_t n, const char *noun)
+void words_put_count(struct buf *buf, uint64_t n, const char *noun)
 {
 	buf_put_u64(buf, n);
 	buf_putc(buf, ' ');
@@ -92,7 +92,7 @@ static void put_owner(struct buf *buf, const struct finding *finding)
 	put_clean(buf, finding->owner[1]);
 	if (finding->owners > FINDING_OWNERS) {
 		buf_puts(buf, " and ");
-		put_count(buf, finding->owners - FINDING_OWNERS, "other");
+		words_put_count(buf, finding->owners - FINDING_OWNERS, "other");
 	}
 }
 
@@ -105,12 +105,12 @@ static void put_filter(struct buf *buf, const struct finding *finding)
 
 static void put_connections(struct buf *buf, const struct finding *finding)
 {
-	put_count(buf, finding->count, "connection");
+	words_put_count(buf, finding->count, "connection");
 }
 
 static void put_connects(struct buf *buf, const struct finding *finding)
 {
-	put_count(buf, finding->count, "connect");
+	words_put_count(buf, finding->count, "connect");
 }
 
 static void put_n(struct buf *buf, const struct finding *finding)
@@ -130,7 +130,7 @@ static void put_age(struct buf *buf, const struct finding *finding)
 
 static void put_drops(struct buf *buf, const struct finding *finding)
 {
-	put_count(buf, finding->count, "drop");
+	words_put_count(buf, finding->count, "drop");
 }
 
 static void put_it(struct buf *buf, const struct finding *finding)

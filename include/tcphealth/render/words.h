@@ -71,6 +71,9 @@ void words_put_next(struct buf *buf, const struct finding *finding);
 void words_put_look(struct buf *buf, const struct finding *finding);
 void words_put_restart(struct buf *buf, const struct finding *finding);
 
+/* "1 socket", "4 sockets". */
+void words_put_count(struct buf *buf, uint64_t n, const char *noun);
+
 /* "45 s", "6 min", "2 h", "2 h 5 min", "3 d 4 h", "12 d": the last unit cut, not rounded. */
 void words_put_age(struct buf *buf, uint64_t age_ms);
 
