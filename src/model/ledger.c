@@ -1,5 +1,5 @@
 /*
- * ledger: pairs of role and port, their counters, this sample's views, and who has series. Knows no sockets.
+ * ledger: the pairs of role and port, and who has series. Must not know sockets.
  */
 #include "tcphealth/model/ledger.h"
 
@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Gauges of a pair: what the samples of each tier find anew, and their sum, made when it is asked for. */
 struct views {
-	struct portview part[TIERS]; /* what the samples of each tier find anew */
-	struct portview both;        /* made when asked for */
+	struct portview part[TIERS];
+	struct portview both;
 };
 
 struct ledger {
@@ -19,7 +20,8 @@ struct ledger {
 	size_t count, cap;
 	struct views *views;
 	size_t view_count, view_cap;
-	uint32_t *index[ROLE_COUNT]; /* by port: index of the pair + 1, or 0 */
+	/* By port: index of its pair + 1, or 0. */
+	uint32_t *index[ROLE_COUNT];
 	uint64_t other[ROLE_COUNT][LEDGER_COUNTERS];
 	const struct portset *excluded;
 };
@@ -41,12 +43,12 @@ struct ledger *ledger_new(const struct portset *excluded)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
 
-	if (ledger == NULL)
+	if (!ledger)
 		return NULL;
 	ledger->excluded = excluded;
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		ledger->index[role] = calloc(65536, sizeof(*ledger->index[role]));
-		if (ledger->index[role] == NULL) {
+		if (!ledger->index[role]) {
 			ledger_free(ledger);
 			return NULL;
 		}
@@ -56,7 +58,7 @@ struct ledger *ledger_new(const struct portset *excluded)
 
 void ledger_free(struct ledger *ledger)
 {
-	if (ledger == NULL)
+	if (!ledger)
 		return;
 	for (int role = 0; role < ROLE_COUNT; role++)
 		free(ledger->index[role]);
@@ -102,7 +104,7 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
 {
 	struct ledger_pair *pair = ledger_pair(ledger, role, port);
 
-	if (pair == NULL)
+	if (!pair)
 		return -ENOMEM;
 	pair->pinned = true;
 	return 0;
@@ -123,7 +125,7 @@ struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, en
 	struct views *views =
 		pair->view != LEDGER_NO_VIEW ? &ledger->views[pair->view] : make_view(ledger, pair);
 
-	return views != NULL ? &views->part[tier] : NULL;
+	return views ? &views->part[tier] : NULL;
 }
 
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount)
@@ -146,24 +148,23 @@ static bool has_stale(const struct portview *view)
 	return false;
 }
 
-/* 3 stale or pinned, 2 in use, 1 used within the time to keep, 0 none: no series. */
+/* 3: stale or pinned; 2: in use; 1: in use less than keep_ms ago; 0: gets no series. */
 static uint8_t rank_pair(struct ledger *ledger, struct ledger_pair *pair, uint64_t now_ms,
 			 uint64_t keep_ms)
 {
 	const struct portview *view = ledger_pair_view(ledger, pair);
-
-	bool used = view != NULL || pair->pinned || pair->touched;
+	bool used = view || pair->pinned || pair->touched;
 
 	pair->touched = false;
 	if (used)
 		pair->last_used_ms = now_ms;
-	if (ledger->excluded != NULL && portset_has(ledger->excluded, pair->port))
+	if (ledger->excluded && portset_has(ledger->excluded, pair->port))
 		return 0;
-	if (pair->pinned || (view != NULL && has_stale(view)))
+	if (pair->pinned || (view && has_stale(view)))
 		return 3;
 	if (used)
 		return 2;
-	/* Only what had series keeps them: a pair that came while all were taken has none to keep. */
+	/* It keeps what series it had: a pair that came while all were taken has none. */
 	return pair->published && now_ms - pair->last_used_ms < keep_ms ? 1 : 0;
 }
 
@@ -180,7 +181,7 @@ static int compare_candidates(const void *a, const void *b)
 	return (x->pair->port > y->pair->port) - (x->pair->port < y->pair->port);
 }
 
-/* Fills `list` with the pairs of a role that may have series; returns how many. */
+/* Fills `list` with the pairs of a role that may have series, and returns how many there are. */
 static size_t gather(struct ledger *const *ledgers, size_t count, int role, struct candidate *list,
 		     uint64_t now_ms, uint64_t keep_ms)
 {
@@ -228,7 +229,7 @@ int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, 
 	if (all == 0)
 		return 0;
 	list = calloc(all, sizeof(*list));
-	if (list == NULL)
+	if (!list)
 		return -ENOMEM;
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		size_t n = gather(ledgers, count, role, list, now_ms, keep_ms);

@@ -1,5 +1,5 @@
 /*
- * tally: what the connections on show add up to. Here is what is rare: shares of the stale, and of those with something queued.
+ * tally: what the connections on show add up to. The rare part: those that are stale or have something queued.
  */
 #include "tcphealth/model/tally.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Rows of a part. */
 #define CGROUPS_MAX 2048u
 
 void portview_merge(struct portview *into, const struct portview *from)
@@ -138,7 +139,7 @@ void tally_move_more(struct tally_part *part, struct portview *view,
 		row->sockets += (uint32_t)sign;
 }
 
-/* What can fail comes first: a row for its cgroup, and room to keep its share. */
+/* What can fail comes before anything is added: a row for the cgroup, and room to keep the share. */
 int tally_prepare(struct tally *tally, const struct track_entry *entry,
 		  const struct tally_share *share, uint64_t stale_ms)
 {

@@ -1,5 +1,5 @@
 /*
- * track: one entry a socket, found by order or by hash. Knows nothing of what an entry means.
+ * track: finds the entry of a socket by the order of the last dump, or by hash. Must not know what an entry means.
  */
 #include "tcphealth/model/track.h"
 
@@ -11,36 +11,41 @@
 
 #define NO_ENTRY UINT32_MAX
 #define SMALLEST 1024u /* entries */
-#define AHEAD    4u    /* entries whose work takes about as long as memory does to answer */
-#define WINDOW   64u   /* entries of the last part that may be missing from this one in a row */
+/* So many entries take about as long to work on as memory takes to answer. */
+#define AHEAD 4u
+/* So many entries of the last part in a row may be missing from this one. */
+#define WINDOW 64u
 
-/* Entries in the order of a dump of a part. */
+/* Indices of entries in the order of a dump of a part. */
 struct order {
 	uint32_t *list;
 	size_t count, cap;
 };
 
 /*
- * Both tables are mapped, not allocated: growing moves pages instead of copying them, untouched pages cost nothing, and unmapping gives
- * them back. The hash holds entry index + 1, 0 where empty, at most 2/3 full.
+ * Entries stand in one array, which grows by doubling; the hash holds the index + 1 of each, 0 where it is empty, and is at most
+ * two thirds full. Both are mapped, not allocated: to grow moves pages instead of copying them, untouched pages cost nothing, and
+ * unmapping gives them back.
  */
 struct track {
 	struct track_entry *entries;
 	uint32_t *hash;
-	size_t cap;        /* entries mapped */
-	size_t end;        /* entries below here were used once */
-	size_t count;      /* in use */
-	size_t seen;       /* of these, in this dump */
-	size_t hash_size;  /* a power of two */
-	uint32_t free;     /* first of the free list, linked by `next` */
-	uint32_t cursor;   /* entry of the last record; its `next` is the guess */
-	uint32_t head;     /* first entry of the last dump */
-	struct order part; /* of this dump, if it is of a part */
-	struct order last; /* of the last one that was */
-	size_t reading;    /* in `last`: where it goes on */
-	bool parity;       /* of this dump; between dumps every entry has it */
-	bool open;         /* a dump has begun and was not ended */
-	bool whole;        /* ... of every socket, in the table's order */
+	size_t cap;       /* entries mapped */
+	size_t end;       /* entries ever used */
+	size_t count;     /* entries in use */
+	size_t seen;      /* entries that this dump has shown */
+	size_t hash_size; /* a power of two */
+	/* First of the free list, which `next` links. */
+	uint32_t free;
+	/* Entry of the last record, whose `next` is the guess; first entry of the last dump. */
+	uint32_t cursor, head;
+	/* This dump and the one before, if they are of a part; where in `last` it goes on. */
+	struct order part, last;
+	size_t reading;
+	/* Of this dump. Between dumps every entry has it. */
+	bool parity;
+	bool open;  /* a dump was not ended */
+	bool whole; /* this dump is not of a part */
 };
 
 static void *map_pages(size_t size)
@@ -70,7 +75,7 @@ static bool rehash(struct track *track, size_t size)
 	size_t old_size = track->hash_size;
 	uint32_t *table = map_pages(size * sizeof(*table));
 
-	if (table == NULL)
+	if (!table)
 		return false;
 	track->hash = table;
 	track->hash_size = size;
@@ -78,7 +83,7 @@ static bool rehash(struct track *track, size_t size)
 		if (track->entries[i].id != 0)
 			table[hash_slot(track, track->entries[i].id)] = (uint32_t)i + 1;
 	}
-	if (old != NULL)
+	if (old)
 		munmap(old, old_size * sizeof(*old));
 	return true;
 }
@@ -134,8 +139,8 @@ static void remember_order(struct track *track, uint32_t i)
 }
 
 /*
- * The entry after this one is wanted next: fetch it while this one is worked on. That is too late for memory that is far away, so also
- * the one that stands further on in the array, where it mostly follows, as entries are made in the order of a dump.
+ * The entry after this one is wanted next: fetch it while this one is worked on. That is too late for memory that is far
+ * away: so fetch also one that stands further on. It mostly follows, as entries are made in the order of a dump.
  */
 static void fetch_ahead(const struct track *track, const struct track_entry *entry)
 {
@@ -146,13 +151,13 @@ static void fetch_ahead(const struct track *track, const struct track_entry *ent
 		__builtin_prefetch(&track->entries[entry->next + AHEAD], 1);
 }
 
-/* A part has no room for its order in the entries, which have that of the whole: it has a list. */
+/* `next` has the order of whole dumps. That of a part is a list. */
 static uint32_t guess_part(const struct track *track)
 {
 	return track->reading < track->last.count ? track->last.list[track->reading] : NO_ENTRY;
 }
 
-/* Goes on in the last part's list behind this entry: what left the part since then is passed over. */
+/* Goes on in the list of the last part behind this entry: what left the part since then is passed over. */
 static void follow_part(struct track *track, uint32_t i)
 {
 	const struct order *last = &track->last;
@@ -188,12 +193,12 @@ struct track *track_new(void)
 {
 	struct track *track = calloc(1, sizeof(*track));
 
-	if (track == NULL)
+	if (!track)
 		return NULL;
 	track->cap = SMALLEST;
 	track->free = track->cursor = track->head = NO_ENTRY;
 	track->entries = map_pages(track->cap * sizeof(*track->entries));
-	if (track->entries == NULL || !rehash(track, 2 * (size_t)SMALLEST)) {
+	if (!track->entries || !rehash(track, 2 * (size_t)SMALLEST)) {
 		track_free(track);
 		return NULL;
 	}
@@ -202,18 +207,18 @@ struct track *track_new(void)
 
 void track_free(struct track *track)
 {
-	if (track == NULL)
+	if (!track)
 		return;
-	if (track->entries != NULL)
+	if (track->entries)
 		munmap(track->entries, track->cap * sizeof(*track->entries));
-	if (track->hash != NULL)
+	if (track->hash)
 		munmap(track->hash, track->hash_size * sizeof(*track->hash));
 	forget_order(&track->part);
 	forget_order(&track->last);
 	free(track);
 }
 
-/* Forgets what this dump saw, as the invariant between dumps wants it. */
+/* Forgets what a dump has shown that was not ended. */
 static void level(struct track *track)
 {
 	for (size_t i = 0; i < track->end; i++)
@@ -223,7 +228,7 @@ static void level(struct track *track)
 
 void track_begin(struct track *track, bool whole)
 {
-	if (track->open) /* the last dump broke off: what it saw counts for nothing */
+	if (track->open)
 		level(track);
 	track->open = true;
 	track->whole = whole;
@@ -246,7 +251,7 @@ struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_create
 		uint32_t found = track->hash[hash_slot(track, id)];
 
 		entry = found != 0 ? &track->entries[found - 1] : create(track, id);
-		if (entry == NULL)
+		if (!entry)
 			return NULL;
 		*ret_created = found == 0;
 		i = (uint32_t)(entry - track->entries);
@@ -312,11 +317,6 @@ void track_remove(struct track *track, struct track_entry *entry)
 	track->free = i;
 }
 
-size_t track_count(const struct track *track)
-{
-	return track->count;
-}
-
 void track_sweep(struct track *track, track_fn fn, void *arg)
 {
 	track->open = false;
@@ -337,7 +337,7 @@ void track_end_part(struct track *track)
 {
 	struct order last = track->last;
 
-	/* Back to the parity of all the others, of which there are many more. */
+	/* Back to the parity of the others, which are many more. */
 	track->parity = !track->parity;
 	for (size_t i = 0; i < track->part.count; i++)
 		track->entries[track->part.list[i]].seen = track->parity;
@@ -354,7 +354,7 @@ void track_each(struct track *track, track_fn fn, void *arg)
 	}
 }
 
-/* Moves the entries together; the order of the last dump is lost and learned anew. */
+/* Moves the entries together. The order of the last dump is lost, and learned anew. */
 static void compact(struct track *track)
 {
 	size_t to = 0;

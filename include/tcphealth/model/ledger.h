@@ -1,9 +1,9 @@
 /*
- * ledger: counters per role and port that live as long as the process, and the gauges of one sample.
+ * ledger: what is counted by role and port: counters for the life of the process, and the gauges of the last sample.
  *
- * Owns a pair for each (role, port) a namespace ever used, and decides which of them have series of their own; the
- * others share `other`. Counters of a pair that lost its series stop and go on from there should it
- * come back: none ever falls. Knows ports and numbers, no sockets. One thread.
+ * Owns a pair for each (role, port) that a namespace ever used, and decides which pairs have series of their own. The others
+ * share `other`. The counters of a pair that lost its series stand still, and go on when it has series again: none ever falls.
+ * Knows ports and numbers; must not know sockets. One thread.
  */
 #ifndef TCPHEALTH_MODEL_LEDGER_H
 #define TCPHEALTH_MODEL_LEDGER_H
@@ -23,58 +23,57 @@ enum ledger_counter {
 	LEDGER_RECEIVED_BYTES,
 	LEDGER_OPENED,
 	LEDGER_CLOSED,
-	LEDGER_FAILED_REFUSED, /* client pairs only, as the next two */
+	/* Of client pairs only. */
+	LEDGER_FAILED_REFUSED,
 	LEDGER_FAILED_TIMEOUT,
 	LEDGER_FAILED_OTHER,
 };
 #define LEDGER_COUNTERS 9
 
-/* Port 0 stands for "unknown", which always has series; this for "other" (in the snapshot only). */
+/* Instead of a port: `unknown`, which always has series, and `other`, which is no pair but in a snapshot. */
 #define LEDGER_PORT_UNKNOWN 0
 #define LEDGER_PORT_OTHER   UINT32_MAX
 
 /* "unknown" or "other", as users read it; NULL if it is a port. */
 const char *ledger_port_name(uint32_t port);
 
+/* What every record reads comes first. */
 struct ledger_pair {
-	/* What every socket reads comes first. */
-	uint32_t view; /* index of this sample's view, or LEDGER_NO_VIEW */
+	/* Index of its gauges, or LEDGER_NO_VIEW. */
+	uint32_t view;
 	uint16_t port;
 	uint8_t role;   /* enum role */
 	bool published; /* has series of its own */
-	bool pinned;    /* listening or included in this sample: displaces others */
-	bool touched;   /* counted something since the last sample ended */
+	/* Listening or included in this sample: comes before others. */
+	bool pinned;
+	/* Has counted something since the last sample ended. */
+	bool touched;
 	uint64_t counter[LEDGER_COUNTERS];
-	uint64_t fresh
-		[LEDGER_COUNTERS]; /* counted while it has no series: ledger_arbitrate() says whose they are */
-	uint64_t
-		last_used_ms; /* monotonic: last sample in which it was in use, listening or included */
+	/* Counted while it has no series: ledger_arbitrate() decides where to. */
+	uint64_t fresh[LEDGER_COUNTERS];
+	/* Last sample in which it was in use or pinned, monotonic. */
+	uint64_t last_used_ms;
 };
 #define LEDGER_NO_VIEW UINT32_MAX
 
 struct ledger;
 
-/*
- * `excluded` (may be NULL; borrowed) says which ports never get series. NULL when out of memory.
- */
+/* `excluded`: ports that never get series; borrowed, may be NULL. NULL when out of memory. */
 struct ledger *ledger_new(const struct portset *excluded);
 void ledger_free(struct ledger *ledger);
 
-/*
- * Begins a sample: no pair is pinned, and of all views the parts that this tier finds anew are gone: after a full one all,
- * and no pair is in use.
- */
+/* Begins a sample: no pair is pinned, and the gauges that this tier finds anew are gone (a full sample: all). */
 void ledger_begin(struct ledger *ledger, enum tier tier);
 
 /* The pair, created at need; NULL when out of memory. Valid until the next pair is created. */
 struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port);
 
-/* A pair that shall have series although nothing uses it (listening, included). 0 or -ENOMEM. */
+/* A pair that has series even if no connection uses it. 0 or -ENOMEM. */
 int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
 
 /*
- * The gauges of a pair, in the part that samples of this tier find anew; zeroed at first use. NULL when out of memory. Valid until the next
- * view is made.
+ * The gauges of a pair, in the part that samples of this tier find anew; zeroed at first use. NULL when out of memory.
+ * Valid until the gauges of another pair are used first.
  */
 struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, enum tier tier);
 
@@ -82,21 +81,23 @@ struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, en
 void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount);
 
 /*
- * Decides at the end of a sample which pairs have series: at most `max` of each role over all `count` ledgers. In use is who has
- * a view, is pinned, or has counted. What a pair without series counted goes to `other`. Rank: stale or pinned, then in use, then the most recently used; among
- * equals who has series keeps them. What was not in use for keep_ms loses its series. 0, or -ENOMEM (nothing changes).
+ * Ends a sample: decides which pairs have series, at most `max` of each role in all `count` ledgers together.
+ *
+ * First come pairs that are stale or pinned, then those in use (they show a connection, or have counted), then those most
+ * recently used, up to keep_ms ago. Among equals who has series keeps them. What a pair without series has counted goes to
+ * `other`. 0, or -ENOMEM: nothing changes.
  */
 int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms,
 		     uint64_t keep_ms);
 
-/* All pairs ever used, in no order. */
+/* All pairs, in no order. */
 const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count);
 
-/* Both parts in one; NULL if there is no socket in them. Valid until asked again. */
+/* The gauges of both parts in one; NULL if no connection is in them. Valid until the next call. */
 const struct portview *ledger_pair_view(const struct ledger *ledger,
 					const struct ledger_pair *pair);
 
-/* Counters of `other`. */
+/* The LEDGER_COUNTERS counters of `other`. */
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role);
 
 #endif

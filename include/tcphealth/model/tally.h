@@ -1,9 +1,9 @@
 /*
  * tally: what the connections on show add up to, by role and port and by cgroup.
  *
- * A connection goes in when a record of it has been judged. One that the last full sample showed is taken off again, with
- * the same numbers, when it is seen in another state or has died. Owns the gauges of a pair, the rows of cgroups, and `counted`
- * and `shown` of an entry. Knows numbers; no ages, no history, and not who has series. One thread.
+ * A connection goes in when its record is judged. When it is then seen in another state, or dies, what the last full sample
+ * added is taken off again. Owns the gauges of a pair, the rows of cgroups, and `counted` and `shown` of an entry. Knows
+ * numbers; must not know ages, or who has series. One thread.
  */
 #ifndef TCPHEALTH_MODEL_TALLY_H
 #define TCPHEALTH_MODEL_TALLY_H
@@ -29,18 +29,18 @@ enum tally_sum {
 };
 #define TALLY_SUMS 3
 
-/* What the worst connection decides, in ms. It stays until the sample that showed it is repeated. */
+/* Of the worst connection, in ms. It stays until the next sample of its tier. */
 enum tally_peak {
 	TALLY_SILENCE, /* ESTABLISHED: since the peer was heard */
-	TALLY_LOSS,    /* until the kernel would notice a vanished peer; PORTVIEW_NEVER */
+	/* Until the kernel would notice that the peer has vanished; PORTVIEW_NEVER if it would not. */
+	TALLY_LOSS,
 };
 #define TALLY_PEAKS 2
 
 #define PORTVIEW_NEVER UINT64_MAX
 
-/* The gauges of one pair in one sample. Adding up two of them is portview_merge(). */
+/* The gauges of one pair. What every healthy connection touches comes first, in 64 bytes. */
 struct portview {
-	/* What every healthy ESTABLISHED socket touches comes first: 64 bytes. */
 	uint64_t peak[TALLY_PEAKS];
 	uint64_t sum[TALLY_SUMS];
 	uint32_t keepalive[KEEPALIVES];
@@ -48,9 +48,11 @@ struct portview {
 	uint32_t stale[STALE_REASONS]; /* not of STALE_NONE */
 	/* Longest time in each state, ms. */
 	uint64_t oldest_ms[TCP_STATE_COUNT];
-	double ephemeral_ratio; /* clients: of the busiest pair of addresses */
+	/* Clients: share of the local ports that the busiest pair of addresses uses. */
+	double ephemeral_ratio;
 };
 
+/* Adds up two pairs, or two parts of one. */
 void portview_merge(struct portview *into, const struct portview *from);
 
 /* What one connection adds besides what its entry tells. */
@@ -69,11 +71,11 @@ struct tally_cgroup {
 	uint8_t reason;
 };
 
-/* What the samples of one tier find anew. Its gauges are in the ledger. */
+/* What the samples of one tier find anew, besides the gauges, which are in the ledger. */
 struct tally_part {
-	/* Connections by what decided their role, but those that left the dumps. */
+	/* Connections by what decided their role, without those that left the dumps. */
 	uint64_t evidence[ROLE_EVIDENCE_COUNT];
-	/* At most some thousand: stale connections beyond that are counted without a row. */
+	/* At most some thousand; stale connections of further cgroups have no row. */
 	struct tally_cgroup *cgroups;
 	size_t cgroup_count, cgroup_cap;
 	struct hash cgroup_hash;
@@ -88,17 +90,17 @@ struct tally_kept {
 /* Empty when zeroed. */
 struct tally {
 	struct tally_part part[TIERS];
-	/* Of the full part, until that begins anew. */
+	/* Of the full part. */
 	struct tally_kept *kept;
 	size_t kept_count, kept_cap;
 	struct hash kept_hash;
 };
 
-/* Empties what a sample of this tier finds anew: a full one everything. */
+/* Begins a sample: what this tier finds anew is gone (a full sample: all). */
 void tally_begin(struct tally *tally, enum tier tier);
 void tally_done(struct tally *tally);
 
-/* The part that shows a state: sockets in ESTABLISHED, and those that left the dumps, are known from full samples alone. */
+/* Whose samples show sockets in this state. CLOSE: they left the dumps, as only a full one can tell. */
 static inline enum tier tally_tier(unsigned int state)
 {
 	return state == TCP_STATE_ESTABLISHED || state == TCP_STATE_CLOSE ? TIER_FULL : TIER_STATES;
@@ -110,7 +112,7 @@ static inline void tally_raise(uint64_t *peak, uint64_t value)
 		*peak = value;
 }
 
-/* Whether it adds more than a healthy connection that has nothing queued. */
+/* Whether it is stale or has something queued. */
 static inline bool tally_has_more(const struct track_entry *entry, const struct tally_share *share)
 {
 	uint32_t more = entry->counted;
@@ -141,8 +143,8 @@ static inline void tally_move(struct tally_part *part, struct portview *view,
 }
 
 /*
- * Adds a connection to the gauges of its pair, in the part of its state. `reason` has applied to it for stale_ms. 0, or -ENOMEM: nothing is
- * added. Inline, as every connection of every sample comes here.
+ * Adds a connection to the gauges of its pair, in the part of its state; `reason` has applied to it for stale_ms. 0, or
+ * -ENOMEM: nothing is added. Inline, as every connection of every sample comes here.
  */
 static inline int tally_add(struct tally *tally, struct portview *view, struct track_entry *entry,
 			    struct tally_share share, enum stale_reason reason, uint64_t stale_ms)
@@ -157,7 +159,7 @@ static inline int tally_add(struct tally *tally, struct portview *view, struct t
 	return 0;
 }
 
-/* Takes an entry that is shown off the gauges of its pair in the full part. */
+/* Takes an entry that is shown off the gauges of its pair, in the full part. */
 void tally_take_off(struct tally *tally, struct portview *view, struct track_entry *entry);
 
 #endif

@@ -1,10 +1,8 @@
 /*
- * track: a memory of every socket across samples, 64 bytes each.
+ * track: what is remembered of each socket from one sample to the next, in 64 bytes.
  *
- * Owns the entries and finds them by id; what the fields mean is the business of account (counters) and ages.
- * Entries stand in one array that grows by doubling (their pointers are valid until the next track_see());
- * a hash of u32 indices finds them, and each entry names the one that followed it in the last dump, so that a dump
- * that comes in the same order needs no hashing. No allocation per socket. One thread.
+ * Owns the entries and finds them by id. Must not know what their fields mean: that is up to account (counters), ages
+ * (moments) and tally (what is on show). An entry's pointer is valid until the next track_see(). One thread.
  */
 #ifndef TCPHEALTH_MODEL_TRACK_H
 #define TCPHEALTH_MODEL_TRACK_H
@@ -16,58 +14,75 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * Moments are kept in ticks of 16 ms as u32: differences are right for 795 days. A moment may lie before the start of the program.
- */
+/* A moment is the monotonic clock in ticks of so many ms, modulo 2^32: it may lie before the boot, and 795 days back. */
 #define TRACK_TICK_MS 16
 
 struct track_entry {
-	uint64_t id;        /* 0: free */
-	uint32_t acked_low; /* counters as last seen; see track_acked() */
+	uint64_t id; /* 0: free */
+	/* Counters as last seen; see track_acked() and track_received(). */
+	uint32_t acked_low;
 	uint32_t received_low;
 	uint16_t acked_high;
 	uint16_t received_high;
 	uint32_t retrans;
 	uint32_t segs_out;
-	uint32_t since; /* tick: in `state` at least since then */
-	uint32_t
-		moved; /* tick: bytes last moved (half-closed), or segs_in last moved (established) */
-	uint32_t blocked;          /* tick: since when it waits for the peer; valid if is_blocked */
-	uint32_t read_position;    /* low 32 bits of received - rqueue */
-	uint32_t read_since;       /* tick: read_position last moved */
-	uint32_t next;             /* index of the entry that followed in the last dump */
-	uint16_t segs_in;          /* low 16 bits */
-	uint16_t keepidle_s;       /* longest keepalive idle time seen; 0: never seen unmasked */
-	uint16_t port;             /* of the pair it is counted under; 0: unknown */
-	unsigned short tuple : 12; /* hash of both ports: a socket that connects anew changes it */
-	unsigned short counted : 4; /* enum stale_reason it stands under in the tally */
+	/* In `state` at least since then (tick). */
+	uint32_t since;
+	/* When bytes last moved; ESTABLISHED: when the last segment came in (tick). */
+	uint32_t moved;
+	/* Since when the kernel waits for the peer (tick); valid if is_blocked. */
+	uint32_t blocked;
+	/* How far the program has read: the low 32 bits of received - rqueue; and since when (tick). */
+	uint32_t read_position;
+	uint32_t read_since;
+	/* Of track: index of the entry that followed in the last full dump, or of the next free one. */
+	uint32_t next;
+	uint16_t segs_in; /* low 16 bits */
+	/* Longest keepalive idle time seen, seconds; 0: none yet. */
+	uint16_t keepidle_s;
+	/* Of the pair it is counted under; 0: unknown. */
+	uint16_t port;
+	/* Hash of both ports: a socket that connects anew changes it. */
+	unsigned short tuple : 12;
+	/* Of tally: the enum stale_reason it is counted under. */
+	unsigned short counted : 4;
 	/*
-	 * No flag lies across two bytes, and those that are written one after the other share one: a wider load behind a narrow
-	 * store would wait for it.
+	 * No flag lies across two bytes, and those that are written together share one: a load that is wider than the store
+	 * before it would wait.
 	 */
-	unsigned int
-		state : 4; /* enum tcp_state last counted; CLOSE: gone from the dumps, event to come */
-	unsigned int evidence : 4;
+	/* enum tcp_state last counted; CLOSE: gone from the dumps, and its event is yet to come. */
+	unsigned int state : 4;
+	unsigned int evidence : 4; /* enum role_evidence */
 	unsigned int role : 1;     /* enum role */
-	unsigned int sure : 1;     /* role is settled */
-	unsigned int hopeless : 1; /* the handshake's arithmetic will never tell */
-	unsigned int mini : 1;
-	unsigned int opened : 1;         /* counted as opened, or older than the first sample */
-	unsigned int closed : 1;         /* counted as closed */
-	unsigned int final : 1;          /* its event has been applied */
-	unsigned int eventless : 1;      /* the kernel's own socket: no event will come */
-	unsigned int seen : 1;           /* track's own: parity of the dump that saw it last */
-	unsigned int miss : 2;           /* full dumps without it, in a row; saturates */
-	unsigned int maybe_lost : 1;     /* its event may have been among those lost */
-	unsigned int keepalive : 2;      /* enum keepalive */
-	unsigned int keepalive_gone : 1; /* unarmed once: not believed until seen twice */
-	unsigned int
-		doubted : 1; /* the last look made it a client, though somebody listens on its port */
-	unsigned int reason : 4;    /* enum stale_reason last found */
-	unsigned int pair_role : 1; /* enum role of the pair it is counted under */
-	unsigned int is_blocked : 1;
-	unsigned int has_read : 1; /* read_position is valid */
-	unsigned int shown : 1;    /* on show since the last full sample */
+	unsigned int sure : 1;     /* the role is settled */
+	/* The arithmetic of its handshake will never tell. */
+	unsigned int hopeless : 1;
+	unsigned int mini : 1; /* the last record was TCPSOCK_MINI */
+	/* Counted as opened, or older than the first sample. */
+	unsigned int opened : 1;
+	unsigned int closed : 1; /* counted as closed */
+	unsigned int final : 1;  /* its event has been applied */
+	/* The kernel's own socket: no event will come. */
+	unsigned int eventless : 1;
+	/* Of track: parity of the dump that saw it last. */
+	unsigned int seen : 1;
+	/* Full dumps in a row without it; at most 3. */
+	unsigned int miss : 2;
+	/* Its event may be among those that were lost. */
+	unsigned int maybe_lost : 1;
+	unsigned int keepalive : 2; /* enum keepalive */
+	/* Unarmed in the last look, which is not believed until the next. */
+	unsigned int keepalive_gone : 1;
+	/* The last look made it a client, though somebody listens on its port. */
+	unsigned int doubted : 1;
+	/* The enum stale_reason that was last found. */
+	unsigned int reason : 4;
+	/* The enum role it is counted under. */
+	unsigned int pair_role : 1;
+	unsigned int is_blocked : 1; /* `blocked` is valid */
+	unsigned int has_read : 1;   /* read_position is valid */
+	/* Of tally: on show since the last full sample. */
+	unsigned int shown : 1;
 };
 _Static_assert(sizeof(struct track_entry) == 64, "a million sockets shall take 64 MB");
 
@@ -76,41 +91,37 @@ struct track;
 struct track *track_new(void);
 void track_free(struct track *track);
 
-/* Begins a dump: nothing is seen yet. A dump that is not `whole` comes in another order, which is remembered apart. */
+/* Begins a dump: nothing is seen yet. One that is not `whole` comes in another order, which is remembered apart. */
 void track_begin(struct track *track, bool whole);
 
 /*
- * The entry of `id`, created (zeroed but for id) if there is none; marked seen in this dump. *ret_created and *ret_again (seen
- * already in this dump) say which. NULL when out of memory.
+ * Notes that this dump shows `id`. Returns its entry, created if there is none (zeroed but for the id), or NULL when out of
+ * memory. *ret_created and *ret_again say whether it was, and whether this dump has shown it before.
  */
 struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_created, bool *ret_again);
 
 /* The entry of `id`, or NULL. */
 struct track_entry *track_find(const struct track *track, uint64_t id);
 
-/* Whether the dump that is open has seen the entry; between dumps true of all. */
+/* Whether the dump that is open has shown the entry; between dumps true of all. */
 bool track_saw(const struct track *track, const struct track_entry *entry);
 
-/* Creates nothing, removes one. */
 void track_remove(struct track *track, struct track_entry *entry);
 
-/* Entries in use. */
-size_t track_count(const struct track *track);
-
 /*
- * Ends a whole dump: calls `fn` for every entry that it did not see; `fn` may remove that entry. A dump that is
- * not ended so counts as never begun.
+ * Ends a whole dump: calls `fn` for every entry that it did not show; `fn` may remove that entry. A dump that is not ended
+ * counts as never begun.
  */
 typedef void (*track_fn)(void *arg, struct track_entry *entry);
 void track_sweep(struct track *track, track_fn fn, void *arg);
 
-/* Ends a dump of a part: what it did not see means nothing. */
+/* Ends a dump that was not whole: what it did not show means nothing. */
 void track_end_part(struct track *track);
 
-/* Calls `fn` for every entry in use; it may remove that entry. */
+/* Calls `fn` for every entry; it may remove that entry. */
 void track_each(struct track *track, track_fn fn, void *arg);
 
-/* After a dump: gives memory back when most of it is unused. Invalidates pointers to entries. */
+/* Between dumps: gives memory back if most of it is unused. No pointer to an entry is valid after it. */
 void track_trim(struct track *track);
 
 static inline uint64_t track_acked(const struct track_entry *entry)
