@@ -1,32 +1,32 @@
 /*
- * chooser: netlink while it answers, /proc while it does not. Hands on records without knowing what they mean.
+ * chooser: the best source that answers. Hands on records without knowing what they mean.
  */
 #include "tcphealth/app/chooser.h"
 
-#include "tcphealth/source/procfs.h"
-#include "tcphealth/source/procnet.h"
-
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 
 #define RETRY_FIRST_MS 1000u
 #define RETRY_MAX_MS   60000u /* each refusal may leave a line in an audit log */
-#define FAILURES_MAX   3u     /* in a row: netlink does answer, but never whole */
+#define FAILURES_MAX   3u     /* in a row: it does answer, but never whole */
 
 #define CONNECTIONS (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
 
-struct chooser {
-	enum options_source wanted;
-	const char *procfs;
-	struct netlink *diag;
-	enum health_source used;
-	struct netlink_stats closed_stats; /* of netlink sockets that are closed by now */
-	struct procnet_stats procnet_stats;
-	uint64_t retry_at_ms; /* when netlink is asked again while /proc is used */
-	uint64_t retry_ms;
+/* A source that may be used. */
+struct candidate {
+	void *source; /* NULL: not open */
+	/* When it is asked again while a later one is used, and how long it was left alone. */
+	uint64_t retry_at_ms, retry_ms;
 	unsigned int failures;
+};
+
+struct chooser {
+	struct source_place place;
+	struct candidate candidates[SOURCE_IDS];
+	unsigned int first, last; /* enum source_id: those that may be used */
+	unsigned int used;
 	bool sampled;
+	struct source_skipped closed; /* by sources that are closed by now */
 };
 
 /* Not now and not soon: no permission, no such family, no handler. */
@@ -48,145 +48,150 @@ static bool is_refusal(int err)
 	}
 }
 
-static void close_diag(struct chooser *chooser)
+static void add_skipped(struct source_skipped *to, const struct chooser *chooser, unsigned int id)
 {
-	struct netlink_stats stats;
+	struct source_skipped skipped;
 
-	if (chooser->diag == NULL)
+	if (chooser->candidates[id].source == NULL)
 		return;
-	stats = netlink_stats(chooser->diag);
-	chooser->closed_stats.forged += stats.forged;
-	chooser->closed_stats.malformed += stats.malformed;
-	netlink_close(chooser->diag);
-	chooser->diag = NULL;
+	skipped = source_table[id]->skipped(chooser->candidates[id].source);
+	to->forged += skipped.forged;
+	to->malformed += skipped.malformed;
 }
+
+static int open_source(struct chooser *chooser, unsigned int id)
+{
+	struct candidate *candidate = &chooser->candidates[id];
+
+	return candidate->source != NULL
+		       ? 0
+		       : source_table[id]->open(&chooser->place, &candidate->source);
+}
+
+static void close_source(struct chooser *chooser, unsigned int id)
+{
+	struct candidate *candidate = &chooser->candidates[id];
+
+	if (candidate->source == NULL)
+		return;
+	add_skipped(&chooser->closed, chooser, id);
+	source_table[id]->close(candidate->source);
+	candidate->source = NULL;
+}
+
+/* What find_other_end() needs. */
+struct opened {
+	const struct source_ops *ops;
+	void *source;
+};
 
 static int find_other_end(void *arg, const struct tcpsock *sock, struct tcpsock *ret_other)
 {
-	struct chooser *chooser = arg;
+	const struct opened *opened = arg;
 
-	return netlink_find(chooser->diag, &sock->remote, sock->remote_port, &sock->local,
-			    sock->local_port, ret_other);
+	return opened->ops->find(opened->source, sock, ret_other);
 }
 
-static int dump_netlink(struct chooser *chooser, struct census *census, enum tier tier)
+static int dump(const struct opened *opened, struct census *census, enum tier tier)
 {
-	const struct netlink_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
-						 .skmeminfo = true };
-	struct netlink_query connections = { .states = CONNECTIONS,
-					     .info = true,
-					     .arrived = census_arrived };
-	int r = 0;
+	struct source_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+					  .want = SOURCE_DROPS };
+	struct source_query connections = { .states = CONNECTIONS, .want = SOURCE_INFO };
+	int r;
 
 	if (tier == TIER_STATES)
 		connections.states &= ~TCP_STATE_BIT(TCP_STATE_ESTABLISHED);
-
-	if (chooser->diag == NULL)
-		r = netlink_open(&chooser->diag);
-	if (r == 0)
-		r = netlink_dump(chooser->diag, &listeners, census_listener, census);
-	if (r == 0)
-		r = netlink_dump(chooser->diag, &connections, census_socket, census);
-	return r;
-}
-
-static int dump_procfs(struct chooser *chooser, struct census *census)
-{
-	char dir[PATH_MAX];
-	int r = procfs_net_dir(chooser->procfs, dir, sizeof(dir));
-
-	if (r == 0)
-		r = procnet_dump(dir, TCP_STATE_BIT(TCP_STATE_LISTEN), census_listener, census,
-				 &chooser->procnet_stats);
-	if (r == 0)
-		r = procnet_dump(dir, CONNECTIONS, census_socket, census, &chooser->procnet_stats);
-	return r;
+	r = opened->ops->dump(opened->source, &listeners, census_take, census);
+	return r < 0 ? r : opened->ops->dump(opened->source, &connections, census_take, census);
 }
 
 /*
- * The text of /proc costs the same whatever states are wanted; and a memory that was not fed by the sample before needs all there is.
+ * A source that costs the same whatever states are wanted gives all; and a memory that was not fed by the sample before needs all
+ * there is.
  */
-static enum tier tier_from(const struct chooser *chooser, enum health_source source,
-			   enum tier wanted)
+static enum tier tier_from(const struct chooser *chooser, unsigned int id, enum tier wanted)
 {
-	if (source != HEALTH_SOURCE_NETLINK || chooser->used != source || !chooser->sampled)
+	if (!(source_table[id]->can & SOURCE_STATES) || chooser->used != id || !chooser->sampled)
 		return TIER_FULL;
 	return wanted;
 }
 
-static int sample_from(struct chooser *chooser, enum health_source source, struct census *census,
+static int sample_from(struct chooser *chooser, unsigned int id, struct census *census,
 		       struct census_sample sample, struct chooser_result *result)
 {
-	bool netlink = source == HEALTH_SOURCE_NETLINK;
+	struct opened opened = { .ops = source_table[id] };
+	uint32_t can = opened.ops->can;
 	int r;
 
-	sample.tier = result->tier = tier_from(chooser, source, sample.tier);
-
-	sample.ids = netlink ? CENSUS_COOKIES : CENSUS_TUPLES;
-	sample.events = sample.events && netlink;
-	sample.arrivals = netlink;
+	sample.tier = result->tier = tier_from(chooser, id, sample.tier);
+	r = open_source(chooser, id);
+	if (r < 0)
+		return r;
+	opened.source = chooser->candidates[id].source;
+	sample.ids = can & SOURCE_COOKIES ? CENSUS_COOKIES : CENSUS_TUPLES;
+	sample.events = sample.events && can & SOURCE_EVENTS;
+	result->can = sample.events ? can : can & ~(uint32_t)SOURCE_EVENTS;
 	r = census_begin(census, &sample);
 	if (r == 0)
-		r = netlink ? dump_netlink(chooser, census, sample.tier)
-			    : dump_procfs(chooser, census);
+		r = dump(&opened, census, sample.tier);
 	if (r == 0)
-		r = census_end(census, netlink ? find_other_end : NULL, chooser);
+		r = census_end(census, can & SOURCE_FIND ? find_other_end : NULL, &opened);
 	if (r < 0)
 		census_abort(census);
 	return r;
 }
 
-static bool asks_netlink(const struct chooser *chooser, uint64_t now_ms)
+/* Worse ones always are; a better one that failed is asked again after a while. */
+static bool is_asked(const struct chooser *chooser, unsigned int id, uint64_t now_ms)
 {
-	if (chooser->wanted != OPTIONS_SOURCE_AUTO)
-		return chooser->wanted == OPTIONS_SOURCE_NETLINK;
-	return chooser->used == HEALTH_SOURCE_NETLINK || now_ms >= chooser->retry_at_ms;
+	return id >= chooser->used || now_ms >= chooser->candidates[id].retry_at_ms;
 }
 
-static void schedule_retry(struct chooser *chooser, uint64_t now_ms)
+static void schedule_retry(struct chooser *chooser, unsigned int id, uint64_t now_ms)
 {
-	if (chooser->used == HEALTH_SOURCE_NETLINK || chooser->retry_ms == 0)
-		chooser->retry_ms = RETRY_FIRST_MS;
-	else if (chooser->retry_ms < RETRY_MAX_MS)
-		chooser->retry_ms *= 2;
-	chooser->retry_at_ms = now_ms + chooser->retry_ms;
+	struct candidate *candidate = &chooser->candidates[id];
+
+	if (chooser->used == id || candidate->retry_ms == 0)
+		candidate->retry_ms = RETRY_FIRST_MS;
+	else if (candidate->retry_ms < RETRY_MAX_MS)
+		candidate->retry_ms *= 2;
+	candidate->retry_at_ms = now_ms + candidate->retry_ms;
 }
 
-/* True if /proc shall be read after netlink failed so. */
-static bool falls_back(struct chooser *chooser, int err, uint64_t now_ms)
+/* True if the next source shall be asked after this one failed so. */
+static bool falls_back(struct chooser *chooser, unsigned int id, int err, uint64_t now_ms)
 {
-	if (chooser->wanted != OPTIONS_SOURCE_AUTO || err == -ENOMEM)
+	struct candidate *candidate = &chooser->candidates[id];
+
+	if (id == chooser->last || err == -ENOMEM)
 		return false;
-	chooser->failures++;
-	if (chooser->used == HEALTH_SOURCE_NETLINK && !is_refusal(err) &&
-	    chooser->failures < FAILURES_MAX)
+	candidate->failures++;
+	if (chooser->used == id && !is_refusal(err) && candidate->failures < FAILURES_MAX)
 		return false;
-	schedule_retry(chooser, now_ms);
-	close_diag(chooser);
+	schedule_retry(chooser, id, now_ms);
+	close_source(chooser, id);
 	return true;
 }
 
-static void note_use(struct chooser *chooser, enum health_source source,
-		     struct chooser_result *result)
+static void note_use(struct chooser *chooser, unsigned int id, struct chooser_result *result)
 {
-	result->changed = chooser->sampled && chooser->used != source;
-	result->source = source;
-	result->can =
-		source == HEALTH_SOURCE_NETLINK ? SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS : 0;
-	chooser->used = source;
+	result->source = source_table[id];
+	result->changed = chooser->sampled && chooser->used != id;
+	chooser->candidates[id].failures = 0;
+	chooser->used = id;
 	chooser->sampled = true;
 }
 
-struct chooser *chooser_new(enum options_source source, const char *procfs)
+struct chooser *chooser_new(enum source_id wanted, const char *procfs)
 {
 	struct chooser *chooser = calloc(1, sizeof(*chooser));
 
 	if (chooser == NULL)
 		return NULL;
-	chooser->wanted = source;
-	chooser->procfs = procfs;
-	chooser->used =
-		source == OPTIONS_SOURCE_PROCFS ? HEALTH_SOURCE_PROCFS : HEALTH_SOURCE_NETLINK;
+	chooser->place.procfs = procfs;
+	chooser->first = wanted != SOURCE_AUTO ? wanted : SOURCE_AUTO + 1;
+	chooser->last = wanted != SOURCE_AUTO ? wanted : SOURCE_IDS - 1;
+	chooser->used = chooser->first;
 	return chooser;
 }
 
@@ -194,63 +199,52 @@ void chooser_free(struct chooser *chooser)
 {
 	if (chooser == NULL)
 		return;
-	close_diag(chooser);
+	for (unsigned int id = chooser->first; id <= chooser->last; id++)
+		close_source(chooser, id);
 	free(chooser);
 }
 
 int chooser_sample(struct chooser *chooser, struct census *census,
 		   const struct census_sample *sample, struct chooser_result *ret_result)
 {
+	unsigned int id = chooser->first;
 	int r;
 
-	*ret_result = (struct chooser_result){ .source = chooser->used };
-	if (asks_netlink(chooser, sample->now_ms)) {
-		r = sample_from(chooser, HEALTH_SOURCE_NETLINK, census, *sample, ret_result);
-		if (r == 0) {
-			chooser->failures = 0;
-			note_use(chooser, HEALTH_SOURCE_NETLINK, ret_result);
-			return 0;
-		}
-		if (!falls_back(chooser, r, sample->now_ms))
+	*ret_result = (struct chooser_result){ .source = source_table[chooser->used] };
+	for (;; id++) {
+		if (!is_asked(chooser, id, sample->now_ms))
+			continue;
+		r = sample_from(chooser, id, census, *sample, ret_result);
+		if (r == 0)
+			break;
+		if (!falls_back(chooser, id, r, sample->now_ms))
 			return r;
 		ret_result->refusal = r;
 	}
-	r = sample_from(chooser, HEALTH_SOURCE_PROCFS, census, *sample, ret_result);
-	if (r == 0)
-		note_use(chooser, HEALTH_SOURCE_PROCFS, ret_result);
-	return r;
+	note_use(chooser, id, ret_result);
+	return 0;
 }
 
-int chooser_dump(struct chooser *chooser, const struct netlink_query *query, tcpsock_fn fn,
+int chooser_dump(struct chooser *chooser, const struct source_query *query, source_take_fn take_fn,
 		 void *arg)
 {
-	char dir[PATH_MAX];
-	int r = 0;
+	unsigned int id = chooser->used;
+	int r = open_source(chooser, id);
 
-	if (chooser->used == HEALTH_SOURCE_NETLINK) {
-		if (chooser->diag == NULL)
-			r = netlink_open(&chooser->diag);
-		return r < 0 ? r : netlink_dump(chooser->diag, query, fn, arg);
-	}
-	r = procfs_net_dir(chooser->procfs, dir, sizeof(dir));
-	return r < 0 ? r : procnet_dump(dir, query->states, fn, arg, &chooser->procnet_stats);
+	return r < 0 ? r
+		     : source_table[id]->dump(chooser->candidates[id].source, query, take_fn, arg);
 }
 
-enum health_source chooser_source(const struct chooser *chooser)
+const struct source_ops *chooser_source(const struct chooser *chooser)
 {
-	return chooser->used;
+	return source_table[chooser->used];
 }
 
-void chooser_skipped(const struct chooser *chooser, uint64_t *ret_forged, uint64_t *ret_malformed)
+struct source_skipped chooser_skipped(const struct chooser *chooser)
 {
-	struct netlink_stats stats = chooser->closed_stats;
+	struct source_skipped all = chooser->closed;
 
-	if (chooser->diag != NULL) {
-		struct netlink_stats open = netlink_stats(chooser->diag);
-
-		stats.forged += open.forged;
-		stats.malformed += open.malformed;
-	}
-	*ret_forged = stats.forged;
-	*ret_malformed = stats.malformed + chooser->procnet_stats.malformed;
+	for (unsigned int id = chooser->first; id <= chooser->last; id++)
+		add_skipped(&all, chooser, id);
+	return all;
 }

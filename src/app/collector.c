@@ -106,16 +106,17 @@ static void tell_stale(void *arg, const struct census_stale *stale)
 	stalelog_tell(&c->stalelog, stale, unit, clock_mono_ms());
 }
 
-static struct health health_of(struct collector *c, enum health_source source, uint64_t begin_ns)
+static struct health health_of(struct collector *c, uint64_t begin_ns)
 {
 	struct health health = {
 		.success = true,
-		.source = source,
+		.source = chooser_source(c->chooser),
 		.duration_seconds = (double)(clock_mono_ns() - begin_ns) / 1e9,
 		.cpu_ns = c->cpu_ns,
 		.wiped_closes = census_wiped_closes(c->census),
 	};
 	struct events_stats stats = eventfeed_stats(&c->events);
+	struct source_skipped skipped = chooser_skipped(c->chooser);
 
 	if (c->namespaces != NULL) {
 		struct namespaces_stats namespaces = namespaces_stats(c->namespaces);
@@ -128,24 +129,24 @@ static struct health health_of(struct collector *c, enum health_source source, u
 	}
 	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, TIER_FULL) / 1e3;
 	health.states_interval_seconds = (double)pace_interval_ms(&c->pace, TIER_STATES) / 1e3;
-	chooser_skipped(c->chooser, &health.forged, &health.malformed);
 	health.events_active = eventfeed_active(&c->events);
 	health.events = stats.received;
 	health.events_lost = stats.lost;
 	health.event_overruns = stats.overruns;
-	health.forged += stats.forged;
-	health.malformed += stats.malformed;
+	health.forged = skipped.forged + stats.forged;
+	health.malformed = skipped.malformed + stats.malformed;
 	return health;
 }
 
 static void log_source(struct collector *c, const struct chooser_result *result)
 {
-	if (result->source == HEALTH_SOURCE_PROCFS && result->refusal != 0 &&
-	    (result->changed || !c->sampled))
+	bool less = !(result->source->can & SOURCE_INFO);
+
+	if (less && result->refusal != 0 && (result->changed || !c->sampled))
 		log_warn("netlink is refused, reading /proc/net/tcp: no counters, no accept queue "
 			 "limits",
 			 "err", strerror(-result->refusal), NULL);
-	if (result->source == HEALTH_SOURCE_NETLINK && result->changed)
+	if (!less && result->changed)
 		log_info("netlink works again", NULL);
 }
 
@@ -166,11 +167,11 @@ static void read_settings(struct collector *c)
 	char dir[PATH_MAX];
 
 	netsysctl_read(c->options->path_procfs, &c->sysctl);
-	if (procfs_net_dir(c->options->path_procfs, dir, sizeof(dir)) == 0)
+	if (procfs_net_dir(c->options->path_procfs, 0, dir, sizeof(dir)) == 0)
 		netstat_read(dir, &c->netstat);
 }
 
-static int take_snapshot(struct collector *c, const struct chooser_result *result, bool events,
+static int take_snapshot(struct collector *c, const struct chooser_result *result,
 			 struct snapshot **ret_snapshot)
 {
 	const struct options *o = c->options;
@@ -178,7 +179,7 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 		{ .census = c->census,
 		  .netstat = &c->netstat,
 		  .sysctl = &c->sysctl,
-		  .can = result->can | (events ? SOURCE_EVENTS : 0u) },
+		  .can = result->can },
 	};
 	struct survey survey = {
 		.ns = ns,
@@ -212,7 +213,6 @@ static int sample_once(struct collector *c, enum tier tier, uint64_t now_ms,
 					.drain = drain,
 					.drain_arg = c,
 					.now_ms = now_ms,
-					.clock = clock_mono_coarse_ms,
 					.events = eventfeed_active(&c->events) };
 	int r;
 
@@ -230,9 +230,7 @@ static int sample_once(struct collector *c, enum tier tier, uint64_t now_ms,
 	/* Others' trouble is not ours: it is counted there. */
 	if (c->namespaces != NULL)
 		(void)namespaces_step(c->namespaces, now_ms);
-	return take_snapshot(c, ret_result,
-			     sample.events && ret_result->source == HEALTH_SOURCE_NETLINK,
-			     ret_snapshot);
+	return take_snapshot(c, ret_result, ret_snapshot);
 }
 
 /* What this thread has spent since the last time: on dumps, events and pages. */
@@ -262,7 +260,7 @@ static void run_sample(struct collector *c)
 		pace_insist(&c->pace);
 	c->sampled = c->sampled || r == 0;
 	stalelog_tick(&c->stalelog, clock_mono_ms(), false);
-	health = health_of(c, result.source, begin_ns);
+	health = health_of(c, begin_ns);
 	published = publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r != 0 ? r : published);
 	pay(c, result.tier);
@@ -385,7 +383,8 @@ int collector_new(const struct publisher_config *config, struct collector **ret_
 	c->options = o;
 	pthread_mutex_init(&c->lock, NULL);
 	clock_mono_cond_init(&c->ended_cond);
-	eventfeed_init(&c->events, o->events && o->source != OPTIONS_SOURCE_PROCFS);
+	eventfeed_init(&c->events, o->events && (o->source == SOURCE_AUTO ||
+						 source_table[o->source]->can & SOURCE_EVENTS));
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
 	netsysctl_defaults(&c->sysctl);
 	stalelog_init(&c->stalelog, o->log_stale);
@@ -505,7 +504,7 @@ int collector_once(const struct publisher_config *config, struct buf *page)
 	r = sample_once(c, TIER_FULL, begin_ns / 1000000, &result, &snapshot);
 	if (r == 0) {
 		c->cpu_ns = clock_thread_cpu_ns();
-		health = health_of(c, result.source, begin_ns);
+		health = health_of(c, begin_ns);
 		r = publisher_once(config, snapshot, &health, page);
 	}
 	snapshot_unref(snapshot);

@@ -197,7 +197,7 @@ void connections_render_json(const struct connections_result *result,
 
 	json_init(&j, buf);
 	json_open(&j, NULL, '{');
-	json_text(&j, "source", result->source == HEALTH_SOURCE_NETLINK ? "netlink" : "procfs");
+	json_text(&j, "source", result->source->name);
 	json_u64(&j, "matched", result->matched);
 	json_u64(&j, "limit", result->limit);
 	json_bool(&j, "truncated", result->matched > result->count);

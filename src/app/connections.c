@@ -166,47 +166,53 @@ static void sink(struct connections_row *rows, size_t count, const struct connec
 	rows[at] = *row;
 }
 
-static int take_row(void *arg, const struct tcpsock *sock)
+static void take_row(struct connections_result *d, const struct tcpsock *sock)
 {
-	struct connections_result *d = arg;
 	struct connections_row row = { .sock = *sock };
 
 	if (d->second && sock->local_port == d->query->port)
-		return 0; /* has the port on both sides: came in the first dump */
+		return; /* has the port on both sides: came in the first dump */
 	census_look(d->census, sock, d->now_ms, &row.place, &row.look);
 	if (!matches(d->query, &row))
-		return 0;
+		return;
 	d->matched++;
 	if (d->count < d->limit)
 		rise(d->rows, d->count++, &row);
 	else if (compare_rows(&row, &d->rows[0]) < 0)
 		sink(d->rows, d->count, &row);
+}
+
+static int take_rows(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
+{
+	(void)read_ms;
+	for (size_t i = 0; i < count; i++)
+		take_row(arg, &socks[i]);
 	return 0;
 }
 
 /*
- * The kernel sorts out what it can: the port is the local one of a server and the remote one of a client. /proc sorts out
- * nothing, and is read once.
+ * The source picks what it can: the port is the local one of a server and the remote one of a client. One that cannot pick is read
+ * once.
  */
 static int dump(struct chooser *chooser, struct connections_result *d)
 {
 	const struct connections_query *q = d->query;
-	struct netlink_query query = { .states = q->states, .info = true };
+	struct source_query query = { .states = q->states, .want = SOURCE_INFO };
 	bool filter =
-		q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source == HEALTH_SOURCE_NETLINK;
+		q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source->can & SOURCE_PORTS;
 	int r = 0;
 
 	if (!filter)
-		return chooser_dump(chooser, &query, take_row, d);
+		return chooser_dump(chooser, &query, take_rows, d);
 	if (!q->has_role || q->role == ROLE_SERVER) {
 		query.local_port = q->port;
-		r = chooser_dump(chooser, &query, take_row, d);
+		r = chooser_dump(chooser, &query, take_rows, d);
 	}
 	if (r == 0 && (!q->has_role || q->role == ROLE_CLIENT)) {
 		d->second = !q->has_role;
 		query.local_port = 0;
 		query.remote_port = q->port;
-		r = chooser_dump(chooser, &query, take_row, d);
+		r = chooser_dump(chooser, &query, take_rows, d);
 	}
 	return r;
 }

@@ -7,10 +7,8 @@
 #include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
 #include "tcphealth/model/unit.h"
-#include "tcphealth/source/netlink.h"
 #include "tcphealth/source/netns.h"
 #include "tcphealth/source/procfs.h"
-#include "tcphealth/source/procnet.h"
 #include "tcphealth/source/source.h"
 
 #include <errno.h>
@@ -229,97 +227,84 @@ static int scan(struct namespaces *s)
 	return r;
 }
 
-static void read_figures(const struct namespaces *s, struct known_netns *netns, const char *dir)
+static int dump_from(const struct source_ops *ops, void *source, struct census *census)
 {
-	netstat_read(dir, &netns->netstat);
-	netsysctl_read(s->config.procfs, &netns->sysctl);
+	const struct source_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
+						.want = SOURCE_DROPS };
+	const struct source_query connections = { .states = CONNECTIONS, .want = SOURCE_INFO };
+	int r = ops->dump(source, &listeners, census_take, census);
+
+	return r < 0 ? r : ops->dump(source, &connections, census_take, census);
 }
 
-/* Between netns_enter() and netns_leave(). */
-static int dump_inside(struct namespaces *s, struct known_netns *netns,
-		       struct census_sample *sample)
+/* In the namespace of `place`, where the thread is if that names no process: settings cannot be read from outside. */
+static int sample_from(const struct source_ops *ops, const struct source_place *place,
+		       struct known_netns *netns, uint64_t now_ms)
 {
-	const struct netlink_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
-						 .skmeminfo = true };
-	const struct netlink_query connections = { .states = CONNECTIONS, .info = true };
-	struct netlink *diag;
+	struct census_sample sample = {
+		.now_ms = now_ms,
+		.ids = ops->can & SOURCE_COOKIES ? CENSUS_COOKIES : CENSUS_TUPLES,
+	};
 	char dir[PATH_MAX];
-	int r = netlink_open(&diag);
+	void *source;
+	int r = ops->open(place, &source);
 
 	if (r < 0)
 		return r;
-	if (procfs_net_dir(s->config.procfs, dir, sizeof(dir)) == 0)
-		read_figures(s, netns, dir);
-	sample->sysctl = netns->sysctl;
-	r = census_begin(netns->census, sample);
+	if (procfs_net_dir(place->procfs, place->pid, dir, sizeof(dir)) == 0)
+		netstat_read(dir, &netns->netstat);
+	if (place->pid == 0)
+		netsysctl_read(place->procfs, &netns->sysctl);
+	sample.sysctl = netns->sysctl;
+	r = census_begin(netns->census, &sample);
 	if (r == 0)
-		r = netlink_dump(diag, &listeners, census_listener, netns->census);
+		r = dump_from(ops, source, netns->census);
 	if (r == 0)
-		r = netlink_dump(diag, &connections, census_socket, netns->census);
-	netlink_close(diag);
+		r = census_end(netns->census, NULL, NULL);
+	if (r < 0)
+		census_abort(netns->census);
+	ops->close(source);
+	netns->can = ops->can & ~(uint32_t)SOURCE_EVENTS;
 	return r;
 }
 
-static int sample_by_netlink(struct namespaces *s, struct known_netns *netns,
-			     struct census_sample *sample)
+/* By a process inside, which needs no privilege, or by going there. */
+static int sample_by(struct namespaces *s, const struct source_ops *ops, struct known_netns *netns,
+		     uint64_t now_ms)
 {
+	struct source_place place = { .procfs = s->config.procfs };
 	int r;
 
-	sample->ids = CENSUS_COOKIES;
+	if (ops->can & SOURCE_PIDS) {
+		place.pid = netns->where.pid;
+		return place.pid != 0 ? sample_from(ops, &place, netns, now_ms) : -EPERM;
+	}
 	r = netns_enter(&netns->where);
 	if (r < 0)
 		return r;
-	r = dump_inside(s, netns, sample);
+	r = sample_from(ops, &place, netns, now_ms);
 	netns_leave(&s->home);
-	netns->can = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS;
-	return r == 0 ? census_end(netns->census, NULL, NULL) : r;
+	return r;
 }
 
-/* /proc/PID/net of a process inside needs no privilege; the settings of that namespace cannot be read so. */
-static int sample_by_procfs(struct namespaces *s, struct known_netns *netns,
-			    struct census_sample *sample)
+static bool is_denied(int err)
 {
-	struct procnet_stats stats = { 0 };
-	char dir[PATH_MAX];
-	int r;
-
-	if (netns->where.pid == 0)
-		return -EPERM;
-	(void)snprintf(dir, sizeof(dir), "%s/%d/net", s->config.procfs, (int)netns->where.pid);
-	sample->ids = CENSUS_TUPLES;
-	r = census_begin(netns->census, sample);
-	if (r == 0)
-		r = procnet_dump(dir, TCP_STATE_BIT(TCP_STATE_LISTEN), census_listener,
-				 netns->census, &stats);
-	if (r == 0)
-		r = procnet_dump(dir, CONNECTIONS, census_socket, netns->census, &stats);
-	if (r < 0)
-		return r;
-	netstat_read(dir, &netns->netstat);
-	netns->can = 0;
-	return census_end(netns->census, NULL, NULL);
+	return err == -EPERM || err == -EACCES;
 }
 
-static int sample_space(struct namespaces *s, struct known_netns *netns, uint64_t now_ms)
+static int sample_netns(struct namespaces *s, struct known_netns *netns, uint64_t now_ms)
 {
-	struct census_sample sample = { .now_ms = now_ms,
-					.clock = clock_mono_coarse_ms,
-					.sysctl = netns->sysctl };
-	int r = sample_by_netlink(s, netns, &sample);
+	int r = -EPERM;
 
-	if (r == -EPERM || r == -EACCES) {
-		census_abort(netns->census);
-		r = sample_by_procfs(s, netns, &sample);
-	}
+	for (unsigned int id = SOURCE_AUTO + 1; id < SOURCE_IDS && is_denied(r); id++)
+		r = sample_by(s, source_table[id], netns, now_ms);
 	netns->sampled_ms = now_ms;
-	netns->denied = r == -EPERM || r == -EACCES;
-	if (r < 0) {
-		census_abort(netns->census);
+	netns->denied = is_denied(r);
+	if (r == 0)
+		netns->timestamp = clock_wall();
+	else
 		s->stats.errors += !netns->denied && r != -ESTALE && r != -ENOENT;
-		return r;
-	}
-	netns->timestamp = clock_wall();
-	return 0;
+	return r;
 }
 
 static struct known_netns *next_due(const struct namespaces *s)
@@ -375,7 +360,7 @@ int namespaces_step(struct namespaces *s, uint64_t now_ms)
 		s->scanned_ms = now_ms;
 	}
 	due = next_due(s);
-	return due != NULL ? sample_space(s, due, now_ms) : 0;
+	return due != NULL ? sample_netns(s, due, now_ms) : 0;
 }
 
 size_t namespaces_fill(const struct namespaces *s, struct survey_ns *ret_ns, size_t max)

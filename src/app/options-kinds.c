@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(enum options_source) == sizeof(uint32_t), "choices are stored as uint32_t");
+_Static_assert(sizeof(enum source_id) == sizeof(uint32_t), "choices are stored as uint32_t");
 _Static_assert(sizeof(enum log_level) == sizeof(uint32_t), "choices are stored as uint32_t");
 _Static_assert(sizeof(enum log_format) == sizeof(uint32_t), "choices are stored as uint32_t");
 

@@ -16,7 +16,9 @@
 #define VALUES_SIZE   160
 #define QUOTE_MAX     60
 
-static const char *const source_names[] = { "auto", "netlink", "procfs", NULL };
+#define NAME(name) #name,
+
+static const char *const source_names[] = { "auto", SOURCE_LIST(NAME) NULL };
 static const char *const connections_names[] = { "loopback", "all", "none", NULL };
 static const char *const table_names[] = { "table", "json", NULL };
 static const char *const level_names[] = { "debug", "info", "warn", "error", NULL };

@@ -254,36 +254,22 @@ static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock,
 	return may_be_on_this_host(c, sock) || (mini && c->sample.events);
 }
 
-/* Ages are of the moment when the kernel filled the record, which may be long after the dump began: they are lower bounds. */
-void census_arrived(void *census)
+static int take_listener(struct census *c, const struct tcpsock *sock)
 {
-	struct census *c = census;
-
-	if (c->sample.clock != NULL)
-		c->context.now_ms = c->sample.clock();
-}
-
-int census_listener(void *census, const struct tcpsock *sock)
-{
-	struct census *c = census;
-
 	c->listening++;
 	return listeners_add(c->listeners, sock, c->sample.now_ms);
 }
 
-int census_socket(void *census, const struct tcpsock *sock)
+static int take_connection(struct census *c, const struct tcpsock *sock)
 {
-	struct census *c = census;
 	struct role_guess guess;
 	struct track_entry *entry;
 	bool created, again;
 
 	/* CLOSE: caught on its way out of the kernel's table; the next dump will not show it. */
-	if (sock->state == TCP_STATE_LISTEN || sock->state == TCP_STATE_CLOSE ||
-	    sock->state == TCP_STATE_NONE || sock->state >= TCP_STATE_COUNT)
+	if (sock->state == TCP_STATE_CLOSE || sock->state == TCP_STATE_NONE ||
+	    sock->state >= TCP_STATE_COUNT)
 		return 0;
-	if (!c->sample.arrivals)
-		census_arrived(c);
 	entry = track_see(c->track, sock->id, &created, &again);
 	if (entry == NULL)
 		return -ENOMEM;
@@ -310,6 +296,19 @@ int census_socket(void *census, const struct tcpsock *sock)
 	guess = weak_evidence(c, sock);
 	weigh(entry, &guess, created);
 	return count_socket(c, entry, sock, created);
+}
+
+int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms)
+{
+	struct census *c = census;
+	int r = 0;
+
+	/* Ages are of the moment when the kernel filled the record, which may be long after the dump began: they are lower bounds. */
+	c->context.now_ms = read_ms;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = socks[i].state == TCP_STATE_LISTEN ? take_listener(c, &socks[i])
+						       : take_connection(c, &socks[i]);
+	return r;
 }
 
 /* What the other end says of itself: the opposite is this one. */

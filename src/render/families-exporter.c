@@ -53,14 +53,9 @@ static void emit_sockets(const struct families_walk *walk)
 
 static void emit_source(const struct families_walk *walk)
 {
-	static const char *const sources[HEALTH_SOURCES] = {
-		[HEALTH_SOURCE_NETLINK] = "netlink",
-		[HEALTH_SOURCE_PROCFS] = "procfs",
-	};
-
-	for (unsigned int i = 0; i < HEALTH_SOURCES; i++) {
-		expo_label(walk->expo, "source", sources[i]);
-		expo_u64(walk->expo, walk->input->health->source == i);
+	for (unsigned int id = SOURCE_AUTO + 1; id < SOURCE_IDS; id++) {
+		expo_label(walk->expo, "source", source_table[id]->name);
+		expo_u64(walk->expo, walk->input->health->source == source_table[id]);
 	}
 }
 

@@ -419,8 +419,9 @@ static void put_facts(struct html *html)
 		words_put_count(html->out, snapshot->sockets, "socket");
 		buf_printf(html->out, " in %.1f ms</li>\n", health->duration_seconds * 1000);
 	}
-	buf_printf(html->out, "<li>Source: %s</li>\n<li>Destroy events: %s</li>\n<li>",
-		   health->source == HEALTH_SOURCE_NETLINK ? "netlink" : "/proc",
+	if (health->source != NULL)
+		buf_printf(html->out, "<li>Source: %s</li>\n", health->source->name);
+	buf_printf(html->out, "<li>Destroy events: %s</li>\n<li>",
 		   health->events_active ? "on" : "off");
 	words_put_count(html->out, health->errors, "failed sample");
 	put_raw(html, "</li>\n</ul>\n");
@@ -471,7 +472,7 @@ static void put_notices(struct html *html)
 
 	put_raw(html, "<ul id=\"notices\">");
 	put_failure(html);
-	if (health->source == HEALTH_SOURCE_PROCFS)
+	if (health->source != NULL && !(health->source->can & SOURCE_INFO))
 		put_raw(html, "<li>Read from /proc: ages count from first sight, and connections "
 			      "that are "
 			      "silent, unread or not acknowledged are not found.</li>\n");

@@ -353,11 +353,12 @@ static inline int read_message(struct netlink_walk *walk, const struct nlmsghdr 
 		return read_control(msg, payload, len);
 	if ((msg->nlmsg_type != TCPDIAG_GETSOCK && msg->nlmsg_type != SOCK_DIAG_BY_FAMILY) ||
 	    !parse_record(payload, len, sock)) {
-		walk->stats->malformed++;
+		walk->skipped->malformed++;
 		return 0;
 	}
 	walk->records++;
-	err = walk->fn(walk->arg, sock);
+	/* One by one: by eight or sixteen it takes fewer instructions, and a fifth more time. */
+	err = walk->take_fn(walk->arg, sock, 1, walk->read_ms);
 	return err < 0 ? err : 0;
 }
 
@@ -391,12 +392,4 @@ int netlink_walk_datagram(struct netlink_walk *walk, const void *data, size_t le
 bool netlink_parse(const void *payload, size_t len, struct tcpsock *ret_sock)
 {
 	return parse_record(payload, len, ret_sock);
-}
-
-int netlink_parse_datagram(const void *data, size_t len, uint32_t seq,
-			    struct netlink_stats *stats, tcpsock_fn fn, void *arg)
-{
-	struct netlink_walk walk = { .seq = seq, .stats = stats, .fn = fn, .arg = arg };
-
-	return netlink_walk_datagram(&walk, data, len);
 }

@@ -4,9 +4,8 @@
  * Owns the netlink socket, its buffer, and what was learnt of the kernel's habits. Must not know the
  * layout of an answer (netlink-parse.c does) nor what a record is good for.
  */
-#include "tcphealth/source/netlink.h"
-
 #include "netlink-internal.h"
+#include "tcphealth/base/clock.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -18,24 +17,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/*
- * The kernel fills a datagram as far as the buffer it was last
- * read with, up to 32 KiB (af_netlink.c: netlink_dump).
- */
-#define BUFFER_SIZE  32768
 #define REQUEST_SIZE 256
 #define PORT_OPS_MAX 4
-
-struct netlink {
-	struct mnl_socket *nl;
-	uint32_t seq;
-	uint32_t
-		unfinished; /* seq of a dump that was given up and may still hold the socket, or 0 */
-	unsigned int habits; /* enum netlink_habit */
-	size_t unyielded;    /* bytes read since the processor was last yielded */
-	struct netlink_stats stats;
-	uint8_t buffer[BUFFER_SIZE] __attribute__((aligned(8)));
-};
 
 /* A comparison of a port, as the kernel's filter wants it: an op and, in the next op's place, the port. */
 struct port_op {
@@ -80,7 +63,7 @@ static void chain_ops(struct port_filter *filter)
 	}
 }
 
-static void put_filter(struct nlmsghdr *msg, const struct netlink_query *query, bool equal)
+static void put_filter(struct nlmsghdr *msg, const struct source_query *query, bool equal)
 {
 	static const unsigned char local[] = { INET_DIAG_BC_S_EQ, INET_DIAG_BC_S_GE,
 					       INET_DIAG_BC_S_LE };
@@ -97,19 +80,19 @@ static void put_filter(struct nlmsghdr *msg, const struct netlink_query *query, 
 		     filter.ops);
 }
 
-static uint8_t extensions(const struct netlink_query *query)
+static uint8_t extensions(const struct source_query *query)
 {
 	unsigned int mask = 0;
 
-	if (query->info)
+	if (query->want & SOURCE_INFO)
 		mask |= 1U << (INET_DIAG_INFO - 1);
-	if (query->skmeminfo)
+	if (query->want & SOURCE_DROPS)
 		mask |= 1U << (INET_DIAG_SKMEMINFO - 1);
 	return (uint8_t)mask;
 }
 
 /* The request of before Linux 3.3, and the only one that gets both families from one walk of the table. */
-static void put_legacy(struct nlmsghdr *msg, const struct netlink_query *query)
+static void put_legacy(struct nlmsghdr *msg, const struct source_query *query)
 {
 	struct inet_diag_req *req = mnl_nlmsg_put_extra_header(msg, sizeof(*req));
 
@@ -119,7 +102,7 @@ static void put_legacy(struct nlmsghdr *msg, const struct netlink_query *query)
 	req->idiag_states = query->states;
 }
 
-static struct inet_diag_req_v2 *put_v2(struct nlmsghdr *msg, const struct netlink_query *query,
+static struct inet_diag_req_v2 *put_v2(struct nlmsghdr *msg, const struct source_query *query,
 				       int family)
 {
 	struct inet_diag_req_v2 *req = mnl_nlmsg_put_extra_header(msg, sizeof(*req));
@@ -159,7 +142,7 @@ static ssize_t receive(struct netlink *diag, int flags)
 	for (;;) {
 		struct sockaddr_nl from = { .nl_family = AF_UNSPEC };
 		socklen_t from_len = sizeof(from);
-		ssize_t len = recvfrom(mnl_socket_get_fd(diag->nl), diag->buffer, BUFFER_SIZE,
+		ssize_t len = recvfrom(mnl_socket_get_fd(diag->nl), diag->buffer, NETLINK_DATAGRAM,
 				       MSG_TRUNC | flags, (struct sockaddr *)&from, &from_len);
 
 		if (len < 0 && errno == EINTR)
@@ -167,10 +150,10 @@ static ssize_t receive(struct netlink *diag, int flags)
 		if (len < 0)
 			return -errno;
 		if (from_len != sizeof(from) || from.nl_family != AF_NETLINK || from.nl_pid != 0) {
-			diag->stats.forged++;
+			diag->skipped.forged++;
 			continue;
 		}
-		return len > BUFFER_SIZE ? -EBADMSG : len;
+		return len > NETLINK_DATAGRAM ? -EBADMSG : len;
 	}
 }
 
@@ -190,7 +173,7 @@ static bool ends_batch(struct netlink *diag, size_t len)
 /* Reads until the answer that `walk` waits for has ended: 0, or a negative error. */
 static int read_answer(struct netlink *diag, struct netlink_walk *walk, int flags)
 {
-	bool told = false;
+	bool dated = false;
 
 	for (;;) {
 		ssize_t len = receive(diag, flags);
@@ -198,25 +181,26 @@ static int read_answer(struct netlink *diag, struct netlink_walk *walk, int flag
 
 		if (len < 0)
 			return (int)len;
-		if (walk->arrived && !told)
-			walk->arrived(walk->arg);
+		if (!dated)
+			walk->read_ms = clock_mono_coarse_ms();
 		end = netlink_walk_datagram(walk, diag->buffer, (size_t)len);
 		if (end)
 			return end > 0 ? 0 : end;
-		told = ends_batch(diag, (size_t)len);
-		if (!told)
+		dated = ends_batch(diag, (size_t)len);
+		if (!dated)
 			continue;
 		/* The kernel has filled the next one already: it is as old as this moment, not as the end of the pause. */
-		if (walk->arrived)
-			walk->arrived(walk->arg);
+		walk->read_ms = clock_mono_coarse_ms();
 		(void)sched_yield();
 	}
 }
 
-static int ignore_sock(void *arg, const struct tcpsock *sock)
+static int ignore(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
 {
 	(void)arg;
-	(void)sock;
+	(void)socks;
+	(void)count;
+	(void)read_ms;
 	return 0;
 }
 
@@ -227,18 +211,18 @@ static int ignore_sock(void *arg, const struct tcpsock *sock)
  */
 static void finish_unfinished(struct netlink *diag, int flags)
 {
-	struct netlink_stats ignored = { 0 };
+	struct source_skipped ignored = { 0 };
 	struct netlink_walk walk = {
 		.seq = diag->unfinished,
-		.stats = &ignored,
-		.fn = ignore_sock,
+		.skipped = &ignored,
+		.take_fn = ignore,
 	};
 
 	if (diag->unfinished && read_answer(diag, &walk, flags) == 0)
 		diag->unfinished = 0;
 }
 
-static struct nlmsghdr *build_dump(struct netlink *diag, const struct netlink_query *query,
+static struct nlmsghdr *build_dump(struct netlink *diag, const struct source_query *query,
 				   int family, void *request)
 {
 	struct nlmsghdr *msg = mnl_nlmsg_put_header(request);
@@ -272,7 +256,7 @@ static int exchange(struct netlink *diag, struct nlmsghdr *msg, struct netlink_w
  * memory for the next datagram; then the answer is -EBUSY, and reading it sets the old dump going
  * again (af_netlink.c: netlink_recvmsg).
  */
-static int dump_as_is(struct netlink *diag, const struct netlink_query *query, int family,
+static int dump_as_is(struct netlink *diag, const struct source_query *query, int family,
 		      struct netlink_walk *walk)
 {
 	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
@@ -289,7 +273,7 @@ static int dump_as_is(struct netlink *diag, const struct netlink_query *query, i
 }
 
 /* The same, with the port filter spelt for older kernels where the modern form is refused. */
-static int dump_family(struct netlink *diag, const struct netlink_query *query, int family,
+static int dump_family(struct netlink *diag, const struct source_query *query, int family,
 		       struct netlink_walk *walk)
 {
 	bool filtered = query->local_port || query->remote_port;
@@ -304,7 +288,7 @@ static int dump_family(struct netlink *diag, const struct netlink_query *query, 
 	return err;
 }
 
-static int dump_v2(struct netlink *diag, const struct netlink_query *query,
+static int dump_v2(struct netlink *diag, const struct source_query *query,
 		   struct netlink_walk *walk)
 {
 	uint64_t before;
@@ -320,26 +304,27 @@ static int dump_v2(struct netlink *diag, const struct netlink_query *query,
 	return err;
 }
 
-/* Looks whether the socket found is the one that was meant. */
+/* The socket that is looked for: the other end of `sock`. */
 struct wanted {
-	const struct in6_addr *local;
-	const struct in6_addr *remote;
-	uint16_t local_port;
-	uint16_t remote_port;
+	const struct tcpsock *sock;
 	bool found;
-	struct tcpsock *ret_sock;
+	struct tcpsock *ret_other;
 };
 
-static int take_wanted(void *arg, const struct tcpsock *sock)
+/* The kernel may answer with the listener of that port. */
+static int take_wanted(void *arg, const struct tcpsock *other, size_t count, uint64_t read_ms)
 {
 	struct wanted *wanted = arg;
+	const struct tcpsock *sock = wanted->sock;
 
-	if (sock->state == TCP_STATE_LISTEN || sock->local_port != wanted->local_port ||
-	    sock->remote_port != wanted->remote_port ||
-	    !IN6_ARE_ADDR_EQUAL(&sock->local, wanted->local) ||
-	    !IN6_ARE_ADDR_EQUAL(&sock->remote, wanted->remote))
+	(void)count;
+	(void)read_ms;
+	if (other->state == TCP_STATE_LISTEN || other->local_port != sock->remote_port ||
+	    other->remote_port != sock->local_port ||
+	    !IN6_ARE_ADDR_EQUAL(&other->local, &sock->remote) ||
+	    !IN6_ARE_ADDR_EQUAL(&other->remote, &sock->local))
 		return -ENOENT;
-	*wanted->ret_sock = *sock;
+	*wanted->ret_other = *other;
 	wanted->found = true;
 	return 0;
 }
@@ -352,23 +337,22 @@ static void put_address(uint32_t words[4], int family, const struct in6_addr *ad
 		memcpy(words, addr, sizeof(*addr));
 }
 
-static struct nlmsghdr *build_find(struct netlink *diag, const struct wanted *wanted, int family,
+static struct nlmsghdr *build_find(struct netlink *diag, const struct tcpsock *sock, int family,
 				   void *request)
 {
-	static const struct netlink_query query = {
+	static const struct source_query query = {
 		.states = TCP_STATES_ALL,
-		.info = true,
-		.skmeminfo = true,
+		.want = SOURCE_INFO | SOURCE_DROPS,
 	};
 	struct nlmsghdr *msg = mnl_nlmsg_put_header(request);
 	struct inet_diag_req_v2 *req = put_v2(msg, &query, family);
 
 	msg->nlmsg_flags = NLM_F_REQUEST;
 	msg->nlmsg_seq = next_seq(diag);
-	put_address(req->id.idiag_src, family, wanted->local);
-	put_address(req->id.idiag_dst, family, wanted->remote);
-	req->id.idiag_sport = htons(wanted->local_port);
-	req->id.idiag_dport = htons(wanted->remote_port);
+	put_address(req->id.idiag_src, family, &sock->remote);
+	put_address(req->id.idiag_dst, family, &sock->local);
+	req->id.idiag_sport = htons(sock->remote_port);
+	req->id.idiag_dport = htons(sock->local_port);
 	req->id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
 	req->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 	return msg;
@@ -378,14 +362,14 @@ static struct nlmsghdr *build_find(struct netlink *diag, const struct wanted *wa
 static int find_in_family(struct netlink *diag, struct wanted *wanted, int family)
 {
 	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
-	struct nlmsghdr *msg = build_find(diag, wanted, family, request);
+	struct nlmsghdr *msg = build_find(diag, wanted->sock, family, request);
 	struct netlink_walk walk = {
 		.seq = msg->nlmsg_seq,
-		.stats = &diag->stats,
-		.fn = take_wanted,
+		.skipped = &diag->skipped,
+		.take_fn = take_wanted,
 		.arg = wanted,
 	};
-	uint64_t malformed = diag->stats.malformed;
+	uint64_t malformed = diag->skipped.malformed;
 	int err;
 
 	finish_unfinished(diag, MSG_DONTWAIT);
@@ -396,7 +380,7 @@ static int find_in_family(struct netlink *diag, struct wanted *wanted, int famil
 		if (len < 0)
 			return (int)len;
 		err = netlink_walk_datagram(&walk, diag->buffer, (size_t)len);
-		if (err > 0 || diag->stats.malformed != malformed)
+		if (err > 0 || diag->skipped.malformed != malformed)
 			return -EBADMSG;
 	}
 	return err;
@@ -407,40 +391,10 @@ bool netlink_is_refusal(int err, uint64_t records)
 	return records == 0 && (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOENT);
 }
 
-void netlink_assume(struct netlink *diag, unsigned int habits)
+static void close_netlink(void *source)
 {
-	diag->habits = habits;
-}
+	struct netlink *diag = source;
 
-unsigned int netlink_habits(const struct netlink *diag)
-{
-	return diag->habits;
-}
-
-int netlink_fd(const struct netlink *diag)
-{
-	return mnl_socket_get_fd(diag->nl);
-}
-
-int netlink_open(struct netlink **ret_diag)
-{
-	struct netlink *diag = calloc(1, sizeof(*diag));
-	int err;
-
-	if (!diag)
-		return -ENOMEM;
-	diag->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!diag->nl || mnl_socket_bind(diag->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
-		err = -errno;
-		netlink_close(diag);
-		return err;
-	}
-	*ret_diag = diag;
-	return 0;
-}
-
-void netlink_close(struct netlink *diag)
-{
 	if (!diag)
 		return;
 	if (diag->nl)
@@ -448,13 +402,32 @@ void netlink_close(struct netlink *diag)
 	free(diag);
 }
 
-int netlink_dump(struct netlink *diag, const struct netlink_query *query, tcpsock_fn fn,
-		  void *arg)
+static int open_netlink(const struct source_place *place, void **ret_source)
 {
+	struct netlink *diag = calloc(1, sizeof(*diag));
+	int err;
+
+	(void)place;
+	if (!diag)
+		return -ENOMEM;
+	diag->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!diag->nl || mnl_socket_bind(diag->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
+		err = -errno;
+		close_netlink(diag);
+		return err;
+	}
+	*ret_source = diag;
+	return 0;
+}
+
+/* By the legacy request in one walk of the kernel's table where it answers that, else by two version 2 dumps. */
+static int dump_netlink(void *source, const struct source_query *query, source_take_fn take_fn,
+			void *arg)
+{
+	struct netlink *diag = source;
 	struct netlink_walk walk = {
-		.stats = &diag->stats,
-		.fn = fn,
-		.arrived = query->arrived,
+		.skipped = &diag->skipped,
+		.take_fn = take_fn,
 		.arg = arg,
 	};
 	int err;
@@ -471,25 +444,29 @@ int netlink_dump(struct netlink *diag, const struct netlink_query *query, tcpsoc
 	return err;
 }
 
-int netlink_find(struct netlink *diag, const struct in6_addr *local, uint16_t local_port,
-		  const struct in6_addr *remote, uint16_t remote_port, struct tcpsock *ret_sock)
+static int find_netlink(void *source, const struct tcpsock *sock, struct tcpsock *ret_other)
 {
-	struct wanted wanted = {
-		.local = local,
-		.remote = remote,
-		.local_port = local_port,
-		.remote_port = remote_port,
-		.ret_sock = ret_sock,
-	};
-	bool v4 = IN6_IS_ADDR_V4MAPPED(local) && IN6_IS_ADDR_V4MAPPED(remote);
-	int err = find_in_family(diag, &wanted, v4 ? AF_INET : AF_INET6);
+	struct wanted wanted = { .sock = sock, .ret_other = ret_other };
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&sock->local) && IN6_IS_ADDR_V4MAPPED(&sock->remote);
+	int err = find_in_family(source, &wanted, v4 ? AF_INET : AF_INET6);
 
 	if (v4 && err == -ENOENT)
-		err = find_in_family(diag, &wanted, AF_INET6);
+		err = find_in_family(source, &wanted, AF_INET6);
 	return err;
 }
 
-struct netlink_stats netlink_stats(const struct netlink *diag)
+static struct source_skipped netlink_skipped(const void *source)
 {
-	return diag->stats;
+	return ((const struct netlink *)source)->skipped;
 }
+
+const struct source_ops source_netlink = {
+	.name = "netlink",
+	.can = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS | SOURCE_EVENTS | SOURCE_COOKIES |
+	       SOURCE_STATES | SOURCE_PORTS | SOURCE_FIND,
+	.open = open_netlink,
+	.close = close_netlink,
+	.dump = dump_netlink,
+	.find = find_netlink,
+	.skipped = netlink_skipped,
+};

@@ -4,11 +4,13 @@
  * Owns the reading of that text. Must not know netlink, roles or history. A busy host has a million lines,
  * so that lines are cut out of a fixed buffer and parsed by hand.
  */
-#include "tcphealth/source/procnet.h"
-
+#include "procnet-internal.h"
 #include "tcphealth/base/array.h"
+#include "tcphealth/base/clock.h"
 #include "tcphealth/base/hash.h"
 #include "tcphealth/base/number.h"
+#include "tcphealth/source/procfs.h"
+#include "tcphealth/source/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,11 +57,17 @@ struct keyset {
 	struct hash hash;
 };
 
+struct procnet {
+	struct source_place place;
+	struct source_skipped skipped;
+};
+
 struct dump {
 	uint32_t states;
-	tcpsock_fn fn;
+	source_take_fn take_fn;
 	void *arg;
-	struct procnet_stats *stats;
+	uint64_t read_ms;
+	uint64_t *malformed;
 	struct keyset seen;
 };
 
@@ -301,7 +309,7 @@ static int take_line(struct dump *dump, struct reader *reader, const char *line,
 	reader->first = false;
 	if (!procnet_parse_line(line, len, reader->v6, &sock)) {
 		if (!first || !is_header(line, len))
-			dump->stats->malformed++;
+			(*dump->malformed)++;
 		return 0;
 	}
 	if ((dump->states & TCP_STATE_BIT(sock.state)) == 0)
@@ -309,7 +317,7 @@ static int take_line(struct dump *dump, struct reader *reader, const char *line,
 	added = keyset_add(&dump->seen, dump_key(&sock));
 	if (added <= 0)
 		return added;
-	err = dump->fn(dump->arg, &sock);
+	err = dump->take_fn(dump->arg, &sock, 1, dump->read_ms);
 	return err < 0 ? err : 0;
 }
 
@@ -331,7 +339,7 @@ static int take_lines(struct dump *dump, struct reader *reader)
 	if (p == reader->buf && reader->len == sizeof(reader->buf) && !reader->skipping) {
 		reader->skipping = true;
 		reader->first = false;
-		dump->stats->malformed++;
+		(*dump->malformed)++;
 	}
 	reader->len = reader->skipping ? 0 : (size_t)(end - p);
 	memmove(reader->buf, p, reader->len);
@@ -352,13 +360,14 @@ static int read_lines(struct dump *dump, struct reader *reader)
 			continue;
 		if (n < 0)
 			return -errno;
+		dump->read_ms = clock_mono_coarse_ms();
 		reader->len += (size_t)n;
 		err = take_lines(dump, reader);
 		if (err < 0)
 			return err;
 	}
 	if (reader->len > 0)
-		dump->stats->malformed++;
+		(*dump->malformed)++;
 	return 0;
 }
 
@@ -409,16 +418,49 @@ bool procnet_parse_line(const char *line, size_t len, bool v6, struct tcpsock *r
 	return true;
 }
 
-int procnet_dump(const char *netdir, uint32_t states, tcpsock_fn fn, void *arg,
-		 struct procnet_stats *stats)
+static int open_procfs(const struct source_place *place, void **ret_source)
 {
-	struct dump dump = { .states = states, .fn = fn, .arg = arg, .stats = stats };
-	int err;
+	struct procnet *procnet = calloc(1, sizeof(*procnet));
 
-	err = dump_file(&dump, netdir, "tcp", false);
+	if (!procnet)
+		return -ENOMEM;
+	procnet->place = *place;
+	*ret_source = procnet;
+	return 0;
+}
+
+static int dump_procfs(void *source, const struct source_query *query, source_take_fn take_fn,
+		       void *arg)
+{
+	struct procnet *procnet = source;
+	struct dump dump = {
+		.states = query->states,
+		.take_fn = take_fn,
+		.arg = arg,
+		.malformed = &procnet->skipped.malformed,
+	};
+	char netdir[PATH_MAX];
+	int err = procfs_net_dir(procnet->place.procfs, procnet->place.pid, netdir, sizeof(netdir));
+
+	if (err == 0)
+		err = dump_file(&dump, netdir, "tcp", false);
 	if (err == 0)
 		err = dump_file(&dump, netdir, "tcp6", true);
 	free(dump.seen.keys);
 	hash_done(&dump.seen.hash);
 	return err;
 }
+
+static struct source_skipped procfs_skipped(const void *source)
+{
+	return ((const struct procnet *)source)->skipped;
+}
+
+const struct source_ops source_procfs = {
+	.name = "procfs",
+	.can = SOURCE_PIDS,
+	.open = open_procfs,
+	.close = free,
+	.dump = dump_procfs,
+	.skipped = procfs_skipped,
+};

@@ -256,11 +256,9 @@ static void drain(void *arg)
 
 static void sample(struct meter *m)
 {
-	struct census_sample s = { .now_ms = clock_mono_ms(),
-				   .clock = clock_mono_coarse_ms,
-				   .events = true,
-				   .drain = drain,
-				   .drain_arg = m };
+	struct census_sample s = {
+		.now_ms = clock_mono_ms(), .events = true, .drain = drain, .drain_arg = m
+	};
 	uint64_t t0 = clock_thread_cpu_ns();
 	struct chooser_result result;
 
@@ -362,7 +360,7 @@ static void set_up(struct meter *m, const char *buffer)
 {
 	static const struct census_config config = { .keep_ms = 3600000 };
 
-	m->chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	m->chooser = chooser_new(SOURCE_netlink, "/proc");
 	m->census = census_new(&config);
 	if (m->chooser == NULL || m->census == NULL)
 		bench_die("setup");

@@ -45,15 +45,14 @@ static void pin(int cpu)
 static void sample_for_ever(void)
 {
 	struct census_config config = { .keep_ms = 3600000 };
-	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	struct chooser *chooser = chooser_new(SOURCE_netlink, "/proc");
 	struct census *census = census_new(&config);
 
 	(void)setpriority(PRIO_PROCESS, 0, 19);
 	if (chooser == NULL || census == NULL)
 		_exit(1);
 	for (;;) {
-		struct census_sample s = { .now_ms = clock_mono_ms(),
-					   .clock = clock_mono_coarse_ms };
+		struct census_sample s = { .now_ms = clock_mono_ms() };
 		struct chooser_result result;
 
 		netsysctl_defaults(&s.sysctl);

@@ -27,9 +27,11 @@ static void record(struct bench_dump *dump)
 	close(fd);
 }
 
-static int ignore(void *arg, const struct tcpsock *sock)
+static int ignore(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
 {
-	*(uint64_t *)arg += sock->id;
+	(void)read_ms;
+	for (size_t i = 0; i < count; i++)
+		*(uint64_t *)arg += socks[i].id;
 	return 0;
 }
 
@@ -56,7 +58,7 @@ int main(int argc, char *argv[])
 	bench_enter(argv[1]);
 	record(&r);
 	for (int i = 0; i < 3; i++)
-		bench_sample(&r, census, clock_mono_coarse_ms);
+		bench_sample(&r, census, clock_mono_coarse_ms());
 	for (size_t i = 0; i < rounds; i++) {
 		double per = 1.0 / (double)r.sockets;
 		uint64_t t0 = clock_thread_cpu_ns(), t1, t2, t3;
@@ -65,9 +67,9 @@ int main(int argc, char *argv[])
 			(void)bench_walk_headers(r.bytes + r.datagrams[d].at, r.datagrams[d].len,
 						 &sink);
 		t1 = clock_thread_cpu_ns();
-		bench_parse(&r, ignore, NULL, &sink);
+		bench_parse(&r, 0, ignore, &sink);
 		t2 = clock_thread_cpu_ns();
-		bench_sample(&r, census, clock_mono_coarse_ms);
+		bench_sample(&r, census, clock_mono_coarse_ms());
 		t3 = clock_thread_cpu_ns();
 		walk[i] = (double)(t1 - t0) * per;
 		parsed[i] = (double)(t2 - t1) * per;

@@ -15,15 +15,11 @@
 
 static enum tier sample(struct chooser *chooser, struct census *census, enum tier tier)
 {
-	struct census_sample s = { .tier = tier,
-				   .now_ms = clock_mono_ms(),
-				   .clock = clock_mono_coarse_ms,
-				   .events = true };
+	struct census_sample s = { .tier = tier, .now_ms = clock_mono_ms(), .events = true };
 	struct chooser_result result;
 
 	netsysctl_defaults(&s.sysctl);
-	if (chooser_sample(chooser, census, &s, &result) < 0 ||
-	    result.source != HEALTH_SOURCE_NETLINK) {
+	if (chooser_sample(chooser, census, &s, &result) < 0 || result.source != &source_netlink) {
 		(void)fprintf(stderr, "sample failed\n");
 		exit(1);
 	}
@@ -33,7 +29,7 @@ static enum tier sample(struct chooser *chooser, struct census *census, enum tie
 /* Resident memory when all sockets have gone. */
 static double shrink(struct census *census)
 {
-	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	struct chooser *chooser = chooser_new(SOURCE_netlink, "/proc");
 
 	if (chooser == NULL || unshare(CLONE_NEWNET) < 0)
 		bench_die("empty namespace");
@@ -63,7 +59,7 @@ int main(int argc, char *argv[])
 		return 2;
 	}
 	bench_enter(argv[1]);
-	struct chooser *chooser = chooser_new(OPTIONS_SOURCE_NETLINK, "/proc");
+	struct chooser *chooser = chooser_new(SOURCE_netlink, "/proc");
 	struct census *census = bench_census();
 
 	fd = bench_diag_open();

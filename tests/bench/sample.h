@@ -8,7 +8,9 @@
 
 #include "tcphealth/base/array.h"
 #include "tcphealth/model/census.h"
-#include "tcphealth/source/netlink.h"
+#include "tcphealth/source/source.h"
+
+#include "../../src/source/netlink-internal.h"
 
 /* What the kernel fills at most. */
 #define BENCH_DATAGRAM 32768
@@ -48,25 +50,25 @@ static inline int bench_dump_add(struct bench_dump *dump, size_t len)
 	return done;
 }
 
-/* `arrived` is called before each datagram, or NULL. */
-static inline void bench_parse(const struct bench_dump *dump, tcpsock_fn fn,
-			       void (*arrived)(void *), void *arg)
+/* As the answer to a request, read at `read_ms`. */
+static inline void bench_parse(const struct bench_dump *dump, uint64_t read_ms,
+			       source_take_fn take_fn, void *arg)
 {
-	struct netlink_stats stats = { 0 };
+	struct source_skipped skipped = { 0 };
+	struct netlink_walk walk = {
+		.seq = 1, .read_ms = read_ms, .skipped = &skipped, .take_fn = take_fn, .arg = arg
+	};
 
 	for (size_t i = 0; i < dump->count; i++) {
-		int end;
+		int end = netlink_walk_datagram(&walk, dump->bytes + dump->datagrams[i].at,
+						dump->datagrams[i].len);
 
-		if (arrived != NULL)
-			arrived(arg);
-		end = netlink_parse_datagram(dump->bytes + dump->datagrams[i].at,
-					     dump->datagrams[i].len, 1, &stats, fn, arg);
 		if (end < 0) {
 			(void)fprintf(stderr, "parse: %s\n", strerror(-end));
 			exit(1);
 		}
 	}
-	if (stats.malformed > 0) {
+	if (skipped.malformed > 0) {
 		(void)fprintf(stderr, "malformed records\n");
 		exit(1);
 	}
@@ -88,24 +90,16 @@ static inline struct census *bench_census(void)
 	return census;
 }
 
-static inline int bench_take(void *census, const struct tcpsock *sock)
-{
-	return sock->state == TCP_STATE_LISTEN ? census_listener(census, sock)
-					       : census_socket(census, sock);
-}
-
 /* A full sample that finds what the dump has. */
 static inline void bench_sample(const struct bench_dump *dump, struct census *census,
-				uint64_t (*clock)(void))
+				uint64_t now_ms)
 {
-	struct census_sample s = {
-		.now_ms = clock(), .clock = clock, .arrivals = true, .events = true
-	};
+	struct census_sample s = { .now_ms = now_ms, .events = true };
 
 	netsysctl_defaults(&s.sysctl);
 	if (census_begin(census, &s) < 0)
 		bench_die("census_begin");
-	bench_parse(dump, bench_take, census_arrived, census);
+	bench_parse(dump, now_ms, census_take, census);
 	if (census_end(census, NULL, NULL) < 0)
 		bench_die("census_end");
 }

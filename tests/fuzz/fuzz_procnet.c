@@ -1,17 +1,20 @@
 /* Fuzzes the lines of tcp and tcp6, one by one and as a file that procnet reads. */
-#include "tcphealth/source/procnet.h"
+#include "../../src/source/procnet-internal.h"
+#include "tcphealth/source/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A directory whose tcp and tcp6 lead to a file in memory. */
+/* A procfs whose net/tcp and net/tcp6 lead to a file in memory. */
 static char dir[] = "/tmp/fuzz_procnet.XXXXXX";
-static char links[2][64];
+static char net[64];
+static char links[2][80];
 static int memory = -1;
 
 struct tally {
@@ -29,6 +32,7 @@ static void remove_dir(void)
 {
 	unlink(links[0]);
 	unlink(links[1]);
+	rmdir(net);
 	rmdir(dir);
 }
 
@@ -39,21 +43,28 @@ static void make_dir(void)
 	memory = memfd_create("fuzz_procnet", MFD_CLOEXEC);
 	require(memory >= 0 && mkdtemp(dir));
 	snprintf(target, sizeof(target), "/proc/self/fd/%d", memory);
-	snprintf(links[0], sizeof(links[0]), "%s/tcp", dir);
-	snprintf(links[1], sizeof(links[1]), "%s/tcp6", dir);
+	snprintf(net, sizeof(net), "%s/net", dir);
+	snprintf(links[0], sizeof(links[0]), "%s/tcp", net);
+	snprintf(links[1], sizeof(links[1]), "%s/tcp6", net);
+	require(mkdir(net, 0700) == 0);
 	require(symlink(target, links[0]) == 0 && symlink(target, links[1]) == 0);
 	atexit(remove_dir);
 }
 
-static int check(void *arg, const struct tcpsock *sock)
+static void check(const struct tcpsock *sock)
 {
-	size_t *count = arg;
-
-	(*count)++;
 	require(sock->id != 0 && sock->state > 0 && sock->state < TCP_STATE_COUNT);
 	require(sock->expires_ms <= UINT32_C(1) << 31);
 	require((sock->known & ~(uint32_t)(TCPSOCK_MINI | TCPSOCK_PROBES)) == 0);
 	require(tcpsock_knows(sock, TCPSOCK_MINI) != tcpsock_knows(sock, TCPSOCK_PROBES));
+}
+
+static int take(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
+{
+	(void)read_ms;
+	for (size_t i = 0; i < count; i++)
+		check(&socks[i]);
+	*(size_t *)arg += count;
 	return 0;
 }
 
@@ -66,8 +77,10 @@ static void parse_lines(const char *text, size_t size, bool v6, struct tally *ta
 		struct tcpsock sock;
 
 		tally->lines++;
-		if (procnet_parse_line(text, len, v6, &sock))
-			check(&tally->sockets, &sock);
+		if (procnet_parse_line(text, len, v6, &sock)) {
+			check(&sock);
+			tally->sockets++;
+		}
 		text += len + 1;
 		size -= len + 1;
 	}
@@ -77,15 +90,21 @@ static void parse_lines(const char *text, size_t size, bool v6, struct tally *ta
 /* A file gives no more sockets than its lines do, and none is lost but as a duplicate. */
 static void dump_file(const uint8_t *data, size_t size, const struct tally *tally)
 {
-	struct procnet_stats stats = { 0 };
+	const struct source_place place = { .procfs = dir };
+	const struct source_query query = { .states = TCP_STATES_ALL };
+	struct source_skipped skipped;
 	size_t count = 0;
+	void *source;
 
 	require(ftruncate(memory, 0) == 0);
 	require(pwrite(memory, data, size, 0) == (ssize_t)size);
-	require(procnet_dump(dir, TCP_STATES_ALL, check, &count, &stats) == 0);
+	require(source_procfs.open(&place, &source) == 0);
+	require(source_procfs.dump(source, &query, take, &count) == 0);
+	skipped = source_procfs.skipped(source);
+	source_procfs.close(source);
 	require(count <= tally->sockets);
-	require((count > 0) == (tally->sockets > 0) || stats.malformed > 0);
-	require(count + stats.malformed <= tally->lines);
+	require((count > 0) == (tally->sockets > 0) || skipped.malformed > 0);
+	require(count + skipped.malformed <= tally->lines);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -76,10 +76,7 @@ static void begin(struct scene *s)
 
 static void see(struct scene *s, const struct tcpsock *sock)
 {
-	if (sock->state == TCP_STATE_LISTEN)
-		assert_int_equal(census_listener(s->census, sock), 0);
-	else
-		assert_int_equal(census_socket(s->census, sock), 0);
+	assert_int_equal(census_take(s->census, sock, 1, s->sample.now_ms), 0);
 }
 
 static void end_with(struct scene *s, census_other_fn other_fn, void *arg)
@@ -1329,42 +1326,39 @@ static void test_gauges(void **state)
 	close_scene(&s);
 }
 
-static uint64_t scripted_ms;
-
-static uint64_t scripted_clock(void)
-{
-	return scripted_ms;
-}
-
-/* Silent for 8 s when it was read; 600 s later the same record comes again. */
-static uint64_t silence_after(bool arrivals)
+/* Silent for 8 s when it was read, which may be long after the sample began; the next sample finds the same record. */
+static void test_ages_count_from_when_a_record_was_read(void **state)
 {
 	struct scene s;
 	struct tcpsock sock = client(1, 100);
-	uint64_t silence_ms;
 
+	(void)state;
 	open_scene(&s);
 	sock.last_data_recv_ms = sock.last_ack_recv_ms = 8000;
-	s.sample.clock = scripted_clock;
-	s.sample.arrivals = arrivals;
-	for (int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		begin(&s);
-		scripted_ms = s.sample.now_ms + (uint64_t)i * 600000;
-		census_arrived(s.census);
-		scripted_ms = s.sample.now_ms + 600000; /* the first record is worked on late */
-		see(&s, &sock);
+		assert_int_equal(census_take(s.census, &sock, 1, s.sample.now_ms + i * 600000), 0);
 		end(&s);
 	}
-	silence_ms = view(&s, ROLE_CLIENT, 80).peak[TALLY_SILENCE];
+	assert_in_range(view(&s, ROLE_CLIENT, 80).peak[TALLY_SILENCE], 608000 - 16,
+			608000 + INTERVAL_MS);
 	close_scene(&s);
-	return silence_ms;
 }
 
-static void test_clock_is_read_at_arrivals(void **state)
+static void test_many_at_a_time(void **state)
 {
+	struct scene s;
+	struct tcpsock socks[] = { record_listener(7, "0.0.0.0", 8080), client(1, 100),
+				   client(2, 100), client(1, 100) };
+
 	(void)state;
-	assert_in_range(silence_after(true), 608000 - 16, 608000 + INTERVAL_MS);
-	assert_in_range(silence_after(false), 8000 - 16, 8000 + INTERVAL_MS);
+	open_scene(&s);
+	begin(&s);
+	assert_int_equal(census_take(s.census, socks, 4, s.sample.now_ms), 0);
+	assert_int_equal(census_take(s.census, socks, 0, s.sample.now_ms), 0);
+	end(&s);
+	assert_int_equal(census_sockets(s.census), 3);
+	close_scene(&s);
 }
 
 static void test_cgroups(void **state)
@@ -2077,7 +2071,8 @@ int main(void)
 		cmocka_unit_test(test_mirror),
 		cmocka_unit_test(test_evidence_sums_up),
 		cmocka_unit_test(test_gauges),
-		cmocka_unit_test(test_clock_is_read_at_arrivals),
+		cmocka_unit_test(test_ages_count_from_when_a_record_was_read),
+		cmocka_unit_test(test_many_at_a_time),
 		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_ephemeral_ports),
 		cmocka_unit_test(test_included_and_listening_ports),

@@ -1,6 +1,6 @@
 /* cgroups: ids of real cgroups, in a directory of the test's own below the host's cgroup2 hierarchy. */
 #include "tcphealth/source/cgroups.h"
-#include "tcphealth/source/netlink.h"
+#include "tcphealth/source/source.h"
 
 #include "../../src/source/cgroups-internal.h"
 #include "helpers/loopback.h"
@@ -514,18 +514,21 @@ static void reads_mountinfo(void **state)
 
 /* --- what the ids are for --- */
 
-static int take_id(void *arg, const struct tcpsock *sock)
+static int take_id(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
 {
-	if (tcpsock_knows(sock, TCPSOCK_CGROUP))
-		*(uint64_t *)arg = sock->cgroup_id;
+	(void)read_ms;
+	for (size_t i = 0; i < count; i++)
+		if (tcpsock_knows(&socks[i], TCPSOCK_CGROUP))
+			*(uint64_t *)arg = socks[i].cgroup_id;
 	return 0;
 }
 
 /* In a child: moves to the cgroup and tells the id that the kernel gives to a listener made there. */
 static int tell_socket_id(const char *dir, int out)
 {
-	const struct netlink_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN) };
-	struct netlink *diag;
+	const struct source_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN) };
+	const struct source_place place = { .procfs = "/proc" };
+	void *source;
 	uint64_t id = 0;
 	char path[512];
 
@@ -536,11 +539,12 @@ static int tell_socket_id(const char *dir, int out)
 	bool written = fputs("0", procs) >= 0;
 	if (fclose(procs) || !written)
 		return 1;
-	if (loopback_enter() || loopback_listen("127.0.0.1", 0, 1) < 0 || netlink_open(&diag))
+	if (loopback_enter() || loopback_listen("127.0.0.1", 0, 1) < 0 ||
+	    source_netlink.open(&place, &source))
 		return 2;
-	if (netlink_dump(diag, &query, take_id, &id))
+	if (source_netlink.dump(source, &query, take_id, &id))
 		return 3;
-	netlink_close(diag);
+	source_netlink.close(source);
 	return write(out, &id, sizeof(id)) == sizeof(id) ? 0 : 4;
 }
 

@@ -174,7 +174,7 @@ static const uint32_t all_needs = SOURCE_INFO | SOURCE_BACKLOG | SOURCE_DROPS | 
 
 static const struct health good_health = {
 	.success = true,
-	.source = HEALTH_SOURCE_NETLINK,
+	.source = &source_netlink,
 	.events_active = true,
 	.duration_seconds = 0.0125,
 	.cpu_ns = 1500000000,
@@ -430,7 +430,7 @@ static void test_procfs_page(void **state)
 	struct procself process = whole_process;
 	struct snapshot *snapshot = make_snapshot(0, 1);
 
-	health.source = HEALTH_SOURCE_PROCFS;
+	health.source = &source_procfs;
 	health.events_active = false;
 	process.known = PROCSELF_FDS | PROCSELF_CPU;
 	check_both("procfs", (struct families_input){ .snapshot = snapshot,
@@ -442,7 +442,7 @@ static void test_procfs_page(void **state)
 static void test_page_before_the_first_sample(void **state)
 {
 	(void)state;
-	struct health health = { .source = HEALTH_SOURCE_NETLINK, .errors = 1 };
+	struct health health = { .source = &source_netlink, .errors = 1 };
 
 	check_both("nosample",
 		   (struct families_input){ .health = &health, .procself = &whole_process });

@@ -67,7 +67,7 @@ static void open_scene(struct scene *scene, size_t namespaces)
 	scene->snapshot->thresholds.least[STALE_KEEPALIVE] = 2;
 	scene->ns = make_ns(scene, 0, NULL);
 	scene->health = (struct health){ .success = true,
-					 .source = HEALTH_SOURCE_NETLINK,
+					 .source = &source_netlink,
 					 .events_active = true,
 					 .duration_seconds = 0.00123 };
 	scene->input = (struct html_input){ .snapshot = scene->snapshot,
@@ -422,7 +422,7 @@ static void test_no_sample(void **state)
 	(void)state;
 	open_scene(&scene, 1);
 	scene.input.snapshot = NULL;
-	scene.health = (struct health){ .errors = 1, .source = HEALTH_SOURCE_PROCFS };
+	scene.health = (struct health){ .errors = 1, .source = &source_procfs };
 	render(&scene);
 	check_well_formed(text_of(&scene));
 	check_golden(&scene, PAGES "nosample.html");
@@ -511,13 +511,13 @@ static void test_procfs(void **state)
 	(void)state;
 	open_scene(&scene, 1);
 	scene.ns->can = 0;
-	scene.health.source = HEALTH_SOURCE_PROCFS;
+	scene.health.source = &source_procfs;
 	add_pair(scene.ns, ROLE_SERVER, 22, 0, 0);
 	*add_listener(scene.ns, 22, "", 3, 0) =
 		(struct listener_port){ .sockets = 1, .queue_length = 3 };
 	render(&scene);
 	assert_non_null(strstr(text_of(&scene), ">Nothing is stuck</h1>"));
-	assert_non_null(strstr(text_of(&scene), "<li>Source: /proc</li>"));
+	assert_non_null(strstr(text_of(&scene), "<li>Source: procfs</li>"));
 	assert_non_null(strstr(text_of(&scene), "<td class=\"queue\" data-n=\"3\">3</td>"));
 	check_well_formed(text_of(&scene));
 	close_scene(&scene);

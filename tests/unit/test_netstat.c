@@ -68,7 +68,7 @@ static void read_own_kernel(void **state)
 	(void)state;
 	if (access("/proc/thread-self/net/netstat", R_OK) < 0)
 		skip();
-	assert_int_equal(procfs_net_dir("/proc", dir, sizeof(dir)), 0);
+	assert_int_equal(procfs_net_dir("/proc", 0, dir, sizeof(dir)), 0);
 	netstat_read(dir, &netstat);
 	assert_int_equal(netstat.known, BIT(NETSTAT_COUNT) - 1);
 }

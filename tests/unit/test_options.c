@@ -59,7 +59,7 @@ static void test_defaults(void **state)
 	assert_int_equal(options.max_requests, 40);
 	assert_false(options.disable_exporter_metrics);
 	assert_int_equal(options.interval_ms, 5000);
-	assert_int_equal(options.source, OPTIONS_SOURCE_AUTO);
+	assert_int_equal(options.source, SOURCE_AUTO);
 	assert_true(options.events);
 	assert_int_equal(count_ports(&options.ports_include), 0);
 	assert_int_equal(count_ports(&options.ports_exclude), 0);
@@ -107,7 +107,7 @@ static void test_all_flags(void **state)
 	assert_int_equal(options.max_requests, 3);
 	assert_true(options.disable_exporter_metrics);
 	assert_int_equal(options.interval_ms, 7000);
-	assert_int_equal(options.source, OPTIONS_SOURCE_PROCFS);
+	assert_int_equal(options.source, SOURCE_procfs);
 	assert_false(options.events);
 	assert_true(portset_has(&options.ports_include, 22));
 	assert_int_equal(count_ports(&options.ports_include), 1);
@@ -151,7 +151,7 @@ static void test_forms(void **state)
 	assert_int_equal(PARSE("--no-log.stale", "--log.stale=true"), 0);
 	assert_true(options.log_stale);
 	assert_int_equal(PARSE("--collector.source=netlink"), 0);
-	assert_int_equal(options.source, OPTIONS_SOURCE_NETLINK);
+	assert_int_equal(options.source, SOURCE_netlink);
 	assert_int_equal(PARSE("--once", "--output=-x=y"), 0);
 	assert_string_equal(options.output, "-x=y");
 	assert_int_equal(PARSE("--log.level=debug", "--"), 0);

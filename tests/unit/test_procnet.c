@@ -1,7 +1,7 @@
 /* procnet: lines, files, pipes and the running kernel. */
-#include "tcphealth/source/procnet.h"
-
-#include "tcphealth/source/procfs.h"
+#include "../../src/source/procnet-internal.h"
+#include "tcphealth/base/clock.h"
+#include "tcphealth/source/source.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,26 +47,44 @@ struct dump {
 	size_t count;
 	size_t size;
 	size_t stop_after; /* 0: never */
-	struct procnet_stats stats;
+	uint64_t malformed;
+	uint64_t read_ms; /* of the last */
 	int err;
 };
 
-static int keep(void *arg, const struct tcpsock *sock)
+static int keep(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
 {
 	struct dump *dump = arg;
 
-	if (dump->count == dump->size) {
-		dump->size = dump->size > 0 ? dump->size * 2 : 64;
-		dump->socks = realloc(dump->socks, dump->size * sizeof(*dump->socks));
-		assert_non_null(dump->socks);
+	dump->read_ms = read_ms;
+	for (size_t i = 0; i < count; i++) {
+		if (dump->count == dump->size) {
+			dump->size = dump->size > 0 ? dump->size * 2 : 64;
+			dump->socks = realloc(dump->socks, dump->size * sizeof(*dump->socks));
+			assert_non_null(dump->socks);
+		}
+		dump->socks[dump->count++] = socks[i];
+		if (dump->count == dump->stop_after)
+			return -ENOENT;
 	}
-	dump->socks[dump->count++] = *sock;
-	return dump->count == dump->stop_after ? -ENOENT : 0;
+	return 0;
 }
 
-static void dump_dir(struct dump *dump, const char *dir, uint32_t states)
+static void dump_place(struct dump *dump, const char *procfs, pid_t pid, uint32_t states)
 {
-	dump->err = procnet_dump(dir, states, keep, dump, &dump->stats);
+	const struct source_place place = { .procfs = procfs, .pid = pid };
+	const struct source_query query = { .states = states };
+	void *source;
+
+	assert_int_equal(source_procfs.open(&place, &source), 0);
+	dump->err = source_procfs.dump(source, &query, keep, dump);
+	dump->malformed += source_procfs.skipped(source).malformed;
+	source_procfs.close(source);
+}
+
+static void dump_procfs(struct dump *dump, const char *procfs, uint32_t states)
+{
+	dump_place(dump, procfs, 0, states);
 }
 
 static void dump_done(struct dump *dump)
@@ -75,9 +93,10 @@ static void dump_done(struct dump *dump)
 	*dump = (struct dump){ 0 };
 }
 
-/* A directory with the files tcp and tcp6. */
+/* A procfs with the files net/tcp and net/tcp6. */
 struct scratch {
 	char dir[64];
+	char net[80];
 	char tcp[96];
 	char tcp6[96];
 };
@@ -89,8 +108,10 @@ static int make_scratch(void **state)
 	assert_non_null(scratch);
 	snprintf(scratch->dir, sizeof(scratch->dir), "/tmp/test_procnet.XXXXXX");
 	assert_non_null(mkdtemp(scratch->dir));
-	snprintf(scratch->tcp, sizeof(scratch->tcp), "%s/tcp", scratch->dir);
-	snprintf(scratch->tcp6, sizeof(scratch->tcp6), "%s/tcp6", scratch->dir);
+	snprintf(scratch->net, sizeof(scratch->net), "%s/net", scratch->dir);
+	assert_int_equal(mkdir(scratch->net, 0700), 0);
+	snprintf(scratch->tcp, sizeof(scratch->tcp), "%s/tcp", scratch->net);
+	snprintf(scratch->tcp6, sizeof(scratch->tcp6), "%s/tcp6", scratch->net);
 	*state = scratch;
 	return 0;
 }
@@ -101,6 +122,7 @@ static int drop_scratch(void **state)
 
 	remove(scratch->tcp);
 	remove(scratch->tcp6);
+	rmdir(scratch->net);
 	rmdir(scratch->dir);
 	free(scratch);
 	return 0;
@@ -226,9 +248,9 @@ static void dump_fixtures(void **state)
 	struct dump dump = { 0 };
 
 	(void)state;
-	dump_dir(&dump, FIXTURES "/net", TCP_STATES_ALL);
+	dump_procfs(&dump, FIXTURES, TCP_STATES_ALL);
 	assert_int_equal(dump.err, 0);
-	assert_int_equal(dump.stats.malformed, 0);
+	assert_int_equal(dump.malformed, 0);
 	assert_int_equal(dump.count, ARRAY_SIZE(goldens));
 	for (size_t i = 0; i < dump.count; i++)
 		check_golden(&dump.socks[i], &goldens[i]);
@@ -244,7 +266,7 @@ static void dump_states(void **state)
 
 		for (size_t i = 0; i < ARRAY_SIZE(goldens); i++)
 			want += goldens[i].state == bit;
-		dump_dir(&dump, FIXTURES "/net", TCP_STATE_BIT(bit));
+		dump_procfs(&dump, FIXTURES, TCP_STATE_BIT(bit));
 		assert_int_equal(dump.count, want);
 		for (size_t i = 0; i < dump.count; i++)
 			assert_int_equal(dump.socks[i].state, bit);
@@ -517,21 +539,21 @@ static void dump_errors(void **state)
 	struct dump dump = { 0 };
 	char longer[PATH_MAX];
 
-	dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+	dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 	assert_int_equal(dump.err, -ENOENT);
 	write_text(scratch->tcp, HEADER ESTAB "\n");
-	dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+	dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 	assert_int_equal(dump.err, 0);
 	assert_int_equal(dump.count, 1);
 	assert_int_equal(mkdir(scratch->tcp6, 0700), 0);
-	dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+	dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 	assert_int_equal(dump.err, -EISDIR);
 	assert_int_equal(dump.count, 2);
 	memset(longer, 'x', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
-	dump_dir(&dump, longer, TCP_STATES_ALL);
+	dump_procfs(&dump, longer, TCP_STATES_ALL);
 	assert_int_equal(dump.err, -ENAMETOOLONG);
-	assert_int_equal(dump.stats.malformed, 0);
+	assert_int_equal(dump.malformed, 0);
 	dump_done(&dump);
 }
 
@@ -542,7 +564,7 @@ static void dump_ends_when_told(void **state)
 	for (size_t stop = 1; stop <= ARRAY_SIZE(goldens); stop++) {
 		struct dump dump = { .stop_after = stop };
 
-		dump_dir(&dump, FIXTURES "/net", TCP_STATES_ALL);
+		dump_procfs(&dump, FIXTURES, TCP_STATES_ALL);
 		assert_int_equal(dump.err, -ENOENT);
 		assert_int_equal(dump.count, stop);
 		dump_done(&dump);
@@ -594,11 +616,11 @@ static void dump_files(void **state)
 
 		write_text(scratch->tcp, file_cases[i].tcp);
 		write_text(scratch->tcp6, file_cases[i].tcp6);
-		dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+		dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 		if (dump.count != file_cases[i].count)
 			fail_msg("case %zu: %zu sockets", i, dump.count);
 		assert_int_equal(dump.err, 0);
-		assert_int_equal(dump.stats.malformed, file_cases[i].malformed);
+		assert_int_equal(dump.malformed, file_cases[i].malformed);
 		dump_done(&dump);
 	}
 }
@@ -615,9 +637,9 @@ static void dump_long_lines(void **state)
 		assert_non_null(file);
 		fprintf(file, HEADER ESTAB "%*s\n" LISTEN_INODE("1") "\n", pad, "");
 		assert_int_equal(fclose(file), 0);
-		dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+		dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 		assert_int_equal(dump.err, 0);
-		assert_int_equal(dump.count + dump.stats.malformed, 2);
+		assert_int_equal(dump.count + dump.malformed, 2);
 		assert_true(dump.count >= 1);
 		assert_int_equal(dump.socks[dump.count - 1].state, TCP_STATE_LISTEN);
 		dump_done(&dump);
@@ -636,7 +658,7 @@ static void dump_many(void **state)
 		fprintf(file, "%u: 0100007F:1F90 0200007F:%04X 01" QUIET "%u" TAIL "\n", i,
 			i % 20000 * 3, i % 20000 + 1);
 	assert_int_equal(fclose(file), 0);
-	dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+	dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 	assert_int_equal(dump.err, 0);
 	assert_int_equal(dump.count, 20000);
 	for (unsigned int i = 0; i < dump.count; i++)
@@ -695,14 +717,14 @@ static void dump_fed(const struct scratch *scratch, struct feeder *feeder)
 	feeder->path = scratch->tcp;
 	feeder->reader = pthread_self();
 	assert_int_equal(pthread_create(&thread, NULL, feed, feeder), 0);
-	dump_dir(&dump, scratch->dir, TCP_STATES_ALL);
+	dump_procfs(&dump, scratch->dir, TCP_STATES_ALL);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_false(feeder->failed);
 	assert_int_equal(dump.err, 0);
 	assert_int_equal(dump.count, 2);
 	assert_int_equal(dump.socks[0].inode, 4711);
 	assert_int_equal(dump.socks[1].inode, 4712);
-	assert_int_equal(dump.stats.malformed, 0);
+	assert_int_equal(dump.malformed, 0);
 	dump_done(&dump);
 }
 
@@ -901,13 +923,10 @@ static void loopback_up(void)
 
 static void dump_own(struct dump *dump)
 {
-	char dir[PATH_MAX];
-
-	assert_int_equal(procfs_net_dir("/proc", dir, sizeof(dir)), 0);
 	dump_done(dump);
-	dump_dir(dump, dir, TCP_STATES_ALL);
+	dump_procfs(dump, "/proc", TCP_STATES_ALL);
 	assert_int_equal(dump->err, 0);
-	assert_int_equal(dump->stats.malformed, 0);
+	assert_int_equal(dump->malformed, 0);
 }
 
 static const size_t expected_states[TCP_STATE_COUNT] = {
@@ -1114,7 +1133,8 @@ static void check_minis(const struct dump *dump)
 static void dump_running_kernel(void **state)
 {
 	struct alive alive = { 0 };
-	struct dump dump = { 0 };
+	struct dump dump = { 0 }, inside = { 0 };
+	uint64_t before_ms = clock_mono_ms();
 
 	(void)state;
 	if (system("command -v ss >/dev/null") != 0 || unshare(CLONE_NEWNET) < 0)
@@ -1128,6 +1148,10 @@ static void dump_running_kernel(void **state)
 	for (size_t i = 0; i < alive.count; i++)
 		compare_with_tcp_info(&dump, alive.fds[i]);
 	check_minis(&dump);
+	assert_in_range(dump.read_ms, before_ms, clock_mono_coarse_ms());
+	dump_place(&inside, "/proc", getpid(), TCP_STATES_ALL);
+	assert_int_equal(inside.count, dump.count);
+	dump_done(&inside);
 	dump_done(&dump);
 	close_all(&alive);
 }

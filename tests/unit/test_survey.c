@@ -90,14 +90,14 @@ static void see_listener(struct scene *s, uint64_t id, uint16_t port, uint64_t c
 	sock.rqueue = 2;
 	sock.drops = 10;
 	sock.cgroup_id = cgroup_id;
-	assert_int_equal(census_listener(s->census, &sock), 0);
+	assert_int_equal(census_take(s->census, &sock, 1, s->sample.now_ms), 0);
 }
 
 static void see_server(struct scene *s, uint64_t id, uint16_t port)
 {
 	struct tcpsock sock = record_full(id, TCP_STATE_ESTABLISHED, port, (uint16_t)(40000 + id));
 
-	assert_int_equal(census_socket(s->census, &sock), 0);
+	assert_int_equal(census_take(s->census, &sock, 1, s->sample.now_ms), 0);
 }
 
 static void see_client(struct scene *s, uint64_t id, uint16_t port)
@@ -105,7 +105,7 @@ static void see_client(struct scene *s, uint64_t id, uint16_t port)
 	struct tcpsock sock = record_full(id, TCP_STATE_ESTABLISHED, (uint16_t)(40000 + id), port);
 
 	sock.bytes_acked = 1;
-	assert_int_equal(census_socket(s->census, &sock), 0);
+	assert_int_equal(census_take(s->census, &sock, 1, s->sample.now_ms), 0);
 }
 
 static void see_stuck(struct scene *s, uint64_t id, uint16_t port, uint64_t cgroup_id,
@@ -115,7 +115,7 @@ static void see_stuck(struct scene *s, uint64_t id, uint16_t port, uint64_t cgro
 
 	sock.last_data_recv_ms = sock.last_ack_recv_ms = age_ms;
 	sock.cgroup_id = cgroup_id;
-	assert_int_equal(census_socket(s->census, &sock), 0);
+	assert_int_equal(census_take(s->census, &sock, 1, s->sample.now_ms), 0);
 }
 
 static const struct snapshot_pair *pair_of(const struct snapshot *snapshot, enum role role,

@@ -53,7 +53,7 @@ struct connections_result {
 	size_t limit;
 	uint64_t matched; /* sockets that matched, shown or not */
 	bool unseen;      /* asked for what no dump shows: sockets in CLOSE */
-	enum health_source source;
+	const struct source_ops *source;
 	/* while it is taken */
 	const struct connections_query *query;
 	struct census *census;

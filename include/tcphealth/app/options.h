@@ -10,6 +10,7 @@
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/portset.h"
 #include "tcphealth/model/stale.h"
+#include "tcphealth/source/source.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,12 +18,6 @@
 #include <stdio.h>
 
 #define OPTIONS_LISTEN_MAX 16
-
-enum options_source {
-	OPTIONS_SOURCE_AUTO,
-	OPTIONS_SOURCE_NETLINK,
-	OPTIONS_SOURCE_PROCFS,
-};
 
 /* Who may see single connections. */
 enum options_connections {
@@ -57,7 +52,7 @@ struct options {
 	uint32_t max_requests;
 	bool disable_exporter_metrics;
 	uint64_t interval_ms;
-	enum options_source source;
+	enum source_id source;
 	double cpu_budget; /* share of one processor; 0: no limit */
 	bool events;
 	const char *netns; /* "own", "all" or a shell pattern */

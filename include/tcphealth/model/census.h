@@ -4,7 +4,7 @@
  * Composes listeners, track, ledger, role, ages and account: takes records and events, whatever source they come
  * from, and gives counts and gauges. Knows no kernel interface and does no I/O. One thread.
  *
- * A sample: census_begin(), census_listener() for each LISTEN record, census_socket() for each other,
+ * A sample: census_begin(), census_take() of listeners, census_take() of all others,
  * census_end(). A sample that broke off is left by census_abort(): nothing it saw is shown, nothing it
  * counted is lost (after a full one that broke off the next must be full). Events go in between samples, never during one: an event taken after the end of a dump follows
  * every record of its socket.
@@ -62,9 +62,6 @@ enum census_ids {
 struct census_sample {
 	enum tier tier;
 	uint64_t now_ms; /* monotonic */
-	uint64_t (*clock)(
-		void); /* the same clock, for when a record was read at the latest; NULL: now_ms for all */
-	bool arrivals; /* census_arrived() says when to look at it; else at each record */
 	enum census_ids ids;
 	bool events; /* destroy events of this namespace are coming in */
 	/*
@@ -84,12 +81,8 @@ void census_free(struct census *census);
 /* 0 or -ENOMEM. */
 int census_begin(struct census *census, const struct census_sample *sample);
 
-/* The records that follow were read by now: for a source that brings many at a time, as a look at the clock costs a fifth of one. */
-void census_arrived(void *census);
-
-/* Both of type tcpsock_fn; `census` is a struct census. 0 or -ENOMEM. */
-int census_listener(void *census, const struct tcpsock *sock);
-int census_socket(void *census, const struct tcpsock *sock);
+/* A source_take_fn: takes records, those in LISTEN first of a sample; `census` is a struct census. 0 or -ENOMEM. */
+int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms);
 
 /*
  * The other end of `sock` on this host: 0 and *ret_other, or an error. NULL where the source cannot look up one.

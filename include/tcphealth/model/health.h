@@ -7,18 +7,14 @@
 #ifndef TCPHEALTH_MODEL_HEALTH_H
 #define TCPHEALTH_MODEL_HEALTH_H
 
+#include "tcphealth/source/source.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-enum health_source {
-	HEALTH_SOURCE_NETLINK,
-	HEALTH_SOURCE_PROCFS,
-};
-#define HEALTH_SOURCES 2
-
 struct health {
-	bool success;              /* the last sample, or false while one hangs */
-	enum health_source source; /* in use */
+	bool success;                    /* the last sample, or false while one hangs */
+	const struct source_ops *source; /* in use; NULL: none yet */
 	bool events_active;
 	double duration_seconds; /* of the last sample */
 	uint64_t cpu_ns;         /* of sampling since the start */

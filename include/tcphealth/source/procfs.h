@@ -8,11 +8,12 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
- * The net directory of the calling thread's namespace: ROOT/thread-self/net where that exists
- * (/proc/self/net would be the main thread's), else ROOT/net. -ENAMETOOLONG or 0.
+ * The net directory of the namespace of process `pid`; for 0 of the calling thread's: ROOT/thread-self/net where that exists
+ * (/proc/self/net would be the main thread's), else ROOT/net. 0 or -ENAMETOOLONG.
  */
-int procfs_net_dir(const char *root, char *dst, size_t size);
+int procfs_net_dir(const char *root, pid_t pid, char *dst, size_t size);
 
 #endif

@@ -125,9 +125,6 @@ struct tcpsock {
 	uint64_t bytes_retrans;
 };
 
-/* Takes one record; a negative return ends the dump with that error. */
-typedef int (*tcpsock_fn)(void *arg, const struct tcpsock *sock);
-
 /* True if all of `bits` are known. */
 static inline bool tcpsock_knows(const struct tcpsock *sock, uint32_t bits)
 {

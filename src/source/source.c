@@ -1,0 +1,8 @@
+/*
+ * source: the table. Knows no source but by its row.
+ */
+#include "tcphealth/source/source.h"
+
+#define ROW(name) [SOURCE_##name] = &source_##name,
+
+const struct source_ops *const source_table[SOURCE_IDS] = { SOURCE_LIST(ROW) };
