@@ -302,11 +302,6 @@ static int read_flag(struct scan *scan, const struct row *row, const char *value
 	return store(scan, row, scan->argv[scan->at++]);
 }
 
-static int read_negated(struct scan *scan, const struct row *row, const char *value)
-{
-	return value ? fail_surplus(scan, "no-", row, value) : store(scan, row, "false");
-}
-
 static int read_argument(struct scan *scan)
 {
 	const char *arg = scan->argv[scan->at++];
@@ -327,7 +322,7 @@ static int read_argument(struct scan *scan)
 	if (len > 3 && strncmp(name, "no-", 3) == 0)
 		row = find_row(name + 3, len - 3);
 	if (row && row->kind == &kind_bool)
-		return read_negated(scan, row, value);
+		return value ? fail_surplus(scan, "no-", row, value) : store(scan, row, "false");
 	return fail_unknown(scan, name, len);
 }
 

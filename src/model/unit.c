@@ -131,9 +131,8 @@ static bool is_root(struct span path)
 /* --- the result --- */
 
 struct name {
-	char bytes
-		[2 *
-		 UNIT_NAME_MAX]; /* more than can be shown, so that cleaning decides where to cut */
+	/* More than can be shown, so that cleaning decides where to cut. */
+	char bytes[2 * UNIT_NAME_MAX];
 	size_t len;
 };
 
@@ -144,11 +143,6 @@ static void put(struct name *name, struct span span)
 
 	memcpy(name->bytes + name->len, span.text, len);
 	name->len += len;
-}
-
-static void finish(struct name *name, char dst[UNIT_NAME_MAX])
-{
-	escape_clean(dst, UNIT_NAME_MAX, name->bytes, name->len, ESCAPE_CONTROL);
 }
 
 static void put_id(struct name *name, const char *runtime, struct span id)
@@ -331,6 +325,6 @@ const char *unit_name(char dst[UNIT_NAME_MAX], const char *cgroup_path)
 	if (!name_pod(&name, path) && !name_container(&name, path) && !name_systemd(&name, path) &&
 	    !is_root(path))
 		put(&name, path);
-	finish(&name, dst);
+	escape_clean(dst, UNIT_NAME_MAX, name.bytes, name.len, ESCAPE_CONTROL);
 	return dst;
 }

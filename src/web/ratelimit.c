@@ -1,20 +1,15 @@
 /* ratelimit: see the header. Must not know what is limited. */
 #include "tcphealth/web/ratelimit.h"
 
-static void set_up(struct ratelimit *limit, uint64_t interval_ns, uint64_t burst, uint64_t now_ns)
-{
-	*limit = (struct ratelimit){
-		.interval_ns = interval_ns,
-		.burst = burst,
-		.tokens = burst,
-		.since_ns = now_ns,
-	};
-}
-
 bool ratelimit_take(struct ratelimit *limit, uint64_t interval_ns, uint64_t burst, uint64_t now_ns)
 {
 	if (limit->interval_ns != interval_ns || limit->burst != burst)
-		set_up(limit, interval_ns, burst, now_ns);
+		*limit = (struct ratelimit){
+			.interval_ns = interval_ns,
+			.burst = burst,
+			.tokens = burst,
+			.since_ns = now_ns,
+		};
 	if (interval_ns == 0)
 		return true;
 	uint64_t come = now_ns > limit->since_ns ? (now_ns - limit->since_ns) / interval_ns : 0;
