@@ -192,10 +192,11 @@ static void tell_alive(struct service *service)
 static void reload(struct service *service)
 {
 	struct web_error error = { { 0 } };
+	int r;
 
 	if (service->ready)
 		(void)systemd_reloading(&service->systemd);
-	int r = httpd_reload(service->httpd, &error);
+	r = httpd_reload(service->httpd, &error);
 	if (r == -ENOENT && error.text[0] == '\0')
 		log_info("nothing to reload", NULL);
 	else if (r < 0)

@@ -62,13 +62,16 @@ static ssize_t decode_base64(const char *text, char *data, size_t size)
 
 bool auth_parse(const char *header, struct auth_pair *ret_pair)
 {
+	ssize_t len;
+	char *colon;
+
 	if (!header || strncasecmp(header, SCHEME, strlen(SCHEME)) != 0)
 		return false;
-	ssize_t len = decode_base64(header + strlen(SCHEME), ret_pair->text, AUTH_TEXT_MAX);
+	len = decode_base64(header + strlen(SCHEME), ret_pair->text, AUTH_TEXT_MAX);
 	if (len < 0)
 		return false;
 	ret_pair->text[len] = '\0';
-	char *colon = memchr(ret_pair->text, ':', (size_t)len);
+	colon = memchr(ret_pair->text, ':', (size_t)len);
 	/* What C would end at a NUL is not what the client said. */
 	if (!colon || memchr(ret_pair->text, '\0', (size_t)len))
 		return false;
@@ -85,15 +88,16 @@ static bool make_mac(const struct auth *auth, const struct auth_pair *pair,
 {
 	gnutls_hmac_hd_t handle;
 	const size_t lengths[] = { strlen(pair->name), pair->password_len };
+	bool good;
 
 	if (gnutls_hmac_init(&handle, GNUTLS_MAC_SHA256, auth->key, KEY_LEN) < 0)
 		return false;
-	bool good = gnutls_hmac(handle, lengths, sizeof(lengths)) == 0 &&
-		    gnutls_hmac(handle, pair->name, lengths[0]) == 0 &&
-		    gnutls_hmac(handle, pair->password, lengths[1]) == 0 &&
-		    gnutls_hmac(handle, &hash->cost, sizeof(hash->cost)) == 0 &&
-		    gnutls_hmac(handle, hash->salt, sizeof(hash->salt)) == 0 &&
-		    gnutls_hmac(handle, hash->digest, sizeof(hash->digest)) == 0;
+	good = gnutls_hmac(handle, lengths, sizeof(lengths)) == 0 &&
+	       gnutls_hmac(handle, pair->name, lengths[0]) == 0 &&
+	       gnutls_hmac(handle, pair->password, lengths[1]) == 0 &&
+	       gnutls_hmac(handle, &hash->cost, sizeof(hash->cost)) == 0 &&
+	       gnutls_hmac(handle, hash->salt, sizeof(hash->salt)) == 0 &&
+	       gnutls_hmac(handle, hash->digest, sizeof(hash->digest)) == 0;
 	gnutls_hmac_deinit(handle, mac);
 	return good;
 }
@@ -116,8 +120,10 @@ static bool recall(struct auth *auth, const unsigned char *mac)
 
 static void remember(struct auth *auth, const unsigned char *mac)
 {
+	struct memo *oldest;
+
 	pthread_mutex_lock(&auth->memory_lock);
-	struct memo *oldest = &auth->memos[0];
+	oldest = &auth->memos[0];
 	for (size_t i = 1; i < REMEMBERED; i++) {
 		if (auth->memos[i].used < oldest->used)
 			oldest = &auth->memos[i];
@@ -172,6 +178,7 @@ static enum auth_result judge(struct auth *auth, const struct webconfig *config,
 	unsigned int cost;
 	const struct webconfig_user *user = find_user(config, pair->name, &cost);
 	const struct bcrypt_hash nobody = bcrypt_decoy(cost);
+	bool right;
 
 	if (!make_mac(auth, pair, user ? &user->hash : &nobody, mac))
 		return AUTH_BUSY;
@@ -180,7 +187,7 @@ static enum auth_result judge(struct auth *auth, const struct webconfig *config,
 	if (pthread_mutex_trylock(&auth->lane) != 0)
 		return AUTH_BUSY;
 	atomic_store(&auth->computing, true);
-	bool right = compute(auth, user ? &user->hash : NULL, cost, pair);
+	right = compute(auth, user ? &user->hash : NULL, cost, pair);
 	atomic_store(&auth->computing, false);
 	pthread_mutex_unlock(&auth->lane);
 	if (right)

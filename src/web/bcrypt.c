@@ -9,6 +9,7 @@
 #include "tcphealth/base/number.h"
 
 #include <crypt.h>
+#include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +27,16 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 {
 	struct bcrypt_hash hash = { 0 };
 	uint64_t cost;
+	const char *end = text + len, *at, *digits;
+	size_t left;
 
 	if (len < HASH_MIN)
 		return "too short for a bcrypt hash";
 	if (text[0] != '$' || text[1] > '2')
 		return "not a bcrypt hash ($2a$, $2b$ or $2y$)";
-	const char *end = text + len;
-	const char *at = text + (text[2] == '$' ? 3 : 4);
+	at = text + (text[2] == '$' ? 3 : 4);
 	/* Go reads two characters as a number: a sign is one of them. */
-	const char *digits = at + (*at == '+');
+	digits = at + (*at == '+');
 	if (number_take(&digits, at + 2, 99, &cost) || digits != at + 2)
 		return "not a bcrypt hash: its cost is not a number";
 	if (cost < BCRYPT_COST_MIN || cost > BCRYPT_COST_MAX)
@@ -43,7 +45,7 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 	at += 3;
 	memcpy(hash.salt, at, BCRYPT_SALT_LEN);
 	at += BCRYPT_SALT_LEN;
-	size_t left = (size_t)(end - at);
+	left = (size_t)(end - at);
 	memcpy(hash.digest, at, left < BCRYPT_DIGEST_LEN ? left : BCRYPT_DIGEST_LEN);
 	*ret_hash = hash;
 	return NULL;
@@ -68,30 +70,22 @@ void bcrypt_room_free(struct bcrypt_room *room)
 	free(room);
 }
 
-/* In a time that does not depend on where they differ. */
-static bool is_same(const char *a, const char *b, size_t len)
-{
-	unsigned char different = 0;
-
-	for (size_t i = 0; i < len; i++)
-		different = (unsigned char)(different | (a[i] ^ b[i]));
-	return different == 0;
-}
-
 enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash,
 				  const char *password, size_t len)
 {
 	char phrase[BCRYPT_PASSWORD_MAX + 1] = { 0 };
 	char setting[SETTING_LEN + 1];
 	enum bcrypt_result result = BCRYPT_UNUSABLE;
+	const char *made;
 
 	(void)snprintf(setting, sizeof(setting), "$2b$%02u$%s", hash->cost, hash->salt);
 	memcpy(phrase, password, len < BCRYPT_PASSWORD_MAX ? len : BCRYPT_PASSWORD_MAX);
 	/* Not crypt_r(): the sanitizers put their own in its place, and lose the library. */
-	const char *made = crypt_rn(phrase, setting, &room->data, (int)sizeof(room->data));
+	made = crypt_rn(phrase, setting, &room->data, (int)sizeof(room->data));
 	/* The spare bits of a salt's last character are not kept: only what follows is compared. */
 	if (made && strlen(made) == SETTING_LEN + BCRYPT_DIGEST_LEN)
-		result = is_same(made + SETTING_LEN, hash->digest, BCRYPT_DIGEST_LEN)
+		/* In a time that does not depend on where they differ. */
+		result = gnutls_memcmp(made + SETTING_LEN, hash->digest, BCRYPT_DIGEST_LEN) == 0
 				 ? BCRYPT_MATCH
 				 : BCRYPT_MISMATCH;
 	explicit_bzero(phrase, sizeof(phrase));

@@ -114,12 +114,13 @@ static unsigned int count_client(const struct gate *gate, const struct client *c
 static bool slot_take(struct gate *gate, int fd, const struct client *client, uint64_t now_ms)
 {
 	/* A number that comes anew was closed without our being told (out of memory on the way). */
-	struct slot *old = slot_find(gate, fd);
+	struct slot *old = slot_find(gate, fd), *slot;
+
 	if (old)
 		slot_release(gate, old);
 	if (count_client(gate, client) >= gate->config.max_per_client)
 		return false;
-	struct slot *slot = slot_find(gate, -1);
+	slot = slot_find(gate, -1);
 	if (!slot)
 		return false;
 	*slot = (struct slot){
@@ -190,15 +191,17 @@ static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *
 		      socklen_t peer_len)
 {
 	struct client client = client_of(peer);
+	bool taken;
+	int err;
 
 	pthread_mutex_lock(&gate->lock);
-	bool taken = slot_take(gate, fd, &client, clock_mono_ms());
+	taken = slot_take(gate, fd, &client, clock_mono_ms());
 	pthread_mutex_unlock(&gate->lock);
 	if (!taken) {
 		refuse(gate, fd, peer, peer_len);
 		return;
 	}
-	int err = gate->config.admit(gate->config.arg, fd, (const struct sockaddr *)peer, peer_len);
+	err = gate->config.admit(gate->config.arg, fd, (const struct sockaddr *)peer, peer_len);
 	if (!err)
 		return;
 	gate_closed(gate, fd);
@@ -228,12 +231,12 @@ static void accept_one(struct gate *gate, int listener)
 	socklen_t peer_len = sizeof(peer);
 	int fd = accept4(listener, (struct sockaddr *)&peer, &peer_len,
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int err = errno;
 
 	if (fd >= 0) {
 		hand_over(gate, fd, &peer, peer_len);
 		return;
 	}
-	int err = errno;
 	if (error_is_of_peer(err))
 		return;
 	gate->resume_ms = clock_mono_ms() + BACKOFF_MS;
@@ -243,17 +246,17 @@ static void accept_one(struct gate *gate, int listener)
 /* Sweeps and decides what to wait for: false when it is time to end. */
 static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
 {
-	uint64_t now_ms = clock_mono_ms();
+	uint64_t now_ms = clock_mono_ms(), until_ms;
+	bool has_room, go_on, waits = now_ms < gate->resume_ms;
 
 	pthread_mutex_lock(&gate->lock);
 	if (gate->quiescing && gate->listening)
 		close_listeners(gate);
-	uint64_t until_ms = sweep(gate, now_ms);
-	bool has_room = gate->listening && gate->used < gate->config.max_connections;
-	bool go_on = !gate->stopping;
+	until_ms = sweep(gate, now_ms);
+	has_room = gate->listening && gate->used < gate->config.max_connections;
+	go_on = !gate->stopping;
 	pthread_mutex_unlock(&gate->lock);
 
-	bool waits = now_ms < gate->resume_ms;
 	if (has_room && waits && gate->resume_ms < until_ms)
 		until_ms = gate->resume_ms;
 	*ret_count = has_room && !waits ? 1 + gate->config.listener_count : 1;
@@ -263,8 +266,10 @@ static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
 
 static bool has_room(struct gate *gate)
 {
+	bool room;
+
 	pthread_mutex_lock(&gate->lock);
-	bool room = gate->used < gate->config.max_connections;
+	room = gate->used < gate->config.max_connections;
 	pthread_mutex_unlock(&gate->lock);
 	return room;
 }
@@ -347,8 +352,10 @@ void gate_free(struct gate *gate)
 
 int gate_start(struct gate *gate)
 {
+	int err;
+
 	pthread_mutex_lock(&gate->lock);
-	int err = pthread_create(&gate->thread, NULL, run, gate);
+	err = pthread_create(&gate->thread, NULL, run, gate);
 	gate->running = err == 0;
 	pthread_mutex_unlock(&gate->lock);
 	return -err;
@@ -369,9 +376,11 @@ void gate_quiesce(struct gate *gate)
 
 void gate_stop(struct gate *gate)
 {
+	bool running;
+
 	gate_quiesce(gate);
 	pthread_mutex_lock(&gate->lock);
-	bool running = gate->running;
+	running = gate->running;
 	gate->running = false;
 	gate->stopping = true;
 	pthread_mutex_unlock(&gate->lock);
@@ -383,8 +392,10 @@ void gate_stop(struct gate *gate)
 
 void gate_connected(struct gate *gate, int fd)
 {
+	struct slot *slot;
+
 	pthread_mutex_lock(&gate->lock);
-	struct slot *slot = slot_find(gate, fd);
+	slot = slot_find(gate, fd);
 	if (slot)
 		slot->connected = true;
 	pthread_mutex_unlock(&gate->lock);
@@ -397,9 +408,10 @@ void gate_connected(struct gate *gate, int fd)
 void gate_answered(struct gate *gate, int fd)
 {
 	uint64_t deadline_ms = clock_mono_ms() + 2 * gate->config.timeout_s * UINT64_C(1000);
+	struct slot *slot;
 
 	pthread_mutex_lock(&gate->lock);
-	struct slot *slot = slot_find(gate, fd);
+	slot = slot_find(gate, fd);
 	if (slot && slot->deadline_ms != NEVER)
 		slot->deadline_ms = deadline_ms;
 	pthread_mutex_unlock(&gate->lock);
@@ -407,8 +419,10 @@ void gate_answered(struct gate *gate, int fd)
 
 void gate_closed(struct gate *gate, int fd)
 {
+	struct slot *slot;
+
 	pthread_mutex_lock(&gate->lock);
-	struct slot *slot = slot_find(gate, fd);
+	slot = slot_find(gate, fd);
 	if (slot) {
 		if (gate->used == gate->config.max_connections)
 			wake(gate); /* it has stopped accepting */

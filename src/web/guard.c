@@ -58,9 +58,10 @@ static struct held *held_of(const struct policy *policy)
 
 void policy_unref(const struct policy *policy)
 {
-	if (!policy || atomic_fetch_sub(&held_of(policy)->refs, 1) != 1)
-		return;
 	struct held *held = held_of(policy);
+
+	if (!policy || atomic_fetch_sub(&held->refs, 1) != 1)
+		return;
 	tls_free(held->policy.tls);
 	webconfig_free(held->policy.config);
 	free(held);
@@ -120,12 +121,14 @@ static int prepare_tls(const struct guard *guard, struct held *held, struct web_
 static int make(const struct guard *guard, struct held **ret_held, struct web_error *ret_error)
 {
 	struct held *held = calloc(1, sizeof(*held));
+	struct stamp stamp;
+	int err;
 
 	if (!held)
 		return web_fail(ret_error, guard->path, -ENOMEM);
 	atomic_init(&held->refs, 1);
-	const struct stamp stamp = stamp_of(guard->path);
-	int err = webconfig_load(guard->path, &held->policy.config, ret_error);
+	stamp = stamp_of(guard->path);
+	err = webconfig_load(guard->path, &held->policy.config, ret_error);
 	if (!err) {
 		held->stamps = stamps_of(guard, held->policy.config);
 		held->stamps.files[0] = stamp;
@@ -141,8 +144,10 @@ static int make(const struct guard *guard, struct held **ret_held, struct web_er
 
 static void swap(struct guard *guard, struct held *held)
 {
+	struct held *old;
+
 	pthread_mutex_lock(&guard->lock);
-	struct held *old = guard->current;
+	old = guard->current;
 	guard->current = held;
 	pthread_mutex_unlock(&guard->lock);
 	if (old)
@@ -173,31 +178,37 @@ static bool has_changed(struct guard *guard)
 /* While a reading fails it is tried again: what was missing may lie where the old policy does not look. */
 static enum guard_news renew_if_changed(struct guard *guard, struct web_error *ret_error)
 {
+	bool told;
+
 	if (!has_changed(guard) && !guard->failure.text[0])
 		return GUARD_NOTHING;
 	if (renew(guard, ret_error) == 0) {
 		guard->failure.text[0] = '\0';
 		return GUARD_RENEWED;
 	}
-	bool told = strcmp(guard->failure.text, ret_error->text) == 0;
+	told = strcmp(guard->failure.text, ret_error->text) == 0;
 	guard->failure = *ret_error;
 	return told ? GUARD_NOTHING : GUARD_FAILED;
 }
 
 enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct web_error *ret_error)
 {
+	enum guard_news news;
+
 	if (now_ms < atomic_load(&guard->check_ms) || pthread_mutex_trylock(&guard->renewing) != 0)
 		return GUARD_NOTHING;
 	atomic_store(&guard->check_ms, now_ms + CHECK_MS);
-	enum guard_news news = renew_if_changed(guard, ret_error);
+	news = renew_if_changed(guard, ret_error);
 	pthread_mutex_unlock(&guard->renewing);
 	return news;
 }
 
 int guard_reload(struct guard *guard, struct web_error *ret_error)
 {
+	int err;
+
 	pthread_mutex_lock(&guard->renewing);
-	int err = renew(guard, ret_error);
+	err = renew(guard, ret_error);
 	guard->failure.text[0] = '\0';
 	if (err)
 		guard->failure = *ret_error;
@@ -212,8 +223,10 @@ bool guard_has_tls(const struct guard *guard)
 
 const struct policy *guard_policy(struct guard *guard)
 {
+	struct held *held;
+
 	pthread_mutex_lock(&guard->lock);
-	struct held *held = guard->current;
+	held = guard->current;
 	atomic_fetch_add(&held->refs, 1);
 	pthread_mutex_unlock(&guard->lock);
 	return &held->policy;
@@ -223,6 +236,7 @@ int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struc
 	      struct web_error *ret_error)
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
+	int err;
 
 	if (!guard)
 		return web_fail(ret_error, path, -ENOMEM);
@@ -232,7 +246,7 @@ int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struc
 	guard->refused = refused;
 	guard->refused_arg = refused_arg;
 	guard->path = strdup(path);
-	int err = guard->path ? renew(guard, ret_error) : web_fail(ret_error, path, -ENOMEM);
+	err = guard->path ? renew(guard, ret_error) : web_fail(ret_error, path, -ENOMEM);
 	if (err) {
 		guard_free(guard);
 		return err;

@@ -115,11 +115,12 @@ static void begin_tls(struct httpd *httpd, struct MHD_Connection *connection, vo
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	const struct policy *policy;
 
 	httpd_renew(httpd);
 	if (!info || !info->tls_session)
 		return;
-	const struct policy *policy = guard_policy(httpd->guard);
+	policy = guard_policy(httpd->guard);
 	*socket_context = (void *)(uintptr_t)policy;
 	if (tls_attach(policy->tls, info->tls_session) < 0)
 		httpd_log(httpd, LOG_LEVEL_WARN, "tls connection not prepared", "err",
@@ -176,11 +177,12 @@ static int on_admit(void *arg, int fd, const struct sockaddr *peer, socklen_t pe
 static unsigned int connection_limit(void)
 {
 	struct rlimit files;
+	unsigned int soft, limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= CONNECTIONS_MAX + FD_RESERVE)
 		return CONNECTIONS_MAX;
-	unsigned int soft = (unsigned int)files.rlim_cur;
-	unsigned int limit = soft > 2 * FD_RESERVE ? soft - FD_RESERVE : soft / 2;
+	soft = (unsigned int)files.rlim_cur;
+	limit = soft > 2 * FD_RESERVE ? soft - FD_RESERVE : soft / 2;
 	return limit > WORKERS ? limit : WORKERS;
 }
 

@@ -45,10 +45,11 @@ static int bind_and_listen(int fd, const struct addrinfo *info)
 static int open_one(const struct addrinfo *info, bool dual)
 {
 	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	int err;
 
 	if (fd < 0)
 		return -errno;
-	int err = set_options(fd, info->ai_family, dual);
+	err = set_options(fd, info->ai_family, dual);
 	if (!err)
 		err = bind_and_listen(fd, info);
 	if (!err)
@@ -88,10 +89,11 @@ static int resolve(const char *host, const char *port, struct addrinfo **ret, ch
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 	};
 	int err = getaddrinfo(host, port, &hints, ret);
+	int saved;
 
 	if (!err)
 		return 0;
-	int saved = err == EAI_SYSTEM ? errno : EADDRNOTAVAIL;
+	saved = err == EAI_SYSTEM ? errno : EADDRNOTAVAIL;
 	snprintf(ret_why, size, "%s", err == EAI_SYSTEM ? strerror(saved) : gai_strerror(err));
 	return -saved;
 }
@@ -147,12 +149,13 @@ const char *listenaddr_parse(const char *address, struct listenaddr *ret_parts)
 	const char *colon = strrchr(address, ':');
 	const char *wrong = brackets ? "not an IPv6 address in brackets" : "not a host";
 	uint64_t port;
+	size_t len;
 
 	if (!colon)
 		return "no port";
 	if (strlen(colon + 1) > PORT_DIGITS || number_parse(colon + 1, UINT16_MAX, &port))
 		return "not a port";
-	size_t len = (size_t)(colon - address);
+	len = (size_t)(colon - address);
 	if (brackets && address[len - 1] != ']')
 		return wrong;
 	address += brackets;
@@ -169,17 +172,19 @@ int listenaddr_open(const char *address, char *ret_why, size_t size)
 {
 	struct listenaddr parts;
 	struct addrinfo *list;
-
 	const char *wrong = listenaddr_parse(address, &parts);
+	bool any;
+	int err, fd;
+
 	if (wrong) {
 		snprintf(ret_why, size, "%s", wrong);
 		return -EINVAL;
 	}
-	bool any = !*parts.host || strcmp(parts.host, "::") == 0;
-	int err = resolve(any ? NULL : parts.host, parts.port, &list, ret_why, size);
+	any = !*parts.host || strcmp(parts.host, "::") == 0;
+	err = resolve(any ? NULL : parts.host, parts.port, &list, ret_why, size);
 	if (err)
 		return err;
-	int fd = open_all(list, any);
+	fd = open_all(list, any);
 	freeaddrinfo(list);
 	if (fd < 0)
 		snprintf(ret_why, size, "%s", strerror(-fd));

@@ -3,6 +3,8 @@
 
 bool ratelimit_take(struct ratelimit *limit, uint64_t interval_ns, uint64_t burst, uint64_t now_ns)
 {
+	uint64_t come;
+
 	if (limit->interval_ns != interval_ns || limit->burst != burst)
 		*limit = (struct ratelimit){
 			.interval_ns = interval_ns,
@@ -12,7 +14,7 @@ bool ratelimit_take(struct ratelimit *limit, uint64_t interval_ns, uint64_t burs
 		};
 	if (interval_ns == 0)
 		return true;
-	uint64_t come = now_ns > limit->since_ns ? (now_ns - limit->since_ns) / interval_ns : 0;
+	come = now_ns > limit->since_ns ? (now_ns - limit->since_ns) / interval_ns : 0;
 	limit->since_ns += come * interval_ns;
 	limit->tokens = come >= burst - limit->tokens ? burst : limit->tokens + come;
 	if (limit->tokens == 0)

@@ -144,13 +144,14 @@ static int load_client_cas(struct tls *tls, struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	gnutls_datum_t cas;
+	int err;
 
 	if (!web->client_ca.path) {
 		if (verifies(web))
 			(void)gnutls_certificate_set_x509_system_trust(tls->credentials);
 		return 0;
 	}
-	int err = read_file(web, &web->client_ca, &cas, ret_error);
+	err = read_file(web, &web->client_ca, &cas, ret_error);
 	if (err)
 		return err;
 	(void)gnutls_certificate_set_x509_trust_mem(tls->credentials, &cas, GNUTLS_X509_FMT_PEM);
@@ -232,11 +233,12 @@ static int make_priorities(struct tls *tls, struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
 	struct buf text;
+	int err;
 
 	buf_init(&text, 16 * 1024);
 	put_versions(&text, web);
 	put_rest(&text, web);
-	int err = make_priority(tls, &text, &tls->priority, ret_error);
+	err = make_priority(tls, &text, &tls->priority, ret_error);
 	if (err || !web->ciphers.count)
 		return err;
 	buf_init(&text, 64 * 1024);
@@ -317,6 +319,8 @@ static bool san_is_allowed(const struct webconfig *web, const gnutls_datum_t *de
 /* The chain, up to one of the CAs and for the purpose of a client. */
 static int verify_chain(const struct tls *tls, gnutls_session_t session)
 {
+	int r;
+
 	gnutls_datum_t why = { NULL, 0 };
 	gnutls_typed_vdata_st purpose = {
 		.type = GNUTLS_DT_KEY_PURPOSE_OID,
@@ -330,7 +334,7 @@ static int verify_chain(const struct tls *tls, gnutls_session_t session)
 	if (status == 0)
 		return 0;
 	(void)gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &why, 0);
-	int r = refuse(tls, why.data ? (const char *)why.data : "it is not trusted");
+	r = refuse(tls, why.data ? (const char *)why.data : "it is not trusted");
 	gnutls_free(why.data);
 	return r;
 }
@@ -342,13 +346,14 @@ static int on_client_certificate(gnutls_session_t session)
 	const struct webconfig *web = tls->config.web;
 	unsigned int count = 0;
 	const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
+	int err;
 
 	if (!chain || count == 0) {
 		bool required = web->client_auth == WEBCONFIG_CLIENT_REQUIRE_ANY ||
 				web->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
 		return required ? refuse(tls, "there is none") : 0;
 	}
-	int err = verifies(web) ? verify_chain(tls, session) : 0;
+	err = verifies(web) ? verify_chain(tls, session) : 0;
 	if (!err && web->has_allowed_sans && !san_is_allowed(web, &chain[0]))
 		return refuse(tls, "no subject alternative name of it is allowed");
 	return err;
@@ -395,13 +400,14 @@ int tls_attach(struct tls *tls, struct gnutls_session_int *session)
 int tls_new(const struct tls_config *config, struct tls **ret_tls, struct web_error *ret_error)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
+	int err;
 
 	if (!tls || gnutls_certificate_allocate_credentials(&tls->credentials) < 0) {
 		free(tls);
 		return web_fail(ret_error, config->web->name, -ENOMEM);
 	}
 	tls->config = *config;
-	int err = load_own(tls, ret_error);
+	err = load_own(tls, ret_error);
 	if (!err)
 		err = load_client_cas(tls, ret_error);
 	if (!err)

@@ -32,6 +32,12 @@ struct word {
 	unsigned char value;
 };
 
+struct words {
+	const char *what;
+	const struct word *all;
+	const char *allowed; /* as errors say it; NULL: all of them */
+};
+
 static int read_fields(struct yaml *yaml, struct fy_node *node, struct webconfig *config,
 		       const struct field *fields)
 {
@@ -112,17 +118,18 @@ static const char *list_words(const struct word *words, char *room, size_t size)
 	return room;
 }
 
-static int find_word(struct yaml *yaml, const char *text, const char *what,
-		     const struct word *words, unsigned char *ret)
+static int find_word(struct yaml *yaml, const char *text, const struct words *words,
+		     unsigned char *ret)
 {
-	const struct word *word = words;
-	char allowed[256];
+	const struct word *word = words->all;
+	char room[256];
 
 	while (word->text && strcmp(word->text, text) != 0)
 		word++;
 	if (!word->text)
-		return yaml_fail(yaml, "unknown %s \"%.60s\" (allowed: %s)", what, text,
-				 list_words(words, allowed, sizeof(allowed)));
+		return yaml_fail(yaml, "unknown %s \"%.60s\" (allowed: %s)", words->what, text,
+				 words->allowed ? words->allowed
+						: list_words(words->all, room, sizeof(room)));
 	*ret = word->value;
 	return 0;
 }
@@ -130,7 +137,7 @@ static int find_word(struct yaml *yaml, const char *text, const char *what,
 /* Any type that is given asks for TLS, even NoClientCert. */
 static int read_client_auth(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	static const struct word words[] = {
+	static const struct word types[] = {
 		{ "NoClientCert", WEBCONFIG_CLIENT_NONE },
 		{ "RequestClientCert", WEBCONFIG_CLIENT_REQUEST },
 		{ "RequireAnyClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY },
@@ -139,6 +146,7 @@ static int read_client_auth(struct yaml *yaml, struct fy_node *node, void *targe
 		{ "RequireClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY }, /* its name of old */
 		{ NULL, 0 },
 	};
+	static const struct words words = { "client_auth_type", types, NULL };
 	struct webconfig *config = target;
 	unsigned char word = WEBCONFIG_CLIENT_NONE;
 	struct yaml_scalar scalar;
@@ -147,20 +155,21 @@ static int read_client_auth(struct yaml *yaml, struct fy_node *node, void *targe
 	if (err || scalar.text[0] == '\0')
 		return err;
 	config->tls = true;
-	err = find_word(yaml, scalar.text, "client_auth_type", words, &word);
+	err = find_word(yaml, scalar.text, &words, &word);
 	config->client_auth = word;
 	return err;
 }
 
 static int read_version(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	static const struct word words[] = {
+	static const struct word versions[] = {
 		{ "TLS13", WEBCONFIG_TLS13 },
 		{ "TLS12", WEBCONFIG_TLS12 },
 		{ "TLS11", WEBCONFIG_TLS11 },
 		{ "TLS10", WEBCONFIG_TLS10 },
 		{ NULL, 0 },
 	};
+	static const struct words words = { "TLS version", versions, NULL };
 	enum webconfig_version *version = target;
 	unsigned char word = 0;
 	struct yaml_scalar scalar;
@@ -168,32 +177,10 @@ static int read_version(struct yaml *yaml, struct fy_node *node, void *target)
 
 	if (err || scalar.is_null)
 		return err;
-	err = find_word(yaml, scalar.text, "TLS version", words, &word);
+	err = find_word(yaml, scalar.text, &words, &word);
 	*version = word;
 	return err;
 }
-
-static const char *const cipher_names[WEBCONFIG_CIPHERS] = {
-	[WEBCONFIG_RSA_AES_128_CBC_SHA] = "TLS_RSA_WITH_AES_128_CBC_SHA",
-	[WEBCONFIG_RSA_AES_256_CBC_SHA] = "TLS_RSA_WITH_AES_256_CBC_SHA",
-	[WEBCONFIG_RSA_AES_128_GCM_SHA256] = "TLS_RSA_WITH_AES_128_GCM_SHA256",
-	[WEBCONFIG_RSA_AES_256_GCM_SHA384] = "TLS_RSA_WITH_AES_256_GCM_SHA384",
-	[WEBCONFIG_AES_128_GCM_SHA256] = "TLS_AES_128_GCM_SHA256",
-	[WEBCONFIG_AES_256_GCM_SHA384] = "TLS_AES_256_GCM_SHA384",
-	[WEBCONFIG_CHACHA20_POLY1305_SHA256] = "TLS_CHACHA20_POLY1305_SHA256",
-	[WEBCONFIG_ECDHE_ECDSA_AES_128_CBC_SHA] = "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-	[WEBCONFIG_ECDHE_ECDSA_AES_256_CBC_SHA] = "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-	[WEBCONFIG_ECDHE_RSA_AES_128_CBC_SHA] = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-	[WEBCONFIG_ECDHE_RSA_AES_256_CBC_SHA] = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-	[WEBCONFIG_ECDHE_ECDSA_AES_128_GCM_SHA256] = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-	[WEBCONFIG_ECDHE_ECDSA_AES_256_GCM_SHA384] = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-	[WEBCONFIG_ECDHE_RSA_AES_128_GCM_SHA256] = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-	[WEBCONFIG_ECDHE_RSA_AES_256_GCM_SHA384] = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	[WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256] =
-		"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-	[WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256] =
-		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-};
 
 static int add_id(struct yaml *yaml, struct webconfig_list *list, unsigned char id)
 {
@@ -206,19 +193,8 @@ static int add_id(struct yaml *yaml, struct webconfig_list *list, unsigned char 
 	return 0;
 }
 
-static int find_cipher(struct yaml *yaml, const char *text, unsigned char *ret)
-{
-	for (*ret = 0; *ret < WEBCONFIG_CIPHERS; ++*ret) {
-		if (strcmp(text, cipher_names[*ret]) == 0)
-			return 0;
-	}
-	return yaml_fail(yaml,
-			 "unknown cipher suite \"%.60s\" (allowed: the names of Go's crypto/tls "
-			 "that are secure)",
-			 text);
-}
-
-static int read_ciphers(struct yaml *yaml, struct fy_node *node, void *target)
+static int read_words(struct yaml *yaml, struct fy_node *node, const struct words *words,
+		      struct webconfig_list *list)
 {
 	struct yaml_scalar item;
 	void *at = NULL;
@@ -226,37 +202,61 @@ static int read_ciphers(struct yaml *yaml, struct fy_node *node, void *target)
 	int more, err;
 
 	while ((more = yaml_item(yaml, node, &at, &item)) > 0) {
-		err = item.is_null ? 0 : find_cipher(yaml, item.text, &id);
-		if (!err && !item.is_null)
-			err = add_id(yaml, target, id);
+		if (item.is_null)
+			continue;
+		err = find_word(yaml, item.text, words, &id);
+		if (!err)
+			err = add_id(yaml, list, id);
 		if (err)
 			return err;
 	}
 	return more;
 }
 
+static int read_ciphers(struct yaml *yaml, struct fy_node *node, void *target)
+{
+	static const struct word ciphers[] = {
+		{ "TLS_RSA_WITH_AES_128_CBC_SHA", WEBCONFIG_RSA_AES_128_CBC_SHA },
+		{ "TLS_RSA_WITH_AES_256_CBC_SHA", WEBCONFIG_RSA_AES_256_CBC_SHA },
+		{ "TLS_RSA_WITH_AES_128_GCM_SHA256", WEBCONFIG_RSA_AES_128_GCM_SHA256 },
+		{ "TLS_RSA_WITH_AES_256_GCM_SHA384", WEBCONFIG_RSA_AES_256_GCM_SHA384 },
+		{ "TLS_AES_128_GCM_SHA256", WEBCONFIG_AES_128_GCM_SHA256 },
+		{ "TLS_AES_256_GCM_SHA384", WEBCONFIG_AES_256_GCM_SHA384 },
+		{ "TLS_CHACHA20_POLY1305_SHA256", WEBCONFIG_CHACHA20_POLY1305_SHA256 },
+		{ "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", WEBCONFIG_ECDHE_ECDSA_AES_128_CBC_SHA },
+		{ "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", WEBCONFIG_ECDHE_ECDSA_AES_256_CBC_SHA },
+		{ "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", WEBCONFIG_ECDHE_RSA_AES_128_CBC_SHA },
+		{ "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", WEBCONFIG_ECDHE_RSA_AES_256_CBC_SHA },
+		{ "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+		  WEBCONFIG_ECDHE_ECDSA_AES_128_GCM_SHA256 },
+		{ "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		  WEBCONFIG_ECDHE_ECDSA_AES_256_GCM_SHA384 },
+		{ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", WEBCONFIG_ECDHE_RSA_AES_128_GCM_SHA256 },
+		{ "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", WEBCONFIG_ECDHE_RSA_AES_256_GCM_SHA384 },
+		{ "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+		  WEBCONFIG_ECDHE_RSA_CHACHA20_POLY1305_SHA256 },
+		{ "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+		  WEBCONFIG_ECDHE_ECDSA_CHACHA20_POLY1305_SHA256 },
+		{ NULL, 0 },
+	};
+	static const struct words words = { "cipher suite", ciphers,
+					    "the names of Go's crypto/tls that are secure" };
+
+	return read_words(yaml, node, &words, target);
+}
+
 static int read_curves(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	static const struct word words[] = {
+	static const struct word curves[] = {
 		{ "CurveP256", WEBCONFIG_P256 },
 		{ "CurveP384", WEBCONFIG_P384 },
 		{ "CurveP521", WEBCONFIG_P521 },
 		{ "X25519", WEBCONFIG_X25519 },
 		{ NULL, 0 },
 	};
-	struct yaml_scalar item;
-	void *at = NULL;
-	unsigned char id;
-	int more, err;
+	static const struct words words = { "curve", curves, NULL };
 
-	while ((more = yaml_item(yaml, node, &at, &item)) > 0) {
-		err = item.is_null ? 0 : find_word(yaml, item.text, "curve", words, &id);
-		if (!err && !item.is_null)
-			err = add_id(yaml, target, id);
-		if (err)
-			return err;
-	}
-	return more;
+	return read_words(yaml, node, &words, target);
 }
 
 static int add_san(struct yaml *yaml, struct webconfig *config, const char *name)
