@@ -87,21 +87,21 @@ static void find_connections(struct api *api, const struct connections_query *qu
 {
 	struct connections_holders holders = { 0 };
 	struct connections_result result;
-	int r = collector_ask(api->collector, question, ASK_WAIT_MS, &result);
+	int err = collector_ask(api->collector, question, ASK_WAIT_MS, &result);
 
-	if (r == -ETIMEDOUT || r == -EBUSY) {
+	if (err == -ETIMEDOUT || err == -EBUSY) {
 		refuse_later(answer, 503, "a sample is under way, ask again");
 		return;
 	}
-	if (r < 0) {
-		refuse_later(answer, 503, strerror(-r));
+	if (err < 0) {
+		refuse_later(answer, 503, strerror(-err));
 		return;
 	}
 	if (question->holders)
-		r = connections_find_holders(&result, api->options->path_procfs, HOLDERS_BUDGET_MS,
-					     &holders);
-	if (r < 0)
-		refuse(answer, 500, strerror(-r));
+		err = connections_find_holders(&result, api->options->path_procfs,
+					       HOLDERS_BUDGET_MS, &holders);
+	if (err < 0)
+		refuse(answer, 500, strerror(-err));
 	else
 		connections_render_json(&result, question->holders ? &holders : NULL,
 					&answer->text);
@@ -198,10 +198,10 @@ void api_ports(void *arg, const struct httpd_request *request, struct httpd_answ
 	answer->type = JSON_TYPE;
 	if (!parse(request, &question, answer))
 		return;
-	if (request->arg(request, "limit") == NULL)
+	if (!request->arg(request, "limit"))
 		question.limit = PORTS_LIMIT;
 	snapshot = collector_snapshot(api->collector, &health);
-	if (snapshot == NULL) {
+	if (!snapshot) {
 		refuse_later(answer, 503, "no sample has been taken yet");
 		return;
 	}
@@ -213,7 +213,7 @@ struct api *api_new(const struct options *options, struct collector *collector)
 {
 	struct api *api = calloc(1, sizeof(*api));
 
-	if (api == NULL)
+	if (!api)
 		return NULL;
 	api->options = options;
 	api->collector = collector;
@@ -223,7 +223,7 @@ struct api *api_new(const struct options *options, struct collector *collector)
 
 void api_free(struct api *api)
 {
-	if (api == NULL)
+	if (!api)
 		return;
 	pthread_mutex_destroy(&api->slow_lane);
 	free(api);

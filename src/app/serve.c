@@ -106,10 +106,10 @@ static bool start_httpd(struct service *service)
 static void enter_sandbox(const struct options *options)
 {
 	struct sandbox_config config = { .namespaces = strcmp(options->netns, "own") != 0 };
-	int r = options->sandbox ? sandbox_enter(&config) : 0;
+	int err = options->sandbox ? sandbox_enter(&config) : 0;
 
-	if (r < 0 && r != -ENOTSUP)
-		log_warn("no sandbox", "err", strerror(-r), NULL);
+	if (err < 0 && err != -ENOTSUP)
+		log_warn("no sandbox", "err", strerror(-err), NULL);
 }
 
 /* Whatever a sample needs; the first is taken when the own listening sockets are there to be seen. */
@@ -117,18 +117,18 @@ static int prepare(struct service *service)
 {
 	struct publisher_config collecting = { .options = service->options,
 					       .microhttpd = httpd_version() };
-	int r;
+	int err;
 
 	service->signal_fd = open_signals();
 	service->pages = pageslot_new();
-	if (service->signal_fd < 0 || service->pages == NULL)
+	if (service->signal_fd < 0 || !service->pages)
 		return -ENOMEM;
 	collecting.pages = service->pages;
-	r = collector_new(&collecting, &service->collector);
-	if (r < 0)
-		return r;
+	err = collector_new(&collecting, &service->collector);
+	if (err < 0)
+		return err;
 	service->api = api_new(service->options, service->collector);
-	if (service->api == NULL)
+	if (!service->api)
 		return -ENOMEM;
 	routes_init(&service->routes, service->options, service->pages, service->collector,
 		    service->api);
@@ -137,17 +137,17 @@ static int prepare(struct service *service)
 
 static bool start(struct service *service)
 {
-	int r = prepare(service);
+	int err = prepare(service);
 
-	if (r == 0) {
+	if (!err) {
 		enter_sandbox(service->options);
 		if (!start_httpd(service))
 			return false;
-		r = collector_start(service->collector);
+		err = collector_start(service->collector);
 	}
-	if (r < 0)
-		log_error("start failed", "err", strerror(-r), NULL);
-	return r == 0;
+	if (err < 0)
+		log_error("start failed", "err", strerror(-err), NULL);
+	return err == 0;
 }
 
 static void log_addresses(const struct service *service)
@@ -167,7 +167,7 @@ static void tell_ready(struct service *service)
 {
 	struct page *page = service->ready ? NULL : pageslot_get(service->pages, PAGE_METRICS_TEXT);
 
-	if (page == NULL)
+	if (!page)
 		return;
 	page_unref(page);
 	service->ready = true;
@@ -192,21 +192,21 @@ static void tell_alive(struct service *service)
 static void reload(struct service *service)
 {
 	struct web_error error = { { 0 } };
-	int r;
+	int err;
 
 	if (service->ready)
 		(void)systemd_reloading(&service->systemd);
-	r = httpd_reload(service->httpd, &error);
-	if (r == -ENOENT && error.text[0] == '\0')
+	err = httpd_reload(service->httpd, &error);
+	if (err == -ENOENT && error.text[0] == '\0')
 		log_info("nothing to reload", NULL);
-	else if (r < 0)
+	else if (err < 0)
 		log_error("web configuration not reloaded, the old one stays", "err", error.text,
 			  NULL);
 	else
 		log_info("web configuration reloaded", NULL);
 	if (service->ready)
 		(void)systemd_ready(&service->systemd,
-				    r < 0 && error.text[0] != '\0'
+				    err < 0 && error.text[0] != '\0'
 					    ? "Serving with the old web configuration"
 					    : "Serving");
 }
@@ -244,7 +244,7 @@ static void watch(struct service *service)
 /* Ends the threads that serve. One that computes a password cannot be interrupted, and is not waited for. */
 static void end_httpd(struct service *service, int status)
 {
-	if (service->httpd == NULL)
+	if (!service->httpd)
 		return;
 	httpd_quiesce(service->httpd);
 	collector_interrupt(service->collector);
@@ -263,7 +263,7 @@ static int end(struct service *service, int status)
 {
 	end_httpd(service, status);
 	api_free(service->api);
-	if (service->collector != NULL && !collector_stop(service->collector, STOP_WAIT_MS)) {
+	if (service->collector && !collector_stop(service->collector, STOP_WAIT_MS)) {
 		log_warn("the kernel still holds the sampling thread, ending without it", NULL);
 		_exit(status);
 	}
