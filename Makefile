@@ -1,4 +1,4 @@
-# tcphealth_exporter: build, try and install it. `make help` lists the targets, `make help-tests` those for work on it.
+# tcphealth_exporter: build, try and install. `make help` lists the targets, `make help-tests` those for developers.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -14,7 +14,7 @@ PKGS       := libmicrohttpd libmnl libdeflate libfyaml gnutls libcrypt libseccom
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
-# What only gcc knows is left out under clang.
+# Flags that only gcc has.
 IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 WARN := -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wimplicit-fallthrough \
 	-Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wnull-dereference \
@@ -43,7 +43,7 @@ OBJ     := $(SRC:%.c=$(BUILD)/%.o)
 LIB     := $(BUILD)/libtcphealth.a
 PROGRAM := $(BUILD)/tcphealth_exporter
 
-# What is made, a line each; V=1 shows the commands.
+# Prints a line per file; V=1 shows the commands.
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
@@ -65,10 +65,10 @@ $(LIB): $(OBJ)
 $(BUILD)/src/base/version.o: CPPFLAGS_ALL += -DTCPHEALTH_VERSION='"$(VERSION)"' -DTCPHEALTH_REVISION='"$(REVISION)"'
 $(BUILD)/src/base/version.o: VERSION $(BUILD)/revision
 
-# Taken in by the assembler, which writes no dependencies.
+# Included by the assembler, which writes no dependencies.
 $(BUILD)/src/render/assets.o: $(wildcard src/render/assets/*)
 
-# Changes only when the revision does, so that a new commit is named by the next build.
+# Changes only when the revision does, so that the next build has the new revision.
 $(BUILD)/revision: always
 	@mkdir -p $(@D)
 	@echo '$(REVISION)' | cmp -s - $@ || echo '$(REVISION)' >$@
@@ -80,24 +80,24 @@ $(BUILD)/%.o: %.c
 
 -include $(OBJ:.o=.d) $(BUILD)/src/main.d
 
-# What a target needs is installed before make looks for it again: pkg-config above was asked too early.
+# Runs make again after the installation, because pkg-config above ran before it.
 AGAIN := $(MAKE) --no-print-directory
 
-run: ## build and run the exporter here, in the foreground (ARGS='--flag=value ...')
+run: ## build and run the exporter in the foreground (ARGS='--flag=value ...')
 	@deploy/setup.sh build
 	+@$(AGAIN) all
 	exec $(PROGRAM) $(ARGS)
 
-check: ## all tests: unit, fuzz corpora, integration (as root, in network namespaces of its own)
+check: ## run all tests: unit, fuzz corpora, integration (as root, in its own network namespaces)
 	@deploy/setup.sh build check
 	+@$(AGAIN) suite
 
-demo: ## play the night that the exporter was made for, and show the alerts (as root, a minute, leaves nothing)
+demo: ## play an incident on two simulated hosts and show the alerts (as root, a minute, leaves nothing behind)
 	@deploy/setup.sh build check
 	+@$(AGAIN) all
 	@TCPHEALTH_BUILD=$(BUILD) tests/demo/run.py
 
-bench: ## what a sample, a page and an event cost, beside a raw drain and other programs, as Markdown tables (as root)
+bench: ## measure samples, pages and events against a raw drain and other programs, as Markdown tables (as root)
 	@deploy/setup.sh build check bench
 	+@$(AGAIN) bench-run
 
@@ -105,7 +105,7 @@ SYSTEMD_DIR  ?= $(PREFIX)/lib/systemd/system
 INSTALL_DATA := install -D -m 644
 SHARE        := $(DESTDIR)$(PREFIX)/share
 
-install: all ## install program, man page, completion and systemd units below DESTDIR and PREFIX (/usr/local)
+install: all ## install program, man page, completion and systemd units under DESTDIR and PREFIX (/usr/local)
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tcphealth_exporter
 	$(INSTALL_DATA) deploy/man/tcphealth_exporter.8 $(SHARE)/man/man8/tcphealth_exporter.8
 	$(INSTALL_DATA) deploy/completion/tcphealth_exporter.bash $(SHARE)/bash-completion/completions/tcphealth_exporter
@@ -125,5 +125,5 @@ help: ## show this list
 
 .PHONY: always all run check bench install demo clean help
 
-# The parts of `check` and `bench`, and all other tests. Not there where only the program is built.
+# The parts of `check` and `bench`, and all other tests. Missing where only the program is built.
 -include tests/targets.mk

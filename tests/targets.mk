@@ -1,4 +1,4 @@
-# Targets for those who work on the program: tests, checkers, benchmarks. Part of the Makefile, which has what a user needs.
+# Targets for developers: tests, checkers, benchmarks. Included by the Makefile, which has the targets for users.
 
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 HELPERS := $(patsubst tests/helpers/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/helpers/*.c)))
@@ -7,7 +7,7 @@ FUZZ    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuz
 REPLAY  := $(FUZZ:%=%-replay)
 ROBUST  := $(BUILD)/robust/failmalloc.so
 
-# Unit tests: one program a file, cmocka, on the real modules.
+# Unit tests: one program per file, cmocka, on the real modules.
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
@@ -19,15 +19,15 @@ $(BUILD)/tests/%: tests/helpers/%.c $(LIB)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS_ALL) -Itests $(CFLAGS_ALL) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
 
-# Benchmarks: optimised as the program is, and linked with its modules.
+# Benchmarks: optimised like the program, and linked with its modules.
 $(BUILD)/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS_ALL) $(PKG_LIBS)
 
 # A fuzz target is LLVMFuzzerTestOneInput() in one file. `fuzz` links it with libFuzzer, `fuzz-replay` with
-# a main that feeds it the files of tests/fuzz/corpus/NAME. What the target itself does is not what is looked for:
-# without counters it takes half the time.
+# a main() that runs it on the files in tests/fuzz/corpus/NAME. The target itself is built without coverage counters,
+# which halves the time.
 UNWATCHED := -fsanitize=fuzzer -fno-sanitize-coverage=trace-cmp,inline-8bit-counters,indirect-calls,pc-table,stack-depth
 
 $(BUILD)/fuzz/%-replay: tests/fuzz/%.c $(BUILD)/tests/fuzz/replay.o $(LIB)
@@ -52,29 +52,29 @@ programs: $(UNIT) $(HELPERS) $(REPLAY) $(BENCH)
 suite: all programs
 	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/run $(BUILD)
 
-unit: $(UNIT) ## the unit tests
+unit: $(UNIT) ## run the unit tests
 	@tests/run-unit $(UNIT)
 
-fuzz-replay: $(REPLAY) ## feed the fuzz targets their corpora
+fuzz-replay: $(REPLAY) ## run the fuzz targets on their corpora
 	@tests/run-replay $(REPLAY)
 
-it: all $(HELPERS) ## the integration tests (IT='-k PATTERN', IT=--list)
+it: all $(HELPERS) ## run the integration tests (IT='-k PATTERN', IT=--list)
 	@TCPHEALTH_BUILD=$(BUILD) tests/it/run.py $(IT)
 
 ASAN := SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' FORTIFY= OPT=-O1 WERROR=
 TSAN := SANITIZE=-fsanitize=thread FORTIFY= OPT=-O1 WERROR=
-# Objects of two compilers' sanitizers do not mix.
+# Objects of the two compilers' sanitizers cannot be mixed.
 BY_CLANG := $(if $(findstring clang,$(CC)),-clang)
 
-asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer (CC=clang-14 for the other compiler's)
+asan: ## run all tests under AddressSanitizer and UndefinedBehaviorSanitizer (CC=clang-14 for clang's)
 	@deploy/setup.sh build check $(if $(BY_CLANG),fuzz)
 	+@$(AGAIN) BUILD=build-asan$(BY_CLANG) $(ASAN) suite
 
-tsan: ## all tests under ThreadSanitizer (the same)
+tsan: ## run all tests under ThreadSanitizer (CC=clang-14 for clang's)
 	@deploy/setup.sh build check $(if $(BY_CLANG),fuzz)
 	+@$(AGAIN) BUILD=build-tsan$(BY_CLANG) $(TSAN) suite
 
-lint: ## the static checkers (CHECKERS='format headers shell python cppcheck gcc_analyzer clang_tidy')
+lint: ## run the static checkers (CHECKERS='format headers shell python cppcheck gcc_analyzer clang_tidy')
 	@deploy/setup.sh build check lint
 	+@$(AGAIN) lint-run
 
@@ -85,22 +85,22 @@ format: ## format the C sources
 	@deploy/setup.sh lint
 	clang-format-14 -i $(wildcard include/*/*/*.h src/*.c src/*/*.[ch] tests/*/*.[ch])
 
-count-lines: ## lines of code in src and include, without comments and blanks
+count-lines: ## count the lines of code in src and include, without comments and blanks
 	@tests/count-lines
 
-words: ## retired words in what people read, by the list in tests/words.txt
+words: ## find retired words in what people read, by the list in tests/words.txt
 	@tests/words
 
-instructions: ## instructions that a sample takes a socket, by callgrind, beside those of tests/bench/instructions.txt
+instructions: ## count instructions per socket of a sample with callgrind, and compare with tests/bench/instructions.txt
 	@deploy/setup.sh build check
 	+@$(AGAIN) $(BUILD)/bench/bench_instructions
 	@tests/bench/instructions.py $(BUILD)
 
-bench-quick: ## `make bench` in short, up to 10,000 sockets
+bench-quick: ## run a short `make bench`, up to 10,000 sockets
 	@deploy/setup.sh build check
 	+@$(AGAIN) bench-run SIZES='1000 10000' QUICK=1
 
-bench-docs: ## run `make bench` and put its tables into README.md and docs/benchmarks.md
+bench-docs: ## run `make bench` and write its tables to README.md and docs/benchmarks.md
 	@deploy/setup.sh build check bench
 	+@$(AGAIN) bench-run >$(BUILD)/bench.md
 	@tests/bench/report.py publish $(BUILD)/bench.md README.md docs/benchmarks.md
@@ -111,7 +111,7 @@ bench-run: $(BENCH) $(PROGRAM)
 
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= 1000000
-fuzz: ## fuzz each target with libFuzzer for FUZZ_SECONDS (60) and FUZZ_RUNS (1000000), some 15 minutes in all
+fuzz: ## fuzz each target with libFuzzer for FUZZ_SECONDS (60) and FUZZ_RUNS (1000000), about 15 minutes in all
 	@deploy/setup.sh build fuzz
 	+@$(AGAIN) BUILD=build-fuzz CC=clang-14 FORTIFY= WERROR= \
 		SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzz-run
@@ -119,22 +119,22 @@ fuzz: ## fuzz each target with libFuzzer for FUZZ_SECONDS (60) and FUZZ_RUNS (10
 fuzz-run: $(FUZZ)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) tests/run-fuzz $(BUILD) $(FUZZ)
 
-# Robustness: what hostile peers, a kernel that refuses and an exhausted machine do. See tests/robust/.
+# Robustness: hostile peers, a kernel that refuses, an exhausted machine. See tests/robust/.
 SIZE ?= quick
 
-robust: ## all of the following, and hardening (SIZE=quick, 6 minutes, or full)
+robust: ## run the next seven, and hardening (SIZE=quick, 6 minutes, or full)
 	@deploy/setup.sh build check robust
 	+@$(AGAIN) robust-run hardening
 
 ROBUST_PARTS := allocfail faults lifecycle abuse hostile soak valgrind
-allocfail: ## each allocation fails, once and for good
-faults: ## system calls fail, by strace
-lifecycle: ## it is killed, stopped, told to reload, and loses netlink
-abuse: ## slow, idle, malformed and too many HTTP requests
-hostile: ## 100,000 ports of a peer, names full of quotes and newlines
+allocfail: ## make each allocation fail, once and for good
+faults: ## make system calls fail, with strace
+lifecycle: ## kill it, stop it, reload it, take netlink away
+abuse: ## send slow, idle, malformed and too many HTTP requests
+hostile: ## face 100,000 ports of a peer, names with quotes and newlines
 soak: SIZE = full
-soak: ## 1,000,000 connections and 10,000 scrapes, and what has grown after them (SIZE=quick: 100,000 and 1,000)
-valgrind: ## all that it does, under valgrind
+soak: ## measure growth over 1,000,000 connections and 10,000 scrapes (SIZE=quick: 100,000 and 1,000)
+valgrind: ## run everything under valgrind
 $(ROBUST_PARTS):
 	@deploy/setup.sh build check robust
 	+@$(AGAIN) robust-run SIZE=$(SIZE) PART=test_$@.py
@@ -142,11 +142,11 @@ $(ROBUST_PARTS):
 robust-run: all $(HELPERS) $(ROBUST)
 	@tests/robust/run $(BUILD) $(SIZE) $(PART)
 
-hardening: all ## what the compiler and the linker were told to guard against is in the program
+hardening: all ## check that the program has the compiler's and linker's protections
 	@deploy/setup.sh build robust
 	@tests/robust/hardening $(PROGRAM)
 
-coverage: ## lines that the tests reach, in the program and in each parser by its fuzz corpus alone
+coverage: ## find lines that the tests reach, and in each parser, lines that its fuzz corpus alone reaches
 	@deploy/setup.sh build check robust
 	+@$(AGAIN) BUILD=build-coverage SANITIZE=--coverage CPPFLAGS=-DSANITIZED=1 FORTIFY= OPT=-O0 WERROR= coverage-run
 
@@ -157,22 +157,22 @@ mixin: ## check alerts, rules, dashboards and runbooks with promtool and amtool
 	@deploy/setup.sh check
 	@tests/mixin/run
 
-panels: ## draw the dashboards in a browser, from real exporters with real stuck sockets, and look at them (as root)
+panels: ## draw the dashboards in a browser, from real exporters with real stale connections, and check them (as root)
 	@deploy/setup.sh build check
 	+@$(AGAIN) all
 	@TCPHEALTH_BUILD=$(BUILD) tests/grafana/run $(PANELS)
 
-scale: ## one Prometheus scrapes 200 instances and evaluates all rules: the figures of docs/fleet.md (as root)
+scale: ## measure one Prometheus with 200 instances and all rules: the figures of docs/fleet.md (as root)
 	@deploy/setup.sh build check
 	+@$(AGAIN) all
 	@TCPHEALTH_BUILD=$(BUILD) tests/scale/run.py $(SCALE)
 
-packages: ## exercise each file of deploy/ with the tool that reads it (PARTS='deb container ...'; as root)
+packages: ## test each file in deploy/ with the tool that reads it (PARTS='deb container ...'; as root)
 	@deploy/setup.sh build check packages
 	+@$(AGAIN) all
 	@tests/packages/run $(BUILD) $(PARTS)
 
-first-alert: ## do what docs/first-alert.md says, and compare (as root, four minutes, leaves nothing)
+first-alert: ## follow docs/first-alert.md and compare its output (as root, four minutes, leaves nothing behind)
 	@deploy/setup.sh build alerts
 	+@$(AGAIN) all
 	@tests/docs/first_alert

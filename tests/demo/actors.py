@@ -1,9 +1,9 @@
-"""The programs of the night, as child processes.
+"""The programs of the incident, as child processes.
 
-    actors.py feed ADDRESS PORT     takes every connection, keeps it, and probes its peer each second
-    actors.py opener ADDRESS        opens connections and never closes one; obeys the lines of its standard input:
-                                    "open PORT", "vanish PORT" (what it has there is gone without a word that arrives),
-                                    "retry PORT" (tries to connect anew, three times a second)
+    actors.py feed ADDRESS PORT     accepts every connection, keeps it, and probes its peer every second
+    actors.py opener ADDRESS        opens connections and never closes them; reads commands from standard input:
+                                    "open PORT", "vanish PORT" (drops its connections there without a segment that
+                                    arrives), "retry PORT" (tries to connect, three times a second)
 """
 import select
 import socket

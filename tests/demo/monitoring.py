@@ -1,4 +1,4 @@
-"""What watches the two hosts: Prometheus, Alertmanager, a webhook and the remedy hook, as they are shipped but faster."""
+"""The monitoring of the two hosts: Prometheus, Alertmanager, a webhook and the remedy hook, as shipped but faster."""
 import collections
 import http.server
 import json
@@ -16,13 +16,13 @@ from tcph.poll import eventually
 ALERTMANAGER_PORT, WEBHOOK_PORT, REMEDY_PORT = 9093, 9095, 9096
 MIXIN = os.path.join(exporter.ROOT, 'deploy/mixin')
 REMEDY = os.path.join(exporter.ROOT, 'deploy/remedy')
-#: How the shipped files were changed, for those who watch.
+#: Differences from the shipped files, as text.
 CHANGES = (
-    'alerts: each minute of `for`, windows and offsets is a second, each hour a minute (short.jsonnet)',
+    'alerts: each minute in `for`, windows and offsets is a second, each hour a minute (short.jsonnet)',
     'recording rules: as shipped',
-    'prometheus.yml: scrapes and evaluates each second instead of each 15 s; other targets',
+    'prometheus.yml: scrapes and evaluates every second instead of every 15 s; other targets',
     'alertmanager.yml: group_wait 5 s instead of 30 s, group_interval 5 s instead of 5 m; other addresses',
-    'exporters: a sample each 250 ms instead of 5 s; stuck after 1 s instead of 60 s in CLOSE_WAIT and FIN_WAIT2',
+    'exporters: a sample every 250 ms instead of 5 s; CLOSE_WAIT and FIN_WAIT2 are stale after 1 s instead of 60 s',
 )
 
 
@@ -32,7 +32,7 @@ def read(*path):
 
 
 def substitute(text, *changes):
-    """Like str.replace(), but what is to be replaced has to be there."""
+    """Like str.replace(), but fails if there is nothing to replace."""
     for old, new in changes:
         if old not in text:
             raise AssertionError(f'{old!r} is not in the shipped file any more')

@@ -1,8 +1,8 @@
-"""The night that the exporter was made for, with everything that would have told of it.
+"""The incident of README.md on two simulated hosts, with their monitoring.
 
-Host a has the opener, which never closes a connection; host b has one-shot listeners (`nc -l -p PORT` under systemd),
-which take one connection and half-close it at once, and a feed, whose peers vanish. The opener tries to connect anew
-and is refused. An exporter on each host, a Prometheus and an Alertmanager on host a.
+Host a has the opener, which never closes a connection. Host b has one-shot listeners (`nc -l -p PORT` under systemd),
+which accept one connection and half-close it at once, and a feed with peers that vanish. The opener tries to connect again
+and is refused. There is an exporter on each host, and a Prometheus and an Alertmanager on host a.
 """
 import contextlib
 import os
@@ -14,7 +14,7 @@ from tcph import cgroups, exporter, netns, scenes, ss
 from tcph.poll import eventually
 
 LOAD, SHORT, GONE, FEED = 35111, 35112, 35113, 9200
-#: How often the service on LOAD is started anew, and how many clients the feed has.
+#: How often the service on LOAD is started, and how many clients the feed has.
 LOADS, CLIENTS = 6, 4
 A, B = '10.77.0.1:10793', '10.77.0.2:10793'
 ACTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'actors.py')
@@ -29,7 +29,7 @@ def on(instance, port, role=None):
     return {'job': 'tcphealth', 'instance': instance, 'port': str(port), **({'role': role} if role else {})}
 
 
-#: (receiver, labels, what the text has to say), of each alert that has to reach the webhook; no other may.
+#: (receiver, labels, parts of the text) of each alert that has to reach the webhook; no other may.
 EXPECTED = (
     ('pages', alert('NoConnectSucceeds', 'critical', **on(A, LOAD)),
      ('not one succeeded', 'refused: ', 'opener.service')),
@@ -44,7 +44,7 @@ EXPECTED = (
     ('tickets', alert('HalfOpen', 'warning', **on(B, FEED, 'server')),
      (f'{CLIENTS} established connections', f'feed.service ({CLIENTS}', 'systemctl restart feed.service')),
 )
-#: Alerts that fire and that the Alertmanager holds back, as a better one says more.
+#: Alerts that fire and that the Alertmanager inhibits, because another one says more.
 HELD_BACK = (
     alert('FinWait2Held', 'warning', reason='fin_wait2', **on(B, LOAD, 'server')),
     alert('ConnectsRefused', 'warning', **on(A, LOAD)),
@@ -57,9 +57,9 @@ def arrange(labels):
 
 
 class Night:
-    """The two hosts and all that runs on them; everything is gone after the `with` block.
+    """The two hosts and everything that runs on them, until the end of the `with` block.
 
-    `say` is told what happens, `told` of each alert that reaches the webhook: told(receiver, alert).
+    Calls say(text) for each event, and told(receiver, alert) for each alert that reaches the webhook.
     """
 
     def __init__(self, say=lambda text: None, told=lambda receiver, alert: None):
@@ -77,18 +77,18 @@ class Night:
 
     def _build(self, told):
         keep = self._stack.enter_context
-        self.say('two namespaces as two hosts, joined by a veth')
+        self.say('two namespaces as hosts a and b, connected by a veth')
         self.pair = keep(netns.Pair())
         self.a, self.b = self.pair.a, self.pair.b
-        # Where there is no cgroup2 hierarchy to write, nobody knows the units.
+        # Without a writable cgroup2 hierarchy there are no units.
         self.tree = keep(cgroups.Tree()) if cgroups.is_usable() else None
         self.webhook = keep(monitoring.Webhook(self.a, told))
         self.remedy = keep(monitoring.RemedyHook(self.a, B, 'load@*.service'))
-        self.say('an Alertmanager')
+        self.say('starting an Alertmanager')
         self.alertmanager = keep(monitoring.Alertmanager(self.a, B))
-        self.say('an exporter on each host')
+        self.say('starting an exporter on each host')
         self.exporters = [keep(exporter.Exporter(host, *FLAGS)) for host in (self.a, self.b)]
-        self.say('a Prometheus that scrapes both')
+        self.say('starting a Prometheus that scrapes both')
         self.prometheus = keep(monitoring.Prometheus(self.a, [A, B], monitoring.short_rules(A, B, GONE)))
         self._actors()
 
@@ -105,13 +105,13 @@ class Night:
             process = self.tree.popen(host, self.tree.make(f'system.slice/{unit}'), *argv, **pipes)
         else:
             process = host.popen(*argv, **pipes)
-        # popen's own end comes before this one: the pipes are closed first, the process is killed then.
+        # popen's own callback runs after these: the pipes are closed first, then the process is killed.
         self._stack.callback(netns.kill, process)
         self._stack.callback(process.stdin.close)
         self._stack.callback(process.stdout.close)
         return process
 
-    # The story
+    # The incident
 
     def play(self):
         self._one_shots(LOAD, LOADS)
@@ -121,17 +121,17 @@ class Night:
         for _ in range(CLIENTS):
             self.order('open', FEED)
         self._vanish()
-        self.say(f'the opener connects anew to port {LOAD}, where nobody listens: refused, again and again')
+        self.say(f'the opener keeps connecting to port {LOAD}, where nothing listens any more: refused')
         self.order('retry', LOAD)
 
     def order(self, command, port):
         self.opener.stdin.write(f'{command} {port}\n')
         self.opener.stdin.flush()
         if self.opener.stdout.readline() != 'done\n':
-            raise AssertionError(f'the opener is gone over "{command} {port}"')
+            raise AssertionError(f'the opener ended at "{command} {port}"')
 
     def _one_shots(self, port, times):
-        self.say(f'load@{port}.service takes a connection, closes its listener and half-closes'
+        self.say(f'load@{port}.service accepts a connection, closes its listener and half-closes'
                  + (f'; {times} times' if times > 1 else '') + '. The opener never closes')
         for number in range(1, times + 1):
             process = self.start(self.b, f'load@{port}.service', scenes.ONE_SHOT, self.b.address[4], port)
@@ -143,8 +143,8 @@ class Night:
                        what=f'{number} FIN-WAIT-2 on port {port}')
 
     def _vanish(self):
-        """The peers end, and no segment tells the other side."""
-        self.say(f'the clients on ports {FEED} and {GONE} vanish without a word')
+        """The peers end, and no segment reaches the other side."""
+        self.say(f'the clients of ports {FEED} and {GONE} vanish')
         for port in (FEED, GONE):
             self._stack.enter_context(self.b.drop(f'tcp dport {port}'))
             self._stack.enter_context(self.a.drop(f'tcp sport {port}'))
@@ -153,7 +153,7 @@ class Night:
     # The outcome
 
     def reached(self):
-        """[(receiver, labels)] of the alerts that came to people."""
+        """[(receiver, labels)] of the alerts that reached the webhook."""
         return [(receiver, labels) for receiver, labels, _ in self.webhook.received()]
 
     def missing(self):
@@ -161,25 +161,25 @@ class Night:
         return [f'{receiver}: {labels}' for receiver, labels, _ in EXPECTED if (receiver, labels) not in reached]
 
     def wait_for_alerts(self, timeout=90):
-        """Until all that is expected came, and what is held back is held back."""
+        """Waits until all expected alerts came, and those to be inhibited are inhibited."""
         eventually(lambda: not self.missing(), timeout, 0.2, lambda: f'{self.missing()}\nfiring: '
                    f'{self.prometheus.firing()}\n{self.prometheus.rule_errors()}\n{self.alertmanager.log_text()}')
         eventually(lambda: arrange(self.alertmanager.suppressed()) == arrange(HELD_BACK), 30, 0.2,
-                   lambda: f'held back: {self.alertmanager.suppressed()}\nreached: {self.reached()}')
+                   lambda: f'inhibited: {self.alertmanager.suppressed()}\nreached: {self.reached()}')
 
     def text_of(self, labels):
         return next(annotations['summary'] + '\n' + annotations['description']
                     for _, found, annotations in self.webhook.received() if found == labels)
 
     def complaints(self):
-        """{what was looked at: [what is not as it should be]}"""
+        """{what was checked: [what is wrong]}"""
         return {'alerts that came': list(self._unexpected()), 'texts': list(self._wrong_texts()),
                 'alerts that fire': list(self._wrong_firing()), 'remedy hook': list(self._wrong_remedy())}
 
     def _unexpected(self):
         yield from self.missing()
         wanted = [(receiver, labels) for receiver, labels, _ in EXPECTED]
-        yield from (f'nobody expected {entry}' for entry in self.reached() if entry not in wanted)
+        yield from (f'unexpected: {entry}' for entry in self.reached() if entry not in wanted)
 
     def _wrong_texts(self):
         for _, labels, parts in EXPECTED:
@@ -195,7 +195,7 @@ class Night:
         yield from (f'rule {name}: {error}' for name, error in self.prometheus.rule_errors())
 
     def _wrong_remedy(self):
-        """The hook is told of the same alerts by messages of its own."""
+        """The hook gets the same alerts in separate messages."""
         try:
             eventually(lambda: not self.tree or set(self.remedy.would_restart()) == UNITS, timeout=15, interval=0.2)
         except AssertionError:

@@ -1,4 +1,4 @@
-"""Asks a Prometheus every query of the shipped dashboards, and says which have no data, or what they answer."""
+"""Sends every query of the shipped dashboards to a Prometheus, and reports those without data, or their results."""
 import datetime
 import glob
 import json
@@ -8,13 +8,13 @@ import time
 
 from tcph import exporter
 
-#: What a panel's variables stand for; the time range of the demonstration is a minute.
+#: Values of the dashboards' variables; the time range of the demonstration is a minute.
 VARIABLES = {'$__rate_interval': '10s', '$instance': '.+', '$job': '.+'}
 SPANS = {'[7d:15m]': '[1m:1s]', '[28d:15m]': '[1m:1s]'}
 
-#: Panels that count what is wrong, and show 0 where the query finds nothing. What they count has to be there.
+#: Panels that count faults, and show 0 if the query returns nothing. The series that they count must exist.
 COUNT_FAULTS = {
-    'Hosts not seen': 'all exporters answer',
+    'Hosts not monitored': 'all exporters answer',
     'Blind': 'all samples succeed',
     'Without netlink': 'all exporters have netlink',
     'Without events': 'all exporters receive events',

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Plays the night that the exporter was made for, and shows which alerts came of it.
+"""Plays an incident on two simulated hosts, and shows the alerts it leads to.
 
     tests/demo/run.py
 
-As root, in network namespaces of its own; nothing leaves the machine and nothing stays. It takes about a minute. Ends
-with status 0 if every alert came that has to come, and no other. TCPHEALTH_BUILD names the build directory.
+Runs as root, in its own network namespaces; nothing leaves the machine and nothing stays. It takes about a minute. Exits
+with status 0 if all expected alerts came and no other. TCPHEALTH_BUILD names the build directory.
 """
 import os
 import signal
@@ -23,7 +23,7 @@ LIMIT = 240
 
 
 def stop(*_):
-    raise SystemExit('the demonstration was ended, or took too long')
+    raise SystemExit('the demonstration was stopped or took too long')
 
 
 def tell_alert(clock, receiver, alert):
@@ -40,10 +40,10 @@ def summary(stage):
     print('\nReached the webhook:')
     for receiver, labels in sorted(stage.reached(), key=lambda entry: (entry[0], entry[1]['alertname'], entry[1]['port'])):
         print(f'    {receiver:8} {labels["alertname"]:30} port {labels["port"]:6} {labels.get("instance", "")}')
-    print('Fired, and held back by the Alertmanager as something above says more:')
+    print('Fired, and inhibited by the Alertmanager because an alert above says more:')
     for labels in stage.alertmanager.suppressed():
         print(f'             {labels["alertname"]:30} port {labels["port"]:6} {labels["instance"]}')
-    print('The remedy hook, in its dry run, would restart: ' + (', '.join(sorted(stage.remedy.would_restart())) or 'nothing'))
+    print('The remedy hook would restart (dry run): ' + (', '.join(sorted(stage.remedy.would_restart())) or 'nothing'))
     print(f'Messages: {dict(stage.webhook.messages)}')
 
 
@@ -53,7 +53,7 @@ def play(clock):
 
     with night.Night(say, lambda receiver, alert: tell_alert(clock, receiver, alert)) as stage:
         stage.play()
-        say('nothing more happens on the hosts; now the alerts')
+        say('the hosts are done; waiting for the alerts')
         stage.wait_for_alerts()
         complaints = stage.complaints()
         summary(stage)
@@ -62,18 +62,18 @@ def play(clock):
 
 def main():
     if not netns.is_usable():
-        print('the demonstration makes network namespaces: it has to run as root')
+        print('the demonstration creates network namespaces: run it as root')
         return 1
     signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.alarm(LIMIT)
     netns.sweep()
-    print('So that it takes a minute and not an hour, these differ from what is shipped:')
+    print('To take a minute instead of an hour, these settings differ from the shipped ones:')
     print(''.join(f'    {change}\n' for change in monitoring.CHANGES), flush=True)
     clock = monitoring.Clock()
     complaints = play(clock)
-    print(f'\n{clock():.0f} seconds. ' + ('\n'.join(complaints) or 'Every alert that had to come came, and no other.'))
+    print(f'\n{clock():.0f} seconds. ' + ('\n'.join(complaints) or 'All expected alerts came, and no other.'))
     return 1 if complaints else 0
 
 
