@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define ASK_WAIT_MS       2000u
-#define HOLDERS_BUDGET_MS 700u /* the end of the program may wait for it */
+#define HOLDERS_BUDGET_MS 700u /* the program's end may wait for it */
 #define ASK_PAUSE_MS      1000u
 #define PORTS_LIMIT       1024u
 #define JSON_TYPE         "application/json; charset=utf-8"
@@ -22,8 +22,10 @@
 struct api {
 	const struct options *options;
 	struct collector *collector;
-	pthread_mutex_t slow_lane; /* held while one question is answered */
-	uint64_t asked_ms;         /* under slow_lane: when the last question was taken; 0: never */
+	/* Held while a query is answered. */
+	pthread_mutex_t slow_lane;
+	/* Under slow_lane: when the last query was taken; 0: never. */
+	uint64_t asked_ms;
 };
 
 static void refuse(struct httpd_answer *answer, unsigned int status, const char *why)
@@ -66,7 +68,7 @@ static const char *query_arg(void *arg, const char *key)
 	return (*request)->arg(*request, key);
 }
 
-/* False, and the answer says why, if the words of the query are off. */
+/* False if the query is not valid; then the answer says why. */
 static bool parse(const struct httpd_request *request, struct connections_query *ret_query,
 		  struct httpd_answer *answer)
 {
@@ -127,7 +129,8 @@ void api_connections(void *arg, const struct httpd_request *request, struct http
 		refuse_later(answer, 429, "another question is being answered");
 		return;
 	}
-	now_ms = clock_mono_ms(); /* not before the lock: never earlier than asked_ms */
+	/* With the lock held, so that it is not earlier than asked_ms. */
+	now_ms = clock_mono_ms();
 	if (api->asked_ms != 0 && now_ms - api->asked_ms < ASK_PAUSE_MS) {
 		refuse_later(answer, 429, "one question a second");
 	} else {

@@ -1,5 +1,5 @@
 /*
- * publisher: see the header.
+ * publisher: editions of the pages, rendered outside the lock.
  */
 #include "tcphealth/app/publisher.h"
 
@@ -15,32 +15,40 @@
 #include <string.h>
 
 #define READY_INTERVALS 3u
-#define PAGE_MAX        (64u << 20) /* some 800,000 series: more than any server takes from one target */
-#define HANG_MIN_MS     2000u /* what a dump may take beside a million sockets, whatever the interval */
+/* About 800,000 series, more than a server takes from one target. */
+#define PAGE_MAX (64u << 20)
+/* What a dump of a million sockets may take, however short the interval is. */
+#define HANG_MIN_MS 2000u
 
-/* What the pages say that are rendered at one moment. */
+/* What all pages that are rendered together say. */
 struct edition {
-	uint64_t number;           /* of all: a later one is never replaced by an earlier one */
-	struct snapshot *snapshot; /* its own reference, or NULL */
+	/* The later one has the higher number, and is never replaced by an earlier one. */
+	uint64_t number;
+	struct snapshot *snapshot; /* a reference, or NULL */
 	struct health health;
 	struct procself procself;
-	uint64_t good_ms; /* monotonic: when the last good sample ended; 0: none yet */
+	/* When the last good sample ended, monotonic; 0: none has. */
+	uint64_t good_ms;
 };
 
 struct publisher {
 	struct publisher_config config;
-	pthread_mutex_t lock;      /* of all below; not held while pages are rendered */
-	struct snapshot *snapshot; /* of the last good sample, or NULL */
+	/* Of all below; not held while pages are rendered. */
+	pthread_mutex_t lock;
+	/* Of the last good sample, or NULL. */
+	struct snapshot *snapshot;
 	struct health health;
 	struct procself procself;
-	uint64_t editions; /* how many there have been */
-	uint64_t shown;    /* number of the edition in config.pages */
-	uint64_t
-		good_ms; /* monotonic: when the last good sample that it shows ended; 0: none yet */
-	uint64_t busy_ms;    /* monotonic: when the running sample began; 0: none runs */
-	uint64_t took_ms;    /* how long the last good sample took */
-	uint64_t watched_ms; /* when publisher_watch() last published */
-	int error;           /* of the last sample */
+	/* How many editions there have been, and the number of the one that config.pages show. */
+	uint64_t editions, shown;
+	/* When the last good sample on the pages ended, monotonic; 0: none has. */
+	uint64_t good_ms;
+	/* When the running sample began, monotonic; 0: none runs. */
+	uint64_t busy_ms;
+	uint64_t took_ms; /* by the last good sample */
+	/* When publisher_watch() last rendered. */
+	uint64_t watched_ms;
+	int error; /* of the last sample */
 };
 
 static struct families_input families_of(const struct publisher_config *config,
@@ -110,7 +118,7 @@ static int render(const struct publisher_config *config, const struct edition *e
 	return r != 0 ? r : *ret_page == NULL ? -ENOMEM : 0;
 }
 
-/* A page that would be too large has no data, and says so: the exporter is blind, and does not look well with old figures. */
+/* Instead of a page that would be too large, one without data that says that the sample failed. */
 static int render_bounded(const struct publisher_config *config, const struct edition *edition,
 			  enum page_kind kind, struct page **ret_page)
 {
@@ -137,7 +145,7 @@ static struct edition new_edition(struct publisher *p)
 	};
 }
 
-/* Replaces all pages, or frees them where those of a later edition are there already. */
+/* Takes the pages over: they replace the old ones, unless those are of a later edition. */
 static void show(struct publisher *p, const struct edition *edition, struct page *pages[PAGE_KINDS])
 {
 	bool newer;
@@ -158,8 +166,8 @@ static void show(struct publisher *p, const struct edition *edition, struct page
 }
 
 /*
- * Renders and shows an edition, and drops its snapshot. All pages are replaced by whole ones, or all stay (-ENOMEM). -EFBIG: by
- * such without data.
+ * Renders the pages of an edition, shows them, and drops its snapshot. 0; -EFBIG if a page is
+ * without data; or -ENOMEM: all old pages stay.
  */
 static int publish(struct publisher *p, const struct edition *edition)
 {
@@ -180,7 +188,7 @@ static int publish(struct publisher *p, const struct edition *edition)
 	return result;
 }
 
-/* For people who come before the first sample has ended. */
+/* The page at / before the first sample has ended. */
 static int publish_empty(struct publisher *p)
 {
 	const struct edition none = { 0 };
@@ -257,7 +265,7 @@ static bool is_hanging(const struct publisher *p, uint64_t now_ms)
 	       now_ms - p->busy_ms > (interval_ms > HANG_MIN_MS ? interval_ms : HANG_MIN_MS);
 }
 
-/* Time between two samples: where one takes longer than an interval the ticks that it covers are skipped. Under `lock`. */
+/* Under `lock`: time between two samples. Ticks during a sample are skipped. */
 static uint64_t effective_interval_ms(const struct publisher *p)
 {
 	uint64_t interval_ms = p->config.options->interval_ms;
@@ -265,7 +273,7 @@ static uint64_t effective_interval_ms(const struct publisher *p)
 	return interval_ms * (1 + p->took_ms / interval_ms);
 }
 
-/* Under `lock`: whether the data has to be shown as failed, again after each interval. */
+/* Under `lock`: whether the pages are to say that the sample hangs, again after each interval. */
 static bool is_due(const struct publisher *p, uint64_t now_ms)
 {
 	return is_hanging(p, now_ms) && now_ms - p->watched_ms >= p->config.options->interval_ms;
@@ -278,7 +286,7 @@ void publisher_watch(struct publisher *p)
 	bool due;
 
 	pthread_mutex_lock(&p->lock);
-	/* Under the lock: a sample that began while we waited for it is not older than now. */
+	/* With the lock held, so that it is not earlier than busy_ms. */
 	now_ms = clock_mono_ms();
 	due = is_due(p, now_ms);
 	if (due) {

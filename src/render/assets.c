@@ -1,8 +1,8 @@
 /*
- * assets: the files of src/render/assets, as they are, inside the program.
+ * assets: the files of src/render/assets, inside the program.
  *
- * The assembler takes them in (.incbin), so that they stay files an editor, a linter and a browser can read. The build runs in
- * the project's root; the Makefile names the files as what this object depends on.
+ * The assembler includes them (.incbin), so editors, linters and browsers can read them as files.
+ * The build runs in the project's root; the Makefile says that this object depends on them.
  */
 #include "tcphealth/render/html.h"
 

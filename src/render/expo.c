@@ -1,9 +1,9 @@
 /*
- * expo: the exposition formats' grammar.
+ * expo: the grammar of the exposition formats.
  *
- * Owns escaping, the announcement of a family and the layout of a line. Must not know which metrics
- * exist. Tens of thousands of lines are written a sample: each piece reserves its room once and is
- * then copied in place.
+ * Owns escaping, what announces a family, and the layout of a line. Must not know which metrics
+ * exist. A page has tens of thousands of lines: each piece reserves its room once, and is then
+ * copied into it.
  */
 #include "tcphealth/render/expo.h"
 
@@ -15,7 +15,7 @@
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define TOTAL       "_total"
 
-/* Bytes that stand for themselves in every place: ASCII but NUL, newline, quote and backslash. */
+/* What needs no escape anywhere: ASCII without NUL, newline, quote and backslash. */
 static const bool plain[256] = {
 	[0x01 ... 0x09] = true,
 	[0x0b ... 0x21] = true,
@@ -23,10 +23,10 @@ static const bool plain[256] = {
 	[0x5d ... 0x7f] = true,
 };
 
-/* What a labelled line may write behind its name, the whole pieces included. */
+/* What expo_labelled_u64() may write after the name, whole pieces included. */
 #define LABELLED_ROOM (EXPO_HEAD_SIZE + 2 * EXPO_PIECE_SIZE + NUMBER_DIGITS + 4)
 
-/* `len` more bytes to write to, or NULL when the buffer has an error. */
+/* Where to write `len` more bytes, or NULL if the buffer has an error. */
 static inline char *room(struct buf *buf, size_t len)
 {
 	if (buf->err)
@@ -48,8 +48,9 @@ static inline void written(struct buf *buf, const char *end)
 }
 
 /*
- * A positive number of up to six decimals (milliseconds, rounded ratios), written as buf_put_double() would at a tenth of the price.
- * NULL if it is none: below a ten-thousandth the shortest text has an exponent.
+ * Writes a positive number of up to six decimals (milliseconds, rounded ratios) as
+ * buf_put_double() would, at a tenth of the cost. NULL if it is not one, or below 0.0001, where
+ * the shortest text has an exponent.
  */
 static char *put_decimals(char *to, double value)
 {
@@ -58,7 +59,7 @@ static char *put_decimals(char *to, double value)
 	uint64_t millionths = (uint64_t)(value * 1e6 + 0.5);
 	if ((double)millionths / 1e6 != value)
 		return NULL;
-	/* With a one in front, zeros behind the point are digits like others. */
+	/* The one in front keeps the zeros right after the point. */
 	char digits[NUMBER_DIGITS], *end = number_put(digits, 1000000 + millionths % 1000000);
 	to = number_put(to, millionths / 1000000);
 	while (end[-1] == '0' && end > digits + 1)
@@ -70,8 +71,8 @@ static char *put_decimals(char *to, double value)
 }
 
 /*
- * One character that is not plain at `*text`: its escape or itself, or U+FFFD. Takes off `*budget`;
- * NULL when over it.
+ * Writes the character at `*text`, which is not plain: its escape, itself, or U+FFFD. Takes its
+ * bytes off `*budget`; NULL if there are not enough left.
  */
 static char *put_special(char *to, const char **text, size_t *budget, bool quotes)
 {
@@ -93,8 +94,8 @@ static char *put_special(char *to, const char **text, size_t *budget, bool quote
 }
 
 /*
- * Cleans and escapes `text` up to `budget` bytes, in which a character counts cleaned but not
- * escaped. Writes at most three bytes for each that it reads (U+FFFD for an invalid one).
+ * Cleans and escapes `text` up to `budget` bytes, counted before they are escaped. Writes at most
+ * three bytes for one that it reads: U+FFFD for an invalid one.
  */
 static char *put_escaped(char *to, const char *text, size_t budget, bool quotes)
 {
@@ -119,7 +120,7 @@ static bool ends_with(const char *name, size_t len, const char *tail)
 	return len >= tail_len && memcmp(name + len - tail_len, tail, tail_len) == 0;
 }
 
-/* The name of the family in its comments: OpenMetrics has no _total there. */
+/* In comments, OpenMetrics has the name without _total. */
 static size_t family_name_len(const struct expo *expo)
 {
 	const struct expo_family *family = expo->family;
@@ -154,7 +155,7 @@ static void put_help(struct expo *expo, size_t name_len)
 	written(expo->buf, to);
 }
 
-/* A unit that the name does not end in makes parsers refuse the page. */
+/* Parsers refuse a page if a name does not end in its unit. */
 static void put_unit(struct expo *expo, size_t name_len)
 {
 	const struct expo_family *family = expo->family;
@@ -182,7 +183,7 @@ static void announce(struct expo *expo)
 		put_unit(expo, name_len);
 }
 
-/* The name at a line's beginning, or the comma between labels, with room for `len` bytes more. */
+/* Begins the line or writes the comma between labels; returns where `len` bytes more fit. */
 static char *begin_label(struct expo *expo, size_t len)
 {
 	if (!expo->announced)
@@ -200,10 +201,7 @@ static char *begin_label(struct expo *expo, size_t len)
 	return to;
 }
 
-/*
- * All of a line before its value, with room for `len` bytes more; NULL when the buffer has an
- * error.
- */
+/* Writes what is left of a line before its value; returns where `len` bytes more fit, or NULL. */
 static char *begin_value(struct expo *expo, size_t len)
 {
 	if (!expo->announced)

@@ -1,7 +1,7 @@
 /*
  * families-connections: the metrics of connections by role and port.
  *
- * One row each. Must not know how a figure was found.
+ * Must not know how a figure was found.
  */
 #include "families-internal.h"
 
@@ -18,7 +18,7 @@ static const struct families_values states = {
 		   TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK, TCP_STATE_CLOSING },
 };
 
-/* ESTABLISHED may be old, and TIME_WAIT has its fixed time. */
+/* An old ESTABLISHED connection is no fault, and TIME_WAIT lasts a fixed time. */
 static const struct families_values states_states = {
 	.label = "state",
 	.name = tcp_state_name,

@@ -1,7 +1,7 @@
 /*
- * families-exporter: how the exporter itself is doing, and its process.
+ * families-exporter: how the exporter itself is doing.
  *
- * One row each. These are there without any sample, unless they tell of one; they belong to no namespace.
+ * These belong to no namespace, and are there before the first sample, unless they tell of one.
  */
 #include "families-internal.h"
 

@@ -1,5 +1,6 @@
 /*
- * families-internal: what a row of the metrics' table is, shared by the files that hold the groups of rows.
+ * families-internal: what a row of the table of metrics is, for the files with rows and for those
+ * that walk them.
  */
 #ifndef TCPHEALTH_RENDER_FAMILIES_INTERNAL_H
 #define TCPHEALTH_RENDER_FAMILIES_INTERNAL_H
@@ -12,24 +13,31 @@ struct families_walk;
 
 #define FAMILIES_VALUES_MAX 16
 
-/* A label after role and port, and what its values stand for. */
+/* A label after role and port, and its values. */
 struct families_values {
 	const char *label;
 	const char *(*name)(unsigned int which);
 	size_t count;
+	/* Indices of the figures that the values stand for. */
 	uint8_t which[FAMILIES_VALUES_MAX];
-	/* enum source_can, else the value is left out; NULL: nothing. */
+	/* enum source_can: without these the value is left out. NULL: it needs none. */
 	uint32_t (*needs)(unsigned int which);
-	bool sparse; /* in JSON, what is 0 is left out */
+	/* JSON leaves out what is 0. */
+	bool sparse;
 };
 
-/* Whose figures a row has, which also says the labels before those of `values`. */
+/* Which records have the figure of a row, and its labels in front of that of `values`. */
 enum families_of {
-	FAMILIES_OF_NONE,         /* a function of the row writes it */
-	FAMILIES_OF_PAIRS,        /* struct snapshot_pair: role, port */
-	FAMILIES_OF_CLIENTS,      /* the same of clients alone: port */
-	FAMILIES_OF_CLIENT_PORTS, /* the same without the port `unknown` */
-	FAMILIES_OF_LISTENERS,    /* struct listener_port: port */
+	/* None: a function of the row writes its samples. */
+	FAMILIES_OF_NONE,
+	/* struct snapshot_pair; role and port. */
+	FAMILIES_OF_PAIRS,
+	/* The same, clients only; port. */
+	FAMILIES_OF_CLIENTS,
+	/* The same without port `unknown`. */
+	FAMILIES_OF_CLIENT_PORTS,
+	/* struct listener_port; port. */
+	FAMILIES_OF_LISTENERS,
 };
 
 enum families_type {
@@ -39,13 +47,13 @@ enum families_type {
 	FAMILIES_DOUBLE,
 };
 
-/* Where a figure lies in its record. With `values` it is an array, indexed by what they stand for. */
+/* Where a figure lies in its record. With `values` it is the first of an array. */
 struct families_figure {
 	uint16_t offset;
 	uint8_t type; /* enum families_type */
 };
 
-/* For the initializer of a figure: FAMILIES_FIGURE(struct snapshot_pair, view.state[0]). */
+/* A struct families_figure: FAMILIES_FIGURE(struct snapshot_pair, view.state[0]). */
 /* clang-format off */
 #define FAMILIES_FIGURE(record, member)                                                            \
 	{                                                                                          \
@@ -58,68 +66,76 @@ struct families_figure {
 	}
 /* clang-format on */
 
-/* What becomes of milliseconds. */
+/* How a figure is written. */
 enum families_scale {
 	FAMILIES_AS_IT_IS,
-	FAMILIES_WHOLE_SECONDS, /* a lower bound stays one */
-	FAMILIES_SECONDS,       /* with a fraction; PORTVIEW_NEVER is infinity */
+	/* Milliseconds as whole seconds, so that a lower bound stays one. */
+	FAMILIES_WHOLE_SECONDS,
+	/* Milliseconds as seconds; PORTVIEW_NEVER as infinity. */
+	FAMILIES_SECONDS,
 };
 
-/* A metric: `of` and `figure`, or one of the functions. */
+/* A metric. It has `of` and `figure`, or one of the functions. */
 struct families_row {
 	struct expo_family family;
-	const char *labels; /* NULL: none */
-	uint32_t needs;     /* enum source_can, else the family is left out */
+	/* "role, port, state"; NULL: none. */
+	const char *labels;
+	/* enum source_can: without these the family is left out. */
+	uint32_t needs;
 	enum families_of of;
 	struct families_figure figure;
 	enum families_scale scale;
-	const struct families_values *values; /* NULL: one figure */
+	/* NULL: one figure, without a label of its own. */
+	const struct families_values *values;
 	/*
-	 * Its key in /api/v1/ports, NULL if it is not there. The key of an object with all `values`; one with a * is a key for
-	 * each of them, which has the value's name in that place.
+	 * Key in /api/v1/ports; NULL: it is not there. With `values` it is the key of an object of
+	 * them. A key with a star makes one key of each value, its name in place of the star.
 	 */
 	const char *json;
-	/* Of a listening port: whether the figure means something; NULL: always. */
-	bool (*known)(const struct listener_port *row);
-	unsigned int which; /* for the functions below: what the row is about */
+	/* Whether the figure of a listening port means something; NULL: always. */
+	bool (*known)(const struct listener_port *port);
+	/* For the functions below: what the row is about. */
+	unsigned int which;
 	void (*page)(const struct families_walk *walk);
 	void (*ns)(const struct families_walk *walk);
 };
 
-/* Where the walk stands, and what was made ready for it. */
+/* Where the walk is, and what it has prepared. */
 struct families_walk {
 	const struct families_input *input;
 	struct expo *expo;
 	const struct families_row *row;
 	const struct snapshot_ns *ns; /* NULL in `page` functions */
-	/* How the labels of pairs begin: role="client",port=" and, for rows without a role, port=" */
+	/* Labels up to the number of the port: of each role, and of rows without a role. */
 	struct expo_piece heads[ROLE_COUNT + 1];
 };
 
 struct families_group {
 	const struct families_row *rows;
 	size_t count;
-	bool counters_once; /* its counters are on the page of --once, too: they are not this process's */
+	/* Its counters are not this process's, so --once has them as well. */
+	bool counters_once;
 };
 
-extern const struct families_group families_connections; /* by role and port */
-extern const struct families_group families_ports;       /* listeners, clients' ports, folding */
-extern const struct families_group families_kernel;      /* a namespace's counters and settings */
-extern const struct families_group families_exporter;    /* build, samples, events */
-extern const struct families_group families_process;     /* process_* */
+extern const struct families_group families_connections;
+extern const struct families_group families_ports;
+extern const struct families_group families_kernel;
+extern const struct families_group families_exporter;
+extern const struct families_group families_process;
 
 #define FAMILIES_GROUP(table)                                                                      \
 	{                                                                                          \
 		.rows = (table), .count = sizeof(table) / sizeof((table)[0])                       \
 	}
 
-/* The i-th row of all groups; NULL past the end. */
+/* The i-th row of all groups; NULL if there are no more. */
 const struct families_row *families_row(size_t i);
 
 /* A figure as it is written. */
 struct families_number {
-	bool zero;  /* in the record, which may be finer: 0.4 s are written as 0 */
-	bool whole; /* `n`, else `x` */
+	/* It is 0 in its record: 400 ms are not, though they are written as 0 s. */
+	bool zero;
+	bool whole; /* `n`, or else `x` */
 	uint64_t n;
 	double x;
 };
@@ -127,17 +143,20 @@ struct families_number {
 struct families_number families_read(const struct families_row *row, const void *record,
 				     unsigned int which);
 
-/* Where the row's figure of a pair or its listening port lies (either may be NULL); NULL if it has none. */
+/*
+ * Which of the two records has the figure of the row; NULL: neither has one. Both may be NULL: a
+ * port without connections, and one that nobody listens on.
+ */
 const void *families_record(const struct families_row *row, const struct snapshot_pair *pair,
 			    const struct listener_port *port);
 
 /* port="22", "unknown" or "other". */
 void families_label_port(const struct families_walk *walk, uint32_t port);
 
-/* Ends the sample, with netns as last label where the namespace has a name. */
+/* Ends the sample. Its last label is netns, unless the namespace is the exporter's own. */
 void families_u64(const struct families_walk *walk, uint64_t value);
 
-/* For functions of a row: ends the sample with the row's figure of a record. */
+/* Ends the sample with the row's figure in this record. */
 void families_put(const struct families_walk *walk, const void *record);
 
 static inline bool families_knows(const struct snapshot_ns *ns, uint32_t needs)

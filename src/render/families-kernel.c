@@ -1,7 +1,7 @@
 /*
- * families-kernel: a network namespace's own TCP counters and settings.
+ * families-kernel: the TCP counters and settings of a network namespace.
  *
- * One row each; what could not be read is left out. Must not know where it is read.
+ * What could not be read is left out. Must not know where it is read.
  */
 #include "families-internal.h"
 

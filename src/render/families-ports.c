@@ -1,14 +1,15 @@
 /*
- * families-ports: the metrics of listening ports, of clients' ports, and of how ports became series.
+ * families-ports: the metrics of listening ports, of local ports in use, and of how a connection
+ * got its role and its port.
  *
- * One row each. Must not know how a figure was found.
+ * Must not know how a figure was found.
  */
 #include "families-internal.h"
 
 #define OF_LISTENERS(member)                                                                       \
 	.of = FAMILIES_OF_LISTENERS, .figure = FAMILIES_FIGURE(struct listener_port, member)
 
-/* Of a port whose last listener has closed, the queue is known to be gone. */
+/* Where the last listener has closed, the queue is known to be gone. */
 static bool knows_backlog(const struct listener_port *port)
 {
 	return port->backlog_known || port->sockets == 0;
@@ -110,7 +111,10 @@ static const struct families_row rows[] = {
 			       "most; at 1 connect() fails.",
 		.family.unit = "ratio",
 		.labels = "port",
-		/* Connections whose remote port was wiped use some other port's local ports. */
+		/*
+		 * Local ports of connections whose remote port is unknown belong to some other
+		 * port.
+		 */
 		.of = FAMILIES_OF_CLIENT_PORTS,
 		.figure = FAMILIES_FIGURE(struct snapshot_pair, view.ephemeral_ratio),
 	},

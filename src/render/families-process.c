@@ -1,14 +1,14 @@
 /*
  * families-process: process_*, with the names and texts that all exporters share.
  *
- * One row each; what could not be read is left out. Must not know where it is read.
+ * What could not be read is left out. Must not know where it is read.
  */
 #include "families-internal.h"
 
 #define OF_PROCESS(member, known)                                                                  \
 	.page = emit_process, .which = (known), .figure = FAMILIES_FIGURE(struct procself, member)
 
-/* `which` is what has to be known. Nothing of the process is of use in a textfile. */
+/* `which` is what must be known. In a textfile the process of --once is of no use. */
 static void emit_process(const struct families_walk *walk)
 {
 	const struct procself *self = walk->input->procself;

@@ -1,8 +1,8 @@
 /*
- * families: the walk over the metrics' table.
+ * families: the walk over the table of metrics.
  *
- * Owns the order of the groups, which rows a page has, and the labels all rows share. Must not know what a
- * metric means: that is in the rows of families-*.c.
+ * Owns the order of the groups, which rows a page has, the labels they share, and how a figure is
+ * read. Must not know what a metric means: the rows in families-*.c do.
  */
 #include "families-internal.h"
 
@@ -57,7 +57,7 @@ static void make_heads(struct families_walk *walk)
 	make_head(&walk->heads[PORT_ALONE], NULL);
 }
 
-/* Called for each pair in each family: whole buffers are copied, which costs less than to measure them. */
+/* Called for each pair and family. All of the head is copied, which costs less than its length. */
 static void make_labels(const struct expo_piece *head, uint32_t port, struct expo_piece *ret_labels)
 {
 	const char *name = ledger_port_name(port);
@@ -179,11 +179,11 @@ static void put_labelled(const struct families_walk *walk, const struct expo_pie
 	}
 	expo_label_raw(walk->expo, labels->text, labels->len);
 	if (tail->len != 0)
-		expo_label_raw(walk->expo, tail->text + 1, tail->len - 1); /* it writes the comma */
+		expo_label_raw(walk->expo, tail->text + 1, tail->len - 1); /* without the comma */
 	put_number(walk, &number);
 }
 
-/* The figures of one record. Most lines of a page come from here: their labels are copied in two pieces. */
+/* Most lines of a page come from here. */
 static void put_figures(const struct families_walk *walk, const struct expo_piece *head,
 			uint32_t port, const void *record, const struct tail *tails, size_t count)
 {

@@ -1,5 +1,5 @@
 /*
- * html-internal: the rows of the table, between html-rows.c, which judges, and html.c, which writes.
+ * html-internal: the rows of the page's table. html-rows.c makes them, html.c writes them.
  */
 #ifndef TCPHEALTH_RENDER_HTML_INTERNAL_H
 #define TCPHEALTH_RENDER_HTML_INTERNAL_H
@@ -17,18 +17,20 @@ struct html_row {
 	const struct snapshot_pair *pair;
 	const struct snapshot_listener *listener; /* NULL: none, or a client */
 	enum finding_level level;                 /* of its worst finding */
-	bool certain;                             /* stuck for a reason that is a fault */
+	/* Some are stale for a reason that is somebody's fault. */
+	bool certain;
 	uint64_t stuck;
 	uint64_t sockets;
-	uint64_t failed;    /* connects refused or timed out */
-	uint64_t oldest_ms; /* the oldest of what was found, at least; 0: unknown */
+	uint64_t failed; /* connects refused or timed out */
+	/* Of the oldest finding, at least; 0: unknown. */
+	uint64_t oldest_ms;
 };
 
 struct html_rows {
 	struct html_row *rows; /* the worst first */
 	size_t count;
 	uint64_t stuck;     /* the sum over the rows */
-	size_t stuck_ports; /* a port counts once in a namespace */
+	size_t stuck_ports; /* once in each namespace */
 	size_t full_queues;
 	enum finding_level level;
 };
@@ -40,11 +42,11 @@ struct html_rows {
 int html_rows_collect(const struct snapshot *snapshot, struct html_rows *ret_rows);
 void html_rows_done(struct html_rows *rows);
 
-/* What was found of a row, the worst first; at least one. Returns how many. */
+/* The findings of a row, the worst first. Returns how many, at least one. */
 size_t html_row_findings(const struct html_row *row,
 			 struct finding ret_findings[HTML_FINDINGS_MAX]);
 
-/* A server's port with connections, but without a listener. */
+/* A port of a server that has connections, but no listener. */
 bool html_row_lost_listener(const struct html_row *row);
 
 #endif

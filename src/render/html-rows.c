@@ -1,5 +1,5 @@
 /*
- * html-rows: what is to be said of each pair, and which comes first. Must not know markup.
+ * html-rows: what the page says of each pair, and which comes first. Must not know markup.
  */
 #include "html-internal.h"
 
@@ -17,7 +17,7 @@ static bool is_port(uint32_t port)
 	return ledger_port_name(port) == NULL;
 }
 
-/* Of the fullest listener; 0 where it is not known. */
+/* Of the fullest listener; 0 if unknown. */
 static double saturation_of(const struct html_row *row)
 {
 	const struct snapshot_listener *listener = row->listener;
@@ -25,7 +25,7 @@ static double saturation_of(const struct html_row *row)
 	return listener != NULL && listener->row.backlog_known ? listener->row.saturation : 0;
 }
 
-/* -- findings --------------------------------------------------------------------------------------- */
+/* -- findings ---------------------------------------------------------------------------------- */
 
 struct findings {
 	const struct html_row *row;
@@ -88,7 +88,7 @@ static bool blames_nobody(unsigned int reason)
 	return stale_rule(reason)->blame == STALE_BLAMES_NOBODY;
 }
 
-/* Most connections first; what may be no fault at all last. */
+/* Most connections first; last, what may be nobody's fault. */
 static int compare_stuck(const void *left, const void *right)
 {
 	const struct finding *a = left, *b = right;
@@ -162,7 +162,7 @@ bool html_row_lost_listener(const struct html_row *row)
 	       (row->listener == NULL || row->listener->row.sockets == 0);
 }
 
-/* -- rows ------------------------------------------------------------------------------------------- */
+/* -- rows -------------------------------------------------------------------------------------- */
 
 static void judge(struct html_row *row)
 {
@@ -190,7 +190,7 @@ static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
 	judge(row);
 }
 
-/* `unknown` and `other` have series always: without anything to tell they are no rows. */
+/* `unknown` and `other` always have series, but a row only if there is something to say. */
 static bool is_worth_a_row(const struct html_row *row)
 {
 	return is_port(row->pair->port) || row->sockets > 0 || row->level > LEVEL_FINE;
@@ -208,7 +208,7 @@ static int compare_saturation(const struct html_row *a, const struct html_row *b
 	return (x > y) - (x < y);
 }
 
-/* Negative: `a` is the worse. The last comparisons make the order the same in each sample. */
+/* Negative: `a` is worse. The last comparisons keep the order the same in each sample. */
 static int compare_rows(const void *left, const void *right)
 {
 	const struct html_row *a = left, *b = right;
@@ -231,7 +231,7 @@ static int compare_rows(const void *left, const void *right)
 	return order != 0 ? order : (a->ns > b->ns) - (a->ns < b->ns);
 }
 
-/* A port's both pairs are one port; pairs are ordered by role and port. */
+/* A port counts once, though it may have a pair in each role. */
 static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows,
 				size_t count)
 {

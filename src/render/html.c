@@ -14,10 +14,10 @@ struct html {
 	const struct html_input *input;
 	const struct html_rows *rows;
 	struct buf *out;
-	struct buf words; /* plain text on its way to being escaped */
+	struct buf words; /* plain text, not escaped yet */
 };
 
-/* -- text ------------------------------------------------------------------------------------------- */
+/* -- text -------------------------------------------------------------------------------------- */
 
 #define NBSP "\xc2\xa0"
 
@@ -48,7 +48,7 @@ static void put_raw(struct html *html, const char *markup)
 	buf_puts(html->out, markup);
 }
 
-/* What `put` says, between two pieces of markup; nothing at all where it says nothing. */
+/* Writes what `put` says between two pieces of markup; nothing if it says nothing. */
 static void put_words(struct html *html, const char *before,
 		      void (*put)(struct buf *buf, const struct finding *finding),
 		      const struct finding *finding, const char *after)
@@ -64,9 +64,9 @@ static void put_words(struct html *html, const char *before,
 	put_raw(html, after);
 }
 
-/* -- cells ------------------------------------------------------------------------------------------ */
+/* -- cells ------------------------------------------------------------------------------------- */
 
-/* `n` is what the script sorts by. */
+/* The script sorts by `n`. */
 static void open_cell(struct html *html, const char *class, uint64_t n)
 {
 	buf_printf(html->out, "<td class=\"%s\" data-n=\"%llu\">", class, (unsigned long long)n);
@@ -87,7 +87,7 @@ static void put_port_name(struct html *html, uint32_t port)
 		buf_put_u64(html->out, port);
 }
 
-/* Only the own namespace's connections can be asked for, and only those of one port. */
+/* The API shows connections of the own namespace only, and a query names one port. */
 static bool has_link(const struct html *html, const struct html_row *row)
 {
 	return html->input->connections && row->ns->name == NULL &&
@@ -161,7 +161,7 @@ static void put_finding(struct html *html, const struct html_row *row,
 	put_words(html, "<p class=\"run\"><code>", words_put_restart, finding, "</code></p>\n");
 }
 
-/* The worst is told in full, the others fold away. */
+/* The worst finding is shown; the others unfold. */
 static void put_verdict(struct html *html, const struct html_row *row)
 {
 	struct finding findings[HTML_FINDINGS_MAX];
@@ -219,7 +219,7 @@ static void put_established(struct html *html, const struct html_row *row)
 	close_cell(html);
 }
 
-/* One of several counts: "4 close_wait, 1 closing". Nothing where there are none. */
+/* One part of "4 close_wait, 1 closing"; nothing if `n` is 0. */
 static void put_item(struct html *html, const char **separator, uint64_t n, const char *name)
 {
 	if (n == 0)
@@ -240,7 +240,10 @@ static void put_other_states(struct html *html, const struct html_row *row)
 	close_cell(html);
 }
 
-/* How many of the established would notice that their peer is gone, and how long the slowest takes. */
+/*
+ * How many connections would notice that their peer has vanished, and how long that takes at
+ * worst.
+ */
 static void put_keepalive(struct html *html, const struct html_row *row)
 {
 	const struct portview *view = &row->pair->view;
@@ -297,7 +300,7 @@ static void put_failed(struct html *html, const struct html_row *row)
 	close_cell(html);
 }
 
-/* -- the table -------------------------------------------------------------------------------------- */
+/* -- the table --------------------------------------------------------------------------------- */
 
 struct column {
 	const char *class;
@@ -328,7 +331,7 @@ static void put_head(struct html *html)
 	put_raw(html, "</tr>\n</thead>\n");
 }
 
-/* The key is the same in the next sample: the script finds the row again by it. */
+/* By its key the script finds a row again in the next sample. */
 static void put_row(struct html *html, const struct html_row *row)
 {
 	buf_printf(html->out, "<tr class=\"%s\" data-key=\"%s/", words_level_name(row->level),
@@ -368,7 +371,7 @@ static void put_table(struct html *html)
 	put_raw(html, "</tbody>\n</table>\n");
 }
 
-/* -- around the table ------------------------------------------------------------------------------- */
+/* -- around the table -------------------------------------------------------------------------- */
 
 static void put_headline(struct html *html)
 {
@@ -427,7 +430,7 @@ static void put_facts(struct html *html)
 	put_raw(html, "</li>\n</ul>\n");
 }
 
-/* One line of what makes the page worth less than it seems. */
+/* A line about what is missing from the page. */
 static void put_notice(struct html *html, uint64_t n, const char *noun, const char *text)
 {
 	if (n == 0)
@@ -510,7 +513,7 @@ static void put_legend(struct html *html)
 		"connects and of drops began with the exporter.</p>\n</details>\n");
 }
 
-/* Relative, so that the page also works below a prefix that a reverse proxy takes off. */
+/* Relative, so the page works as well behind a reverse proxy that strips a prefix. */
 static void put_link(struct html *html, const char *path, const char *text)
 {
 	put_raw(html, "<li><a href=\"./");

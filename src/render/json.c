@@ -1,5 +1,5 @@
 /*
- * json: commas, nesting and escaping. Knows nothing of what is written.
+ * json: commas, nesting and escaping. Must not know what is written.
  */
 #include "tcphealth/render/json.h"
 

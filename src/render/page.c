@@ -1,8 +1,8 @@
 /*
- * page: reference counts, the slot of current pages and the gzip copy.
+ * page: reference counts, the slot of current pages, and the gzip copy.
  *
- * Owns finished bytes and their lifetime. Must not know formats, HTTP or who reads. The slot's lock
- * covers a pointer swap and a reference count; compression runs under the lock of its own page
+ * Owns finished bytes and how long they live. Must not know formats nor HTTP. The slot's lock is
+ * held while a pointer is swapped or a reference taken; a page is compressed under its own lock
  * only.
  */
 #include "tcphealth/render/page.h"
@@ -20,7 +20,8 @@ struct page {
 	char *data; /* NULL if empty */
 	size_t len;
 	pthread_mutex_t gzip_lock;
-	bool gzip_tried; /* all below are written once, under gzip_lock */
+	/* Under gzip_lock, written once: */
+	bool gzip_tried;
 	char *gzip;
 	size_t gzip_len;
 };
@@ -30,10 +31,7 @@ struct pageslot {
 	struct page *pages[PAGE_KINDS];
 };
 
-/*
- * A page lives until the next sample and longer where a client is slow: give back what growing left
- * over.
- */
+/* Returns the memory that is not needed: a page lives at least until the next sample. */
 static char *trim(char *data, size_t len, size_t cap)
 {
 	if (len == 0) {
@@ -88,7 +86,7 @@ size_t page_len(const struct page *page)
 	return page->len;
 }
 
-/* Room for one byte less than the page has: libdeflate then says itself when nothing is gained. */
+/* The room is a byte less than the page: libdeflate fails if nothing would be gained. */
 static void compress(struct page *page)
 {
 	if (page->len < 2) {

@@ -1,5 +1,5 @@
 /*
- * ports-json: the walk over the metrics' table for one pair. Must not know what a metric means.
+ * ports-json: the walk over the table of metrics for one pair. Must not know what a metric means.
  */
 #include "tcphealth/render/ports-json.h"
 
@@ -29,7 +29,7 @@ static void put_units(struct json *json, const struct snapshot_ns *ns,
 	json_close(json, ']');
 }
 
-/* JSON has no infinity: null is never. */
+/* Infinity becomes null: never. */
 static void put_number(struct json *json, const char *key, const struct families_number *number)
 {
 	if (number->whole)
@@ -38,7 +38,7 @@ static void put_number(struct json *json, const char *key, const struct families
 		json_double(json, key, number->x);
 }
 
-/* The key of one of the row's values: its name, or the row's key with the name in the place of the star. */
+/* The key of a value: its name, or `pattern` with the name in place of the star. */
 static const char *make_key(const char *pattern, const char *star, const char *name,
 			    char dst[KEY_SIZE])
 {

@@ -1,9 +1,9 @@
 /*
  * api: the JSON answers under /api/v1.
  *
- * /api/v1/ports tells per port what /metrics knows, from the last snapshot; /api/v1/connections tells which connections, from a fresh
- * dump, one question at a time and one a second. Knows what may be asked and by whom; must not know libmicrohttpd. Its functions run on
- * serving threads.
+ * /api/v1/ports says of each port what /metrics says, from the last snapshot. /api/v1/connections
+ * lists connections, from a dump of its own: one query at a time, and one a second. Knows who may
+ * ask; must not know libmicrohttpd. Its functions run on the threads that serve.
  */
 #ifndef TCPHEALTH_APP_API_H
 #define TCPHEALTH_APP_API_H
@@ -18,7 +18,7 @@ struct api;
 struct api *api_new(const struct options *options, struct collector *collector);
 void api_free(struct api *api);
 
-/* What /api/v1/ports and /api/v1/connections answer: httpd_fn's, whose `arg` is a struct api. */
+/* Answer /api/v1/ports and /api/v1/connections. `arg` is a struct api. */
 void api_ports(void *arg, const struct httpd_request *request, struct httpd_answer *answer);
 void api_connections(void *arg, const struct httpd_request *request, struct httpd_answer *answer);
 

@@ -1,8 +1,9 @@
 /*
- * families: every metric of this program, one table row each.
+ * families: every metric of this program, a row of a table each.
  *
- * The table names a family, its type, help, unit and what it needs from the source, and the function that emits its samples from
- * a snapshot. Pure: the same snapshot gives the same bytes. Knows the metrics; must not know kernels, sources or HTTP.
+ * A row says the name, type, unit and help of a metric, what the source must know for it, and where
+ * its figures lie. Pure: the same snapshot gives the same bytes. Must not know kernels, sources nor
+ * HTTP.
  */
 #ifndef TCPHEALTH_RENDER_FAMILIES_H
 #define TCPHEALTH_RENDER_FAMILIES_H
@@ -17,18 +18,20 @@
 #include <stdint.h>
 
 struct families_input {
-	const struct snapshot
-		*snapshot; /* NULL before the first good sample: only the exporter's own metrics */
+	/* NULL before the first good sample: then only the exporter's own metrics are there. */
+	const struct snapshot *snapshot;
 	const struct health *health;
-	const struct procself
-		*procself; /* NULL: no process_* (--web.disable-exporter-metrics, --once) */
+	/* NULL: no process_*. */
+	const struct procself *procself;
 	const char *version;
 	const char *revision;
-	const char *microhttpd; /* version of the library in use */
-	bool once;              /* --once: no counters but kernel_*, no process_* */
+	/* Version of libmicrohttpd in use. */
+	const char *microhttpd;
+	/* A page of one sample: no counters but kernel_*, and no process_*. */
+	bool once;
 };
 
-/* Writes the whole page to `expo`, expo_end() included. */
+/* Writes the whole page, and ends it. */
 void families_render(const struct families_input *input, struct expo *expo);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * html: the page for people at /, from a snapshot.
+ * html: the page at /, for a browser.
  *
- * A table of ports by role with states, what is stuck and why, a verdict in words and what to do next. Complete without
- * JavaScript; style and script are assets of their own, nothing is inline and nothing comes from elsewhere. Pure: the same
- * snapshot gives the same bytes. Everything that came from outside is escaped here.
+ * A table of ports by role: their connections by state, which are stale and why, and what to do
+ * next. It is complete without JavaScript; style and script are files of their own, nothing is
+ * inline, and nothing comes from elsewhere. What came from outside is escaped here. Pure: the same
+ * snapshot gives the same bytes.
  */
 #ifndef TCPHEALTH_RENDER_HTML_H
 #define TCPHEALTH_RENDER_HTML_H
@@ -21,14 +22,16 @@ struct html_input {
 	const struct health *health;     /* NULL before the first sample */
 	const char *telemetry_path;
 	const char *version;
-	uint64_t interval_ms; /* between samples: the page refreshes as often */
-	bool connections;     /* /api/v1/connections answers somebody: ports are links */
+	/* Between samples; the page refreshes as often. */
+	uint64_t interval_ms;
+	/* /api/v1/connections has answers, so ports are links to it. */
+	bool connections;
 };
 
-/* Writes the whole document; errors are the buffer's. */
+/* Writes the whole document; errors are those of the buffer. */
 void html_render(const struct html_input *input, struct buf *buf);
 
-/* A file that the page needs, compiled in: from `data` to `end`. */
+/* A file that the page needs: the bytes from `data` to `end`. */
 struct html_asset {
 	const char *path; /* "/style.css" */
 	const char *content_type;

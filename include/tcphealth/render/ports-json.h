@@ -1,7 +1,7 @@
 /*
  * ports-json: what the metrics say of a port, as JSON.
  *
- * Walks the table of metrics: a row with a JSON key is a member. Knows the shape of the document; must not know HTTP. Pure.
+ * Walks the table of metrics; a row with a JSON key is a member. Pure. Must not know HTTP.
  */
 #ifndef TCPHEALTH_RENDER_PORTS_JSON_H
 #define TCPHEALTH_RENDER_PORTS_JSON_H
@@ -14,7 +14,7 @@
 /* Writes "port": 22, "unknown" or "other". */
 void ports_json_port(struct json *json, uint32_t port);
 
-/* Writes one of the namespace's pairs as an object. */
+/* Writes a pair of the namespace as an object. */
 void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 		     const struct snapshot_pair *pair);
 
