@@ -1,5 +1,6 @@
 /*
- * account: what a socket did since it was last seen, added to its pair. Knows no ages and no sources.
+ * account: what a socket did since it was last seen, added to its pair. Knows no ages and no
+ * sources.
  */
 #include "tcphealth/model/account.h"
 
@@ -43,8 +44,8 @@ void account_base(struct track_entry *entry, const struct account_numbers *numbe
 }
 
 /*
- * An entry keeps 48 bits of a byte counter, which one fast connection may pass in a day: differences are taken modulo
- * 2^48, and the upper half of them are steps back.
+ * An entry keeps 48 bits of a byte counter, which one fast connection may pass in a day:
+ * differences are taken modulo 2^48, and the upper half of them are steps back.
  */
 #define BYTES_MASK ((UINT64_C(1) << 48) - 1)
 
@@ -93,7 +94,9 @@ void account_open(struct ledger_pair *pair, struct track_entry *entry)
 
 void account_close(struct ledger_pair *pair, struct track_entry *entry)
 {
-	/* A socket whose first attempt failed may still get established, and be closed then. */
+	/*
+	 * If its first connect failed, a socket may try again, and be established and closed then.
+	 */
 	if (!entry->opened || entry->closed)
 		return;
 	ledger_add(pair, LEDGER_CLOSED, 1);
@@ -104,7 +107,8 @@ static bool was_established(const struct tcpdeath *death)
 {
 	bool has_rtt = (death->flags & TCPDEATH_MIN_RTT) && death->min_rtt_us != MIN_RTT_NONE;
 
-	if (death->remote_port == 0) /* wiped: delivered reads 0 whatever happened */
+	/* Wiped: `delivered` is 0 whatever happened. */
+	if (death->remote_port == 0)
 		return has_rtt || death->notsent_bytes > NOTSENT_NEVER_CONNECTED;
 	if (death->flags & TCPDEATH_DELIVERED)
 		return death->delivered != 0;
@@ -120,7 +124,7 @@ enum account_failure account_failure(const struct tcpdeath *death, bool syn_sent
 		return ACCOUNT_NOISE;
 	if (was_established(death))
 		return ACCOUNT_NOT_FAILED;
-	/* A SYN of its own makes it a client: still in flight, it is what its numbers leave over. */
+	/* A SYN of its own, which is still in flight, makes it a client. */
 	if (!wiped && !syn_sent && !(role_death_surplus(death, &surplus) && surplus == 1))
 		return ACCOUNT_NOISE;
 	if (!wiped && death->segs_in > 0)

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GONE_MAX 16384u /* a program that listens on ever new ports shall not grow us */
+/* A program may listen on ever new ports. */
+#define GONE_MAX 16384u
 
 struct listeners {
 	struct listener *sockets;
@@ -19,8 +20,10 @@ struct listeners {
 	uint32_t *row_of;  /* by port: index of its row + 1, or 0 */
 	uint32_t *head_of; /* by port: index of its first socket + 1, or 0 */
 	uint64_t keep_ms;
-	bool counting; /* a sample has ended: what is new now counts from its beginning */
-	bool forget_ids; /* until a sample ends: a source may fail before it has shown what there is */
+	/* A sample has ended: the drops of a new listener count from 0. */
+	bool counting;
+	/* Until a sample ends: a source may fail before it has shown all. */
+	bool forget_ids;
 };
 
 static int compare_rows(const void *a, const void *b)
@@ -145,7 +148,7 @@ void listeners_begin(struct listeners *ls, bool forget_ids)
 	}
 }
 
-/* What happened before first sight is not counted, unless the socket is younger than the sample before. */
+/* Drops before first sight do not count, unless the listener is younger than the sample before. */
 static void count_drops(struct listeners *ls, struct listener_port *r, struct listener *socket,
 			uint32_t drops, bool is_new)
 {
@@ -198,7 +201,10 @@ static size_t keep_sockets(struct listeners *ls, uint64_t now_ms, uint64_t keep_
 	return gone;
 }
 
-/* Only what was in use is cleared: the index of a small namespace shall not become resident, nor be walked, as a whole. */
+/*
+ * Clears only what was in use: of a small namespace most of the index is never touched, and takes
+ * no memory.
+ */
 static void unchain_all(struct listeners *ls)
 {
 	for (size_t i = 0; i < ls->count; i++)
@@ -219,7 +225,7 @@ void listeners_end(struct listeners *ls, uint64_t now_ms)
 
 	unchain_all(ls);
 	while (keep_sockets(ls, now_ms, keep_ms) > GONE_MAX)
-		keep_ms /= 2; /* the oldest go */
+		keep_ms /= 2;
 	for (size_t i = 0; i < ls->row_count; i++) {
 		struct listener_port *r = &ls->rows[i];
 

@@ -5,7 +5,10 @@
 
 #include <stddef.h>
 
-/* Both clocks of a quiet connection: nothing was sent or acknowledged for so long, so no two fields were read at different moments. */
+/*
+ * A connection that has sent nothing and got no acknowledgement for so long: no field changed while
+ * the record was read.
+ */
 #define QUIET_MS 20
 
 const char *role_name(enum role role)
@@ -40,7 +43,9 @@ bool role_from_state(const struct tcpsock *sock, struct role_guess *ret_guess)
 	}
 	if (sock->state == TCP_STATE_SYN_RECV || tcpsock_knows(sock, TCPSOCK_FASTOPEN))
 		return true;
-	/* info_state is read last: a socket that is closing may look ESTABLISHED without an inode. */
+	/*
+	 * info_state is read last: a socket that is closing may look ESTABLISHED without an inode.
+	 */
 	if (sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI) &&
 	    (sock->info_state == TCP_STATE_ESTABLISHED ||
 	     sock->info_state == TCP_STATE_CLOSE_WAIT)) {
@@ -61,7 +66,10 @@ static bool sent_once(const struct tcpsock *sock, int64_t *ret_sent)
 	return tcpsock_knows(sock, TCPSOCK_DATA_SEGS) && sock->data_segs_out == 0;
 }
 
-/* Bytes sent and not acknowledged; false if wqueue, read outside the socket's lock, cannot belong to `unacked`. */
+/*
+ * Bytes sent and not acknowledged; false if wqueue, read outside the socket's lock, cannot belong
+ * to `unacked`.
+ */
 static bool bytes_in_flight(const struct tcpsock *sock, int64_t *ret_inflight)
 {
 	int64_t inflight = (int64_t)sock->wqueue - (int64_t)sock->notsent_bytes;
@@ -90,7 +98,8 @@ static bool fin_was_sent(const struct tcpsock *sock)
 		      sock->info_state == TCP_STATE_CLOSING ||
 		      sock->info_state == TCP_STATE_LAST_ACK;
 
-	return closed && sock->notsent_bytes == 0; /* a FIN behind unsent data waits with it */
+	/* A FIN behind unsent data waits with it. */
+	return closed && sock->notsent_bytes == 0;
 }
 
 enum role_handshake role_from_handshake(const struct tcpsock *sock, struct role_guess *ret_guess)
@@ -118,7 +127,10 @@ enum role_handshake role_from_handshake(const struct tcpsock *sock, struct role_
 bool role_death_surplus(const struct tcpdeath *death, int64_t *ret_surplus)
 {
 	const uint8_t needed = TCPDEATH_INFO | TCPDEATH_SENT | TCPDEATH_NOTSENT;
-	/* A reset empties the queues' counts but not the sequence numbers behind wqueue and notsent. */
+	/*
+	 * A reset empties the queues, but not the sequence numbers that wqueue and notsent are made
+	 * of.
+	 */
 	int32_t inflight = (int32_t)(death->wqueue - death->notsent_bytes);
 
 	if ((death->flags & needed) != needed || death->remote_port == 0)
@@ -138,7 +150,7 @@ bool role_from_death(const struct tcpdeath *death, enum role *ret_role)
 		*ret_role = surplus == 2 ? ROLE_CLIENT : ROLE_SERVER;
 		return true;
 	}
-	/* One SYN or one FIN: what was delivered beyond the handshake and the data was a FIN. */
+	/* One SYN or one FIN: a segment delivered beyond the handshake and the data was a FIN. */
 	if (surplus == 1 && (death->flags & TCPDEATH_DELIVERED) &&
 	    death->delivered == death->data_segs_out + 2) {
 		*ret_role = ROLE_SERVER;

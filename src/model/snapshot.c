@@ -1,8 +1,6 @@
 /*
- * snapshot: the life of a sample's result.
- *
- * Owns the memory behind a snapshot, chunks that are freed together, and the count of its references.
- * Must not know what the numbers mean.
+ * snapshot: the memory of a snapshot, in chunks that are freed together, and the count of its
+ * references. Must not know what the numbers mean.
  */
 #include "tcphealth/model/snapshot.h"
 
@@ -10,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Below malloc()'s usual threshold for mmap(): the next sample gets the same memory again. */
+/* Below the size from which malloc() uses mmap(): the next sample gets the same memory. */
 #define CHUNK_BYTES ((size_t)64 * 1024)
 
 struct chunk {
@@ -20,7 +18,7 @@ struct chunk {
 	alignas(max_align_t) unsigned char data[];
 };
 
-/* What users hold is `shown`, the first member. */
+/* Users hold `shown`, the first member. */
 struct owner {
 	struct snapshot shown;
 	atomic_uint references;
@@ -42,7 +40,7 @@ static struct chunk *new_chunk(size_t cap)
 	return chunk;
 }
 
-/* A chunk with room for `len` bytes; one for a big request alone goes behind the one in use. */
+/* A chunk with room for `len` bytes; one that a big request fills goes behind the one in use. */
 static struct chunk *chunk_with_room(struct owner *owner, size_t len)
 {
 	struct chunk *first = owner->chunks;

@@ -12,7 +12,7 @@
 #define NS_MAX   256u
 #define TEXT_MAX 256u /* bytes of a name, with the NUL */
 
-/* A name as a label will show it: two that look the same there must be the same here. */
+/* A name as a label shows it: two that look the same there must be the same here. */
 static char *copy_text(struct snapshot *snapshot, const char *text)
 {
 	char clean[TEXT_MAX];
@@ -69,9 +69,7 @@ static size_t count_published(const struct ledger_pair *pairs, size_t n)
 	return count;
 }
 
-/*
- * `other` appears with its first port and stays: its counters must not vanish while the process lives, `unknown` likewise.
- */
+/* `other` appears with its first port, and stays, as its counters must not vanish. */
 static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct ledger *ledger)
 {
 	size_t n, used = 0;
@@ -127,8 +125,8 @@ static void fold_listener(struct listener_port *into, const struct listener_port
 }
 
 /*
- * A listener's series come and go with its server pair's. The drops of `other` are a sum over whoever is folded in this
- * sample, and would fall when a port gets series of its own: they are left out.
+ * A port's listeners have series while its server pair has. `other` has no drops: they would fall
+ * when one of its ports gets series of its own.
  */
 static int fill_listeners(struct snapshot *snapshot, struct snapshot_ns *to, struct census *census)
 {
@@ -170,7 +168,7 @@ static bool same_unit(const struct snapshot_unit *a, const struct snapshot_unit 
 	       strcmp(a->unit, b->unit) == 0;
 }
 
-/* Several cgroups may bear one name, several ports stand under `other`: one series each. */
+/* Several cgroups may have the same name, and several ports are `other`: each is one series. */
 static void merge_unit(struct snapshot_ns *to, const struct snapshot_unit *unit)
 {
 	for (size_t i = 0; i < to->unit_count; i++) {
@@ -253,7 +251,7 @@ static int compare_listener_units(const void *a, const void *b)
 	return strcmp(x->unit, y->unit);
 }
 
-/* Each port and unit once, however many sockets share them. */
+/* Each port and unit once, however many listeners share them. */
 static void drop_equal_units(struct snapshot_ns *to)
 {
 	size_t kept = 0;

@@ -1,6 +1,5 @@
 /*
- * unit: see the header. Owns the layouts of cgroup trees that are known by name;
- * must not know where a path comes from.
+ * unit: the layouts of cgroup trees, by the names in a path. Must not know where a path comes from.
  */
 #include "tcphealth/model/unit.h"
 
@@ -20,7 +19,10 @@ struct span {
 	size_t len;
 };
 
-/* What stands before the id in "PREFIX<id>.scope" and, made by the cgroupfs driver, in "PREFIX<id>". */
+/*
+ * What stands before the id in "PREFIX<id>.scope" and, made by the cgroupfs driver, in
+ * "PREFIX<id>".
+ */
 static const struct {
 	const char *prefix, *runtime;
 } prefixes[] = {
@@ -30,7 +32,10 @@ static const struct {
 	{ "libpod-", "podman" },
 };
 
-/* The directories right below which an engine under the cgroupfs driver has its containers, named by id alone. */
+/*
+ * Directories in which an engine with the cgroupfs driver keeps its containers, named by their ids
+ * alone.
+ */
 static const struct {
 	const char *parent, *runtime;
 } parents[] = {
@@ -131,7 +136,7 @@ static bool is_root(struct span path)
 /* --- the result --- */
 
 struct name {
-	/* More than can be shown, so that cleaning decides where to cut. */
+	/* More than can be shown: cleaning decides where to cut. */
 	char bytes[2 * UNIT_NAME_MAX];
 	size_t len;
 };
@@ -173,8 +178,8 @@ static void put_pod(struct name *name, struct span uid)
 }
 
 /*
- * "...kubepods[-burstable|-besteffort]-pod<uid>.slice", or that with ":cri-containerd:<id>" behind it;
- * a cluster within a slice of its own has that slice's name in front.
+ * "...kubepods[-burstable|-besteffort]-pod<uid>.slice", or that with ":cri-containerd:<id>" behind
+ * it; a cluster within a slice of its own has that slice's name in front.
  */
 static bool match_pod_slice(struct span component, struct span *ret_uid, struct span *ret_rest)
 {
@@ -188,7 +193,10 @@ static bool match_pod_slice(struct span component, struct span *ret_uid, struct 
 	return is_pod_uid(*ret_uid) && (ret_rest->len == 0 || ret_rest->text[0] == ':');
 }
 
-/* The id in "<id>", "cri-containerd-<id>.scope", "kata_<id>", ":cri-containerd:<id>"; empty if it is none. */
+/*
+ * The id in "<id>", "cri-containerd-<id>.scope", "kata_<id>", ":cri-containerd:<id>"; empty if it
+ * is none.
+ */
 static struct span container_id(struct span component)
 {
 	struct span id = drop_suffix(component, ".scope");
@@ -309,7 +317,10 @@ static bool name_systemd(struct name *name, struct span path)
 			unit = component;
 	if (unit.len == 0)
 		return false;
-	/* systemd puts a "_" before what could be taken for a file of the kernel's: cpu.service, _x.service. */
+	/*
+	 * systemd puts a "_" before what could be taken for a file of the kernel's: cpu.service,
+	 * _x.service.
+	 */
 	if (unit.text[0] == '_' && is_unit(drop_front(unit, 1)))
 		unit = drop_front(unit, 1);
 	if (!span_is(unit, "init.scope"))

@@ -1,5 +1,5 @@
 /*
- * words: one table row of sentences a finding, and what fills their gaps.
+ * words: the sentences of a finding, and what fills their gaps.
  */
 #include "tcphealth/render/words.h"
 
@@ -10,8 +10,8 @@
 #define OWNER_BYTES 256 /* as labels are cut on /metrics */
 
 /*
- * Gaps: {n} {connections} {connects} {drops} {age} {owner} {it} {limit} {percent} {filter}. What stands in [ ] is left out where no age
- * is known. {filter} brings its own blank.
+ * Gaps: {n} {connections} {connects} {drops} {age} {owner} {it} {limit} {percent} {filter}, which
+ * brings its own blank. What stands in [ ] is left out where no age is known.
  */
 struct words {
 	enum finding_level level;
@@ -207,7 +207,7 @@ static struct words words_of(unsigned int kind)
 	};
 }
 
-/* Of such characters a shell makes nothing else, and no option begins with a dot. */
+/* Nothing that a shell would change, and no option: these begin with a dash. */
 static bool is_plain_name(const char *name)
 {
 	static const char plain[] =

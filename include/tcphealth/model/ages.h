@@ -1,9 +1,9 @@
 /*
- * ages: what one look at a record says of its health.
+ * ages: how old what a record shows is, and whether the connection is stale.
  *
- * Takes a record, what the memory has of the socket, and the moment; updates the memory (since when in this state, when something last
- * moved) and judges: ages, staleness, keepalive, how long until a vanished peer were noticed. All ages are
- * lower bounds. Knows TCP's timers; must not know ports, counters or sources. One thread.
+ * A look takes one record and what the earlier ones left in the socket's entry: since when it is in
+ * its state, and when something last moved. All ages are lower bounds. Knows TCP's timers; must not
+ * know ports, counters or sources. One thread.
  */
 #ifndef TCPHEALTH_MODEL_AGES_H
 #define TCPHEALTH_MODEL_AGES_H
@@ -18,33 +18,50 @@
 #include <stdint.h>
 
 struct ages_context {
-	uint64_t now_ms;      /* monotonic, when this dump began */
-	uint64_t interval_ms; /* since the dump before it began; 0 if there was none */
+	/* When the record was read, at the latest; monotonic. */
+	uint64_t now_ms;
+	/* Between the beginnings of this dump and the one before; 0 if there was none. */
+	uint64_t interval_ms;
 	const struct stale_thresholds *thresholds;
 	const struct netsysctl *sysctl;
 };
 
+/* What one look finds. */
 struct look {
 	enum stale_reason reason;
-	enum keepalive keepalive; /* ESTABLISHED only */
-	bool has_age;             /* age_ms means something in this state */
-	bool has_loss; /* loss_ms counts: ESTABLISHED, held CLOSE_WAIT and FIN_WAIT2, keepalive seen unmasked */
-	uint64_t stale_ms;   /* how long it has been stuck, at least */
-	uint64_t age_ms;     /* in its state, at least */
-	uint64_t silence_ms; /* ESTABLISHED: since the peer was heard */
-	uint64_t
-		loss_ms; /* PORTVIEW_NEVER, or the time until the kernel would notice a vanished peer */
+	/* Of an established or half-closed connection. */
+	enum keepalive keepalive;
+	/* Whether age_ms means something in this state. */
+	bool has_age;
+	/*
+	 * Whether loss_ms does: keepalive is known, of an ESTABLISHED connection or a half-closed
+	 * one that a program holds.
+	 */
+	bool has_loss;
+	/* For how long `reason` has applied. */
+	uint64_t stale_ms;
+	/* Time in its state. */
+	uint64_t age_ms;
+	/* ESTABLISHED: since the peer was last heard. */
+	uint64_t silence_ms;
+	/* Until the kernel would notice a vanished peer; PORTVIEW_NEVER if it would not. */
+	uint64_t loss_ms;
 };
 
-/* The tick of a moment, for the fields of struct track_entry; and the time since one. */
+/* A moment as struct track_entry keeps it, and the ms since one. */
 uint32_t ages_tick(uint64_t mono_ms);
 uint64_t ages_since(uint64_t now_ms, uint32_t tick);
 
-/* `created`: the first look at this socket. Updates entry->state and all moments. */
+/*
+ * Judges a record, and updates the state and the moments of its entry. `created`: nobody looked at
+ * this socket before.
+ */
 void ages_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
 	       const struct ages_context *context, struct look *ret_look);
 
-/* A socket that left the dumps while its program still holds it (entry->state is CLOSE). */
+/*
+ * Judges a socket that no dump shows any more though its program holds it: entry->state is CLOSE.
+ */
 void ages_dead(const struct track_entry *entry, const struct ages_context *context,
 	       struct look *ret_look);
 

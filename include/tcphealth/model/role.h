@@ -1,8 +1,8 @@
 /*
  * role: which end of a connection opened it.
  *
- * Pure: a record and what is known around it in, a guess out. Knows the handshake's arithmetic and
- * the port numbers; must not know history, which the caller weighs against this guess.
+ * Guesses from one record and what is known around it. Knows the handshake's arithmetic and the
+ * port numbers; must not know history, which the caller weighs against the guess. Pure.
  */
 #ifndef TCPHEALTH_MODEL_ROLE_H
 #define TCPHEALTH_MODEL_ROLE_H
@@ -21,16 +21,26 @@ enum role {
 
 /* What decided, strongest first. */
 enum role_evidence {
-	ROLE_BY_STATE,           /* SYN_SENT, SYN_RECV, a Fast Open child */
-	ROLE_BY_ACCEPT_QUEUE,    /* ESTABLISHED or CLOSE_WAIT without an inode: not accepted yet */
-	ROLE_BY_HANDSHAKE,       /* bytes acknowledged count the opener's SYN */
-	ROLE_BY_LISTENER,        /* a listener is alive on the local address and port */
-	ROLE_BY_OTHER_END,       /* the other end is on this host, too, and known */
-	ROLE_BY_EVENT,           /* its destroy event told, before its TIME_WAIT was seen */
-	ROLE_BY_FORMER_LISTENER, /* a listener was seen there earlier */
-	ROLE_BY_PORT_RANGE,      /* only one end is inside ip_local_port_range: the client */
-	ROLE_BY_PORT_PARITY, /* both are inside, one has the parity that connect() prefers: the client */
-	ROLE_BY_PORT_ORDER, /* the lower port is the service */
+	/* SYN_SENT, SYN_RECV, a Fast Open child. */
+	ROLE_BY_STATE,
+	/* ESTABLISHED or CLOSE_WAIT without an inode: nobody has accepted it. */
+	ROLE_BY_ACCEPT_QUEUE,
+	/* The bytes acknowledged count the opener's SYN, or do not. */
+	ROLE_BY_HANDSHAKE,
+	/* A listener is alive on the local address and port. */
+	ROLE_BY_LISTENER,
+	/* The other end is on this host, and its role is known. */
+	ROLE_BY_OTHER_END,
+	/* Its destroy event came before its TIME_WAIT was seen. */
+	ROLE_BY_EVENT,
+	/* A listener was seen there earlier. */
+	ROLE_BY_FORMER_LISTENER,
+	/* Only one end is inside ip_local_port_range: the client. */
+	ROLE_BY_PORT_RANGE,
+	/* Both are inside, and one has the parity that connect() prefers: the client. */
+	ROLE_BY_PORT_PARITY,
+	/* The lower port is the server's. */
+	ROLE_BY_PORT_ORDER,
 };
 #define ROLE_EVIDENCE_COUNT 10
 
@@ -40,7 +50,7 @@ const char *role_evidence_name(enum role_evidence evidence);
 struct role_guess {
 	enum role role;
 	enum role_evidence evidence;
-	bool sure; /* need not be confirmed by a second look */
+	bool sure; /* no second look need confirm it */
 };
 
 /* ip_local_port_range of the namespace. */
@@ -54,29 +64,34 @@ bool role_from_state(const struct tcpsock *sock, struct role_guess *ret_guess);
 
 enum role_handshake {
 	ROLE_HANDSHAKE_TELLS,
-	ROLE_HANDSHAKE_REFUSES, /* not with this look */
-	ROLE_HANDSHAKE_HOPELESS, /* this host dropped segments of its own: never again for this socket */
+	ROLE_HANDSHAKE_REFUSES, /* this record does not tell */
+	/* This host dropped segments of its own: no record of this socket will ever tell. */
+	ROLE_HANDSHAKE_HOPELESS,
 };
 
 /*
- * The handshake's arithmetic: bytes acknowledged, plus in flight, minus sent, less an own FIN, is 1 at the end that opened the
- * connection (its SYN was acknowledged) and 0 at the end that accepted it, for the connection's whole life
- * (net/ipv4/tcp_input.c: tcp_snd_una_update counts from snd_una, which starts at the initial sequence number for an opener and one
- * behind it for an acceptor). Sets *ret_guess only where it tells.
+ * The handshake's arithmetic: bytes acknowledged, plus those in flight, minus those sent, minus an
+ * own FIN, are 1 at the end that opened the connection, where the SYN was acknowledged, and 0 at
+ * the end that accepted it, as long as the connection lives (net/ipv4/tcp_input.c:
+ * tcp_snd_una_update() counts from snd_una, which begins at the initial sequence number of an
+ * opener, and one behind it of an acceptor). Sets *ret_guess only where it tells.
  */
-enum role_handshake role_from_handshake(const struct tcpsock *sock,
-					struct role_guess *ret_guess);
+enum role_handshake role_from_handshake(const struct tcpsock *sock, struct role_guess *ret_guess);
 
 /*
- * What a destroy event's numbers leave over: its SYN if this end opened, its FIN if it sent one. False if it does not say.
+ * The same sum for a destroy event: 1 for its SYN if this end opened, 1 for its FIN if it sent one.
+ * False if it does not tell.
  */
 bool role_death_surplus(const struct tcpdeath *death, int64_t *ret_surplus);
 
-/* The same for a destroy event, where the state is lost and with it whether a FIN was counted. False if undecided. */
+/*
+ * The role by a destroy event, which no longer says whether a FIN was sent. False if that leaves it
+ * open.
+ */
 bool role_from_death(const struct tcpdeath *death, enum role *ret_role);
 
 /* By port numbers alone: always an answer. */
 struct role_guess role_from_ports(uint16_t local_port, uint16_t remote_port,
-				    struct role_ports range);
+				  struct role_ports range);
 
 #endif

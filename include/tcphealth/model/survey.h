@@ -1,8 +1,8 @@
 /*
- * survey: makes a snapshot of what the censuses hold.
+ * survey: a snapshot of what the censuses hold.
  *
- * Copies pairs with series, folds the others into `other`, and names owners. Knows both sides, and nothing of
- * kernels or text formats. The collector's thread.
+ * Copies the pairs with series, adds up the others as `other`, and names units. Knows census and
+ * snapshot; must not know kernels or formats. The collector's thread.
  */
 #ifndef TCPHEALTH_MODEL_SURVEY_H
 #define TCPHEALTH_MODEL_SURVEY_H
@@ -22,8 +22,10 @@ struct survey_ns {
 	const char *name; /* NULL: the exporter's own; copied */
 	const struct netstat *netstat;
 	const struct netsysctl *sysctl;
-	uint32_t can;     /* enum source_can, of the source of this namespace */
-	double timestamp; /* wall clock: when it was last sampled; not used for the own */
+	/* enum source_can, of the source of this namespace. */
+	uint32_t can;
+	/* When it was last sampled, by the wall clock; not used for the own. */
+	double timestamp;
 };
 
 struct survey {
@@ -32,14 +34,17 @@ struct survey {
 	const struct stale_thresholds *thresholds;
 	uint32_t ports_max;
 	uint64_t keep_ms;
-	uint64_t now_ms;         /* monotonic */
-	double timestamp;        /* wall clock: of the last full sample */
-	double states_timestamp; /* ... of the last sample of any tier */
-	survey_unit_fn unit_fn;  /* NULL: no names */
+	uint64_t now_ms; /* monotonic */
+	/* When the last full sample ended, and the last of any tier: seconds since the epoch. */
+	double timestamp, states_timestamp;
+	survey_unit_fn unit_fn; /* NULL: no names */
 	void *unit_arg;
 };
 
-/* Decides which pairs have series, then takes the snapshot. 0 and *ret_snapshot (one reference), or -ENOMEM. */
+/*
+ * Decides which pairs have series, then takes the snapshot. 0 and *ret_snapshot (one reference), or
+ * -ENOMEM.
+ */
 int survey_take(const struct survey *survey, struct snapshot **ret_snapshot);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * words: what was found at a port, in words, and what to do about it.
  *
- * Plain text without markup: names in it are cleaned (escape_clean()) but not escaped. Knows what TCP's states mean to an administrator,
- * and which commands look closer; must not know snapshots or pages. Pure.
+ * Plain text without markup: names in it are cleaned (escape_clean()) but not escaped. Fills the
+ * gaps in the sentences of model/stale, and has those of all else; must not know snapshots or
+ * pages. Pure.
  */
 #ifndef TCPHEALTH_RENDER_WORDS_H
 #define TCPHEALTH_RENDER_WORDS_H
@@ -15,41 +16,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Values below STALE_REASONS are an enum stale_reason: connections that are stuck so. STALE_NONE: nothing to complain of. */
+/* A value below STALE_REASONS is an enum stale_reason: the connections are stale for it. */
 enum finding_kind {
-	FINDING_QUIET = STALE_NONE,
+	FINDING_QUIET = STALE_NONE, /* connections, and all is well */
 	FINDING_QUEUE_FULL = STALE_REASONS,
 	FINDING_QUEUE_FILLING,
-	FINDING_LOCAL_PORTS, /* few local ports are left towards the port */
+	FINDING_LOCAL_PORTS, /* few are left to connect from */
 	FINDING_REFUSED,
 	FINDING_TIMED_OUT,
 	FINDING_DROPS,
-	FINDING_UNUSED, /* nothing to complain of, and no connection */
+	FINDING_UNUSED, /* no connections */
 };
 #define FINDING_KINDS (FINDING_UNUSED + 1)
 
 /* The worst last. */
 enum finding_level {
 	LEVEL_FINE,
-	LEVEL_NOTE,  /* happened since the start, need not go on */
-	LEVEL_WATCH, /* comes close to a limit */
+	LEVEL_NOTE,  /* since the start; may be over */
+	LEVEL_WATCH, /* close to a limit */
 	LEVEL_FULL,
 	LEVEL_STUCK,
 };
 
-#define FINDING_OWNERS 2 /* so many are named, the others counted */
+#define FINDING_OWNERS 2 /* named; the others are counted */
 
 struct finding {
 	unsigned int kind; /* enum finding_kind or enum stale_reason */
 	enum role role;
-	bool port_known; /* false: several ports, or one the kernel no longer tells */
+	/* False: it is of several ports, or of one that the kernel no longer tells. */
+	bool port_known;
 	uint16_t port;
-	uint64_t count; /* sockets; of the queue kinds its length; of the others what was counted */
+	/*
+	 * Connections; of the queue kinds, those in the queue; of the others, what the kind counts.
+	 */
+	uint64_t count;
 	uint64_t limit; /* of the accept queue */
-	double ratio;   /* in use, of LOCAL_PORTS and QUEUE_FILLING */
-	uint64_t age_ms; /* of the oldest, at least; 0: unknown */
+	/* Share in use, of QUEUE_FILLING and LOCAL_PORTS. */
+	double ratio;
+	/* Of the oldest, at least; 0: unknown. */
+	uint64_t age_ms;
+	/* Units: the first of them, and how many are known. */
 	const char *owner[FINDING_OWNERS];
-	size_t owners;     /* that are known; may be more than FINDING_OWNERS */
+	size_t owners;
 	const char *netns; /* NULL: the exporter's own */
 };
 
@@ -61,12 +69,12 @@ const char *words_level_name(enum finding_level level);
 /* "4 connections: the peer closed 2 h ago, load@35111.service never called close" */
 void words_put_verdict(struct buf *buf, const struct finding *finding);
 
-/* What to do next, in whole sentences. Nothing where there is nothing to complain of. */
+/* What to do next, in whole sentences; nothing where all is well. */
 void words_put_next(struct buf *buf, const struct finding *finding);
 
 /*
- * A command line that looks closer, and one that restarts the owner; nothing where there is none. Safe to paste into a shell: a
- * name that would have to be quoted is never part of one.
+ * A command that looks closer, and one that restarts the unit; nothing where there is none. Both
+ * are safe to paste into a shell: a name that would need quotes is never part of one.
  */
 void words_put_look(struct buf *buf, const struct finding *finding);
 void words_put_restart(struct buf *buf, const struct finding *finding);
@@ -74,7 +82,7 @@ void words_put_restart(struct buf *buf, const struct finding *finding);
 /* "1 socket", "4 sockets". */
 void words_put_count(struct buf *buf, uint64_t n, const char *noun);
 
-/* "45 s", "6 min", "2 h", "2 h 5 min", "3 d 4 h", "12 d": the last unit cut, not rounded. */
+/* "45 s", "6 min", "2 h 5 min", "3 d 4 h", "12 d": cut off, not rounded. */
 void words_put_age(struct buf *buf, uint64_t age_ms);
 
 #endif
