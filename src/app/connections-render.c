@@ -2,6 +2,7 @@
  * connections-render: connections and their holders as JSON or as a table. Pure but for the holders' look-up.
  */
 #include "tcphealth/app/connections.h"
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/utf8.h"
 #include "tcphealth/render/json.h"
 #include "tcphealth/render/ports-json.h"
@@ -92,10 +93,10 @@ const char *connections_holders_note(const struct connections_result *result,
 
 static void render_addr(struct json *j, const char *key, const struct in6_addr *addr, uint16_t port)
 {
-	char text[TCPSOCK_ADDR_LEN];
+	char text[ADDRESS_LEN];
 
 	json_open(j, key, '{');
-	json_text(j, "address", tcpsock_addr_text(addr, text));
+	json_text(j, "address", address_text(addr, text));
 	json_u64(j, "port", port);
 	json_close(j, '}');
 }
@@ -274,7 +275,7 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 		       look->reason != STALE_NONE ? stale_reason_name(look->reason)
 						  : tcp_state_name(row->sock.state));
 	format_age(to->cell[3], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
-	(void)tcpsock_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[4]);
+	(void)address_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[4]);
 	(void)snprintf(to->cell[5], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
 	format_holder(to->cell[6], CELL, holders, row->sock.inode);
 }

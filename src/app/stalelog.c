@@ -3,6 +3,7 @@
  */
 #include "tcphealth/app/stalelog.h"
 
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/log.h"
 
 #define LINES_A_MINUTE 10u
@@ -11,11 +12,11 @@ static void tell(const struct census_stale *stale, const char *unit)
 {
 	const struct tcpsock *sock = stale->sock;
 	const char *port = ledger_port_name(stale->port);
-	char local[TCPSOCK_ENDPOINT_LEN] = "", peer[TCPSOCK_ENDPOINT_LEN] = "";
+	char local[ADDRESS_ENDPOINT_LEN] = "", peer[ADDRESS_ENDPOINT_LEN] = "";
 
 	if (sock != NULL) {
-		(void)tcpsock_endpoint_text(&sock->local, sock->local_port, local);
-		(void)tcpsock_endpoint_text(&sock->remote, sock->remote_port, peer);
+		(void)address_endpoint_text(&sock->local, sock->local_port, local);
+		(void)address_endpoint_text(&sock->remote, sock->remote_port, peer);
 	}
 	log_warn("stale connection", "port", port != NULL ? port : LOG_U64(stale->port), "role",
 		 role_name(stale->role), "reason", stale_reason_name(stale->reason), "age_seconds",

@@ -3,6 +3,7 @@
  */
 #include "tcphealth/model/listeners.h"
 
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/array.h"
 
 #include <errno.h>
@@ -242,7 +243,7 @@ static bool takes(const struct listener *socket, const struct in6_addr *addr)
 {
 	if (memcmp(&socket->addr, addr, sizeof(*addr)) == 0)
 		return true;
-	if (!tcpsock_addr_is_any(&socket->addr))
+	if (!address_is_any(&socket->addr))
 		return false;
 	if (IN6_IS_ADDR_V4MAPPED(&socket->addr))
 		return IN6_IS_ADDR_V4MAPPED(addr);

@@ -2,6 +2,7 @@
  * records: what one record of a dump does to the census. Knows no kernel interface.
  */
 #include "census-internal.h"
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/array.h"
 #include "tcphealth/model/account.h"
 #include "tcphealth/model/ages.h"
@@ -238,7 +239,7 @@ static int defer(struct census *c, struct track_entry *entry, const struct tcpso
 static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
 {
 	return memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
-	       tcpsock_addr_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote);
+	       address_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote);
 }
 
 /*

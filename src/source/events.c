@@ -7,6 +7,7 @@
  */
 #include "tcphealth/source/events.h"
 
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/source/netlink.h"
 
@@ -383,7 +384,7 @@ static uint8_t death_flags(const struct tcpsock *sock)
 		{ TCPSOCK_MIN_RTT, TCPDEATH_MIN_RTT },
 		{ TCPSOCK_NOTSENT, TCPDEATH_NOTSENT },
 	};
-	uint8_t flags = tcpsock_addr_is_any(&sock->remote) ? 0 : TCPDEATH_REMOTE;
+	uint8_t flags = address_is_any(&sock->remote) ? 0 : TCPDEATH_REMOTE;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (tcpsock_knows(sock, rows[i].known))

@@ -5,6 +5,7 @@
  * so that lines are cut out of a fixed buffer and parsed by hand.
  */
 #include "procnet-internal.h"
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/array.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/hash.h"
@@ -184,7 +185,7 @@ static bool take_addr(struct cursor *cur, bool v6, struct in6_addr *ret_addr)
 	if (v6)
 		memcpy(ret_addr, addr, sizeof(addr));
 	else
-		*ret_addr = tcpsock_addr_v4(addr[0]);
+		*ret_addr = address_v4(addr[0]);
 	return true;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "tcphealth/web/origin.h"
 
+#include "tcphealth/base/address.h"
+
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -24,23 +26,15 @@ static bool as_v6(const struct sockaddr *addr, struct in6_addr *ret_addr)
 	if (addr->sa_family != AF_INET)
 		return false;
 	memcpy(&v4, addr, sizeof(v4));
-	*ret_addr = (struct in6_addr){ 0 };
-	ret_addr->s6_addr[10] = ret_addr->s6_addr[11] = 0xff;
-	memcpy(&ret_addr->s6_addr[12], &v4.sin_addr, 4);
+	*ret_addr = address_v4(v4.sin_addr.s_addr);
 	return true;
-}
-
-static bool is_loopback(const struct in6_addr *addr)
-{
-	return IN6_IS_ADDR_LOOPBACK(addr) ||
-	       (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == 127);
 }
 
 bool origin_is_loopback(const struct sockaddr *peer)
 {
 	struct in6_addr addr;
 
-	return as_v6(peer, &addr) && is_loopback(&addr);
+	return as_v6(peer, &addr) && address_is_loopback(&addr);
 }
 
 static bool is_interface_address(const struct in6_addr *addr)
@@ -79,18 +73,18 @@ static bool split_host(const char *host, char *dst, size_t size)
 bool origin_host_is_own(const char *host)
 {
 	char name[INET6_ADDRSTRLEN + 16];
-	struct in6_addr addr = { 0 };
+	struct in6_addr addr;
+	struct in_addr v4;
 
 	if (host == NULL || !split_host(host, name, sizeof(name)))
 		return false;
 	if (strcasecmp(name, "localhost") == 0)
 		return true;
-	if (inet_pton(AF_INET6, name, &addr) != 1) {
-		addr.s6_addr[10] = addr.s6_addr[11] = 0xff;
-		if (inet_pton(AF_INET, name, &addr.s6_addr[12]) != 1)
-			return false;
-	}
-	return is_loopback(&addr) || is_interface_address(&addr);
+	if (inet_pton(AF_INET, name, &v4) == 1)
+		addr = address_v4(v4.s_addr);
+	else if (inet_pton(AF_INET6, name, &addr) != 1)
+		return false;
+	return address_is_loopback(&addr) || is_interface_address(&addr);
 }
 
 bool origin_is_proxy_header(const char *name)

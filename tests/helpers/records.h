@@ -5,6 +5,7 @@
 #define TCPHEALTH_TESTS_RECORDS_H
 
 #include "tcphealth/source/events.h"
+#include "tcphealth/base/address.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/tcpsock.h"
 
@@ -28,7 +29,7 @@ static inline struct in6_addr record_addr(const char *text)
 	struct in_addr v4;
 
 	if (inet_pton(AF_INET, text, &v4) == 1)
-		return tcpsock_addr_v4(v4.s_addr);
+		return address_v4(v4.s_addr);
 	assert(strchr(text, ':') != NULL);
 	inet_pton(AF_INET6, text, &addr);
 	return addr;

@@ -3,6 +3,7 @@
  */
 #include "tcphealth/model/census.h"
 
+#include "tcphealth/base/address.h"
 #include "helpers/records.h"
 
 #include <errno.h>
@@ -1514,8 +1515,8 @@ static void test_tables_are_bounded(void **state)
 		for (uint32_t i = 1; i <= n; i++) {
 			struct tcpsock sock = by_tuple(client(i, 0), i);
 
-			sock.local = tcpsock_addr_v4(htonl(0x0a000000 + i % 500));
-			sock.remote = tcpsock_addr_v4(htonl(0x0b000000 + i));
+			sock.local = address_v4(htonl(0x0a000000 + i % 500));
+			sock.remote = address_v4(htonl(0x0b000000 + i));
 			sock.local_port = (uint16_t)(40000 + i % 20000);
 			see(&s, &sock);
 		}

@@ -4,6 +4,7 @@
  */
 #include "tcphealth/source/events.h"
 
+#include "tcphealth/base/address.h"
 #include "helpers/loopback.h"
 
 #include <linux/inet_diag.h>
@@ -116,7 +117,7 @@ static void parses_recorded_events(void **state)
 
 static void hashes_the_tuple_of_the_record(void **state)
 {
-	struct in6_addr lo4 = tcpsock_addr_v4(htonl(INADDR_LOOPBACK));
+	struct in6_addr lo4 = address_v4(htonl(INADDR_LOOPBACK));
 	uint8_t data[1024] __attribute__((aligned(8)));
 	struct tcpdeath one, two;
 
@@ -133,12 +134,12 @@ static void hash_spreads(void **state)
 {
 	enum { PORTS = 16384 };
 	static uint32_t seen[PORTS];
-	struct in6_addr lo4 = tcpsock_addr_v4(htonl(INADDR_LOOPBACK));
+	struct in6_addr lo4 = address_v4(htonl(INADDR_LOOPBACK));
 	unsigned int buckets = 0;
 
 	(void)state;
 	for (unsigned int i = 0; i < PORTS; i++) {
-		struct in6_addr remote = tcpsock_addr_v4(htonl(0x0a000000u + i / 128));
+		struct in6_addr remote = address_v4(htonl(0x0a000000u + i / 128));
 
 		seen[tcptuple_hash(&lo4, 443, &remote, (uint16_t)(30000 + i % 128)) % PORTS]++;
 	}
@@ -447,7 +448,7 @@ static void takes_v4_v6_and_mapped_alike(void **state)
 	for (unsigned int i = 0; i < 3; i++) {
 		uint16_t port = (uint16_t)(7110 + i), from_port = (uint16_t)(port + 1000);
 		struct in6_addr addr =
-			i == 1 ? in6addr_loopback : tcpsock_addr_v4(htonl(INADDR_LOOPBACK));
+			i == 1 ? in6addr_loopback : address_v4(htonl(INADDR_LOOPBACK));
 		int listener = loopback_listen(rows[i].listen_on, port, 16);
 		int client = loopback_connect(rows[i].from, from_port, rows[i].to, port);
 		int server = accept(listener, NULL, NULL);

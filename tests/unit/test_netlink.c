@@ -4,6 +4,7 @@
  */
 #include "../../src/source/netlink-internal.h"
 #include "helpers/loopback.h"
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/clock.h"
 
 #include <errno.h>
@@ -160,10 +161,10 @@ static const struct expected recorded[] = {
 
 static void check_addresses(const struct tcpsock *sock, const struct expected *want)
 {
-	char text[TCPSOCK_ADDR_LEN];
+	char text[ADDRESS_LEN];
 
-	assert_string_equal(tcpsock_addr_text(&sock->local, text), want->local);
-	assert_string_equal(tcpsock_addr_text(&sock->remote, text), want->remote);
+	assert_string_equal(address_text(&sock->local, text), want->local);
+	assert_string_equal(address_text(&sock->remote, text), want->remote);
 	assert_int_equal(sock->state, want->state);
 	assert_int_equal(sock->info_state, want->state);
 	assert_int_equal(sock->rqueue, want->rqueue);
@@ -453,7 +454,7 @@ static void reads_the_fixed_part(void **state)
 {
 	struct inet_diag_msg msg = base_record(TCP_STATE_LAST_ACK);
 	struct tcpsock sock;
-	char text[TCPSOCK_ADDR_LEN];
+	char text[ADDRESS_LEN];
 
 	(void)state;
 	msg.idiag_timer = 9;
@@ -467,8 +468,8 @@ static void reads_the_fixed_part(void **state)
 	msg.id.idiag_src[1] = msg.id.idiag_dst[3] = UINT32_MAX;
 	assert_true(netlink_parse(&msg, sizeof(msg), &sock));
 	assert_int_equal(sock.id, UINT64_C(0x100000007));
-	assert_string_equal(tcpsock_addr_text(&sock.local, text), "192.0.2.1");
-	assert_string_equal(tcpsock_addr_text(&sock.remote, text), "192.0.2.2");
+	assert_string_equal(address_text(&sock.local, text), "192.0.2.1");
+	assert_string_equal(address_text(&sock.remote, text), "192.0.2.2");
 	assert_int_equal(sock.local_port, 80);
 	assert_int_equal(sock.remote_port, 40000);
 	assert_int_equal(sock.state, TCP_STATE_LAST_ACK);
@@ -788,7 +789,7 @@ static void check_pair(const struct taken *in, const char *address, uint16_t por
 	const struct tcpsock *listener = find(in, port, 0);
 	const struct tcpsock *client = find(in, port + 1000u, port);
 	const struct tcpsock *server = find(in, port, port + 1000u);
-	char text[TCPSOCK_ADDR_LEN];
+	char text[ADDRESS_LEN];
 
 	assert_true(listener && client && server);
 	assert_int_equal(listener->state, TCP_STATE_LISTEN);
@@ -796,9 +797,9 @@ static void check_pair(const struct taken *in, const char *address, uint16_t por
 	assert_true(tcpsock_knows(listener, TCPSOCK_BACKLOG | TCPSOCK_DROPS));
 	assert_int_equal(client->state, TCP_STATE_ESTABLISHED);
 	assert_int_equal(server->state, TCP_STATE_ESTABLISHED);
-	assert_string_equal(tcpsock_addr_text(&client->local, text), address);
-	assert_string_equal(tcpsock_addr_text(&server->local, text), address);
-	assert_string_equal(tcpsock_addr_text(&server->remote, text), address);
+	assert_string_equal(address_text(&client->local, text), address);
+	assert_string_equal(address_text(&server->local, text), address);
+	assert_string_equal(address_text(&server->remote, text), address);
 	assert_true(client->inode && server->inode && client->inode != server->inode);
 	assert_true(tcpsock_knows(client, TCPSOCK_INFO | TCPSOCK_BYTES | TCPSOCK_SEGS));
 	assert_false(tcpsock_knows(client, TCPSOCK_MINI));
@@ -952,7 +953,7 @@ static void finds_one_connection(void **state)
 	struct pair v4 = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7041);
 	struct pair v6 = make_pair("::1", "::1", "::1", 7042);
 	struct pair mapped = make_pair("::", "127.0.0.1", "127.0.0.1", 7043);
-	struct in6_addr lo4 = tcpsock_addr_v4(htonl(INADDR_LOOPBACK)), lo6 = in6addr_loopback;
+	struct in6_addr lo4 = address_v4(htonl(INADDR_LOOPBACK)), lo6 = in6addr_loopback;
 	const struct {
 		const struct in6_addr *addr;
 		uint16_t local, remote;
@@ -1005,7 +1006,7 @@ static void recovers_from_a_dump_given_up(void **state)
 	/* -EBUSY is also what the kernel says of a socket with an unfinished dump. */
 	static const int errors[] = { -ECANCELED, -EBUSY, -EINVAL, -ENOENT };
 	struct netlink *diag = open_diag();
-	struct in6_addr lo4 = tcpsock_addr_v4(htonl(INADDR_LOOPBACK));
+	struct in6_addr lo4 = address_v4(htonl(INADDR_LOOPBACK));
 	struct pair pair = make_pair("127.0.0.1", "127.0.0.1", "127.0.0.1", 7051);
 	const struct tcpsock one = {
 		.local = lo4, .remote = lo4, .local_port = 8051, .remote_port = 7051

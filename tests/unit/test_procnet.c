@@ -1,5 +1,6 @@
 /* procnet: lines, files, pipes and the running kernel. */
 #include "../../src/source/procnet-internal.h"
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/source/source.h"
 
@@ -215,10 +216,10 @@ static const struct golden goldens[] = {
 
 static void check_addresses(const struct tcpsock *sock, const struct golden *want)
 {
-	char text[TCPSOCK_ADDR_LEN];
+	char text[ADDRESS_LEN];
 
-	assert_string_equal(tcpsock_addr_text(&sock->local, text), want->local);
-	assert_string_equal(tcpsock_addr_text(&sock->remote, text), want->remote);
+	assert_string_equal(address_text(&sock->local, text), want->local);
+	assert_string_equal(address_text(&sock->remote, text), want->remote);
 	assert_int_equal(IN6_IS_ADDR_V4MAPPED(&sock->local), strchr(want->local, ':') == NULL);
 	assert_int_equal(sock->local_port, want->local_port);
 	assert_int_equal(sock->remote_port, want->remote_port);
@@ -788,7 +789,7 @@ static struct sockaddr_in6 address(const char *text, uint16_t port)
 	struct in_addr v4;
 
 	if (inet_pton(AF_INET, text, &v4) == 1)
-		addr.sin6_addr = tcpsock_addr_v4(v4.s_addr);
+		addr.sin6_addr = address_v4(v4.s_addr);
 	else
 		assert_int_equal(inet_pton(AF_INET6, text, &addr.sin6_addr), 1);
 	return addr;
@@ -986,12 +987,12 @@ static void add_record(struct rows *rows, const struct tcpsock *sock)
 	char queues[32];
 	char local[64];
 	char remote[64];
-	char text[TCPSOCK_ADDR_LEN];
+	char text[ADDRESS_LEN];
 
 	snprintf(queues, sizeof(queues), "%u %u", sock->rqueue, sock->wqueue);
-	snprintf(local, sizeof(local), "%s:%u", tcpsock_addr_text(&sock->local, text),
+	snprintf(local, sizeof(local), "%s:%u", address_text(&sock->local, text),
 		 sock->local_port);
-	snprintf(remote, sizeof(remote), "%s:%u", tcpsock_addr_text(&sock->remote, text),
+	snprintf(remote, sizeof(remote), "%s:%u", address_text(&sock->remote, text),
 		 sock->remote_port);
 	add_row(rows, ss_names[sock->state], queues, local, remote);
 }

@@ -135,22 +135,4 @@ static inline bool tcpsock_knows(const struct tcpsock *sock, uint32_t bits)
 uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
 		       const struct in6_addr *remote, uint16_t remote_port);
 
-/* a.b.c.d or RFC 5952 text of an address as kept above, v4-mapped as IPv4. Returns dst. */
-#define TCPSOCK_ADDR_LEN 48
-const char *tcpsock_addr_text(const struct in6_addr *addr, char dst[TCPSOCK_ADDR_LEN]);
-
-/* a.b.c.d:port or [address]:port. Returns dst. */
-#define TCPSOCK_ENDPOINT_LEN (TCPSOCK_ADDR_LEN + 8)
-const char *tcpsock_endpoint_text(const struct in6_addr *addr, uint16_t port,
-				  char dst[TCPSOCK_ENDPOINT_LEN]);
-
-/* The v4-mapped form of an IPv4 address in network byte order. */
-struct in6_addr tcpsock_addr_v4(uint32_t addr_be);
-
-/* :: or 0.0.0.0 */
-bool tcpsock_addr_is_any(const struct in6_addr *addr);
-
-/* ::1 or 127.0.0.0/8 */
-bool tcpsock_addr_is_loopback(const struct in6_addr *addr);
-
 #endif
