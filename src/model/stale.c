@@ -75,8 +75,8 @@ static const struct stale_rule rule_DEAD = {
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
 	.meaning = "reset or timed out, but its program still holds it",
-	.verdict = "{connections}: reset or timed out[ {age} ago], still held by {owner}",
-	.next = "A program must close a socket after an error, too. Restart {owner} to free the "
+	.verdict = "{connections}: reset or timed out[ {age} ago], still held by {unit}",
+	.next = "A program must close a socket after an error, too. Restart {unit} to free the "
 		"descriptors; ss no longer shows them.",
 };
 
@@ -87,8 +87,8 @@ static const struct stale_rule rule_UNACCEPTED = {
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
 	.meaning = "the handshake is finished, and the program has not accepted it",
-	.verdict = "{connections}: the handshake finished[ {age} ago], {owner} never called accept",
-	.next = "Look at the threads and the log of {owner} before a restart: blocked, or out of "
+	.verdict = "{connections}: the handshake finished[ {age} ago], {unit} never called accept",
+	.next = "Look at the threads and the log of {unit} before a restart: blocked, or out of "
 		"file "
 		"descriptors?",
 	.look = "ss -tlnp{filter}",
@@ -101,8 +101,8 @@ static const struct stale_rule rule_CLOSE_WAIT = {
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
 	.meaning = "the peer closed, this end never did, and nothing moves",
-	.verdict = "{connections}: the peer closed[ {age} ago], {owner} never called close",
-	.next = "It leaks descriptors and never frees them by itself: restart {owner}, then find "
+	.verdict = "{connections}: the peer closed[ {age} ago], {unit} never called close",
+	.next = "It leaks descriptors and never frees them by itself: restart {unit}, then find "
 		"the missing close().",
 	.look = "ss -tnp state close-wait{filter}",
 };
@@ -115,8 +115,8 @@ static const struct stale_rule rule_FIN_WAIT2 = {
 	.blame = STALE_BLAMES_PEER_PROGRAM,
 	.restart = true,
 	.meaning = "this end shut down, the peer never closes, and nothing moves",
-	.verdict = "{connections}: {owner} shut down this end[ {age} ago], the peer never closed",
-	.next = "The fault is at the peer, in CLOSE_WAIT there. close() in {owner} would free "
+	.verdict = "{connections}: {unit} shut down this end[ {age} ago], the peer never closed",
+	.next = "The fault is at the peer, in CLOSE_WAIT there. close() in {unit} would free "
 		"{it}, and "
 		"need not wait for the peer.",
 	.look = "ss -tnp state fin-wait-2{filter}",
@@ -140,7 +140,7 @@ static const struct stale_rule rule_SYN_SENT = {
 	.since = STALE_AGE,
 	.blame = STALE_BLAMES_PATH,
 	.meaning = "connecting, and nobody answers",
-	.verdict = "{connections} of {owner}: connecting[ for {age}], nobody answers",
+	.verdict = "{connections} of {unit}: connecting[ for {age}], nobody answers",
 	.next = "Is the peer up, and does a firewall drop the packets without a word? The kernel "
 		"tries for "
 		"about two minutes.",
@@ -172,7 +172,7 @@ static const struct stale_rule rule_RETRANSMIT = {
 	.meaning = "what was sent stays unacknowledged",
 	.verdict = "{connections}: data goes out, the peer has acknowledged nothing[ for {age}]",
 	.next = "Is the peer, or the way to it, gone? The kernel goes on for about 15 minutes; "
-		"TCP_USER_TIMEOUT in {owner} would shorten that.",
+		"TCP_USER_TIMEOUT in {unit} would shorten that.",
 	.look = "ss -tnpoi state established{filter}",
 };
 
@@ -186,7 +186,7 @@ static const struct stale_rule rule_ZERO_WINDOW = {
 	.blame = STALE_BLAMES_PEER_PROGRAM,
 	.meaning = "the peer answers, but its program does not read",
 	.verdict = "{connections}: the peer is alive, but its program has read nothing[ for {age}]",
-	.next = "Look at the program at the other end. Without TCP_USER_TIMEOUT in {owner} this "
+	.next = "Look at the program at the other end. Without TCP_USER_TIMEOUT in {unit} this "
 		"never ends by itself.",
 	.look = "ss -tnpoi state established{filter}",
 };
@@ -201,8 +201,8 @@ static const struct stale_rule rule_UNREAD = {
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
 	.meaning = "data has come in, and the program here does not read it",
-	.verdict = "{connections}: data has waited[ {age}] to be read by {owner}",
-	.next = "Look at the threads of {owner}: blocked or overloaded? Recv-Q is what waits.",
+	.verdict = "{connections}: data has waited[ {age}] to be read by {unit}",
+	.next = "Look at the threads of {unit}: blocked or overloaded? Recv-Q is what waits.",
 	.look = "ss -tnp state established{filter}",
 };
 
@@ -215,9 +215,9 @@ static const struct stale_rule rule_IDLE = {
 	.holds = nothing_would_notice,
 	.blame = STALE_BLAMES_NOBODY,
 	.meaning = "silent, and nothing would ever notice a dead peer",
-	.verdict = "{connections} of {owner}: silent[ for {age}], and nothing would notice a dead "
+	.verdict = "{connections} of {unit}: silent[ for {age}], and nothing would notice a dead "
 		   "peer",
-	.next = "Perhaps half open for ever. Let {owner} set SO_KEEPALIVE, or send heartbeats of "
+	.next = "Perhaps half open for ever. Let {unit} set SO_KEEPALIVE, or send heartbeats of "
 		"its own.",
 	.look = "ss -tnpo state established{filter}",
 };

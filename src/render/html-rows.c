@@ -49,13 +49,13 @@ static struct finding *add(struct findings *to, unsigned int kind, uint64_t coun
 	return finding;
 }
 
-static void add_owner(struct finding *finding, const char *unit)
+static void add_unit(struct finding *finding, const char *unit)
 {
 	if (unit[0] == '\0')
 		return;
-	if (finding->owners < FINDING_OWNERS)
-		finding->owner[finding->owners] = unit;
-	finding->owners++;
+	if (finding->units < FINDING_UNITS)
+		finding->unit[finding->units] = unit;
+	finding->units++;
 }
 
 static bool is_about(const struct snapshot_unit *unit, const struct snapshot_pair *pair,
@@ -65,7 +65,7 @@ static bool is_about(const struct snapshot_unit *unit, const struct snapshot_pai
 	       unit->sockets > 0;
 }
 
-static void add_stuck(struct findings *to, unsigned int reason)
+static void add_stale(struct findings *to, unsigned int reason)
 {
 	const struct snapshot_pair *pair = to->row->pair;
 	const struct snapshot_ns *ns = to->row->ns;
@@ -77,7 +77,7 @@ static void add_stuck(struct findings *to, unsigned int reason)
 	for (size_t i = 0; i < ns->unit_count; i++) {
 		if (!is_about(&ns->units[i], pair, reason))
 			continue;
-		add_owner(finding, ns->units[i].unit);
+		add_unit(finding, ns->units[i].unit);
 		if (ns->units[i].oldest_ms > finding->age_ms)
 			finding->age_ms = ns->units[i].oldest_ms;
 	}
@@ -89,7 +89,7 @@ static bool blames_nobody(unsigned int reason)
 }
 
 /* Most connections first; last, what may be nobody's fault. */
-static int compare_stuck(const void *left, const void *right)
+static int compare_stale(const void *left, const void *right)
 {
 	const struct finding *a = left, *b = right;
 	int order = blames_nobody(a->kind) - blames_nobody(b->kind);
@@ -99,11 +99,11 @@ static int compare_stuck(const void *left, const void *right)
 	return order != 0 ? order : (a->kind > b->kind) - (a->kind < b->kind);
 }
 
-static void add_listener_owners(struct finding *finding, const struct html_row *row)
+static void add_listener_units(struct finding *finding, const struct html_row *row)
 {
 	for (size_t i = 0; i < row->ns->listener_unit_count; i++)
 		if (row->ns->listener_units[i].port == row->pair->port)
-			add_owner(finding, row->ns->listener_units[i].unit);
+			add_unit(finding, row->ns->listener_units[i].unit);
 }
 
 static void add_queue(struct findings *to)
@@ -117,7 +117,7 @@ static void add_queue(struct findings *to)
 		      to->row->listener->row.queue_length);
 	finding->limit = to->row->listener->row.queue_limit;
 	finding->ratio = ratio;
-	add_listener_owners(finding, to->row);
+	add_listener_units(finding, to->row);
 }
 
 static void add_local_ports(struct findings *to)
@@ -146,8 +146,8 @@ size_t html_row_findings(const struct html_row *row, struct finding ret_findings
 	struct findings findings = { .row = row, .list = ret_findings };
 
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++)
-		add_stuck(&findings, reason);
-	qsort(findings.list, findings.count, sizeof(*findings.list), compare_stuck);
+		add_stale(&findings, reason);
+	qsort(findings.list, findings.count, sizeof(*findings.list), compare_stale);
 	add_queue(&findings);
 	add_local_ports(&findings);
 	add_notes(&findings);
@@ -183,7 +183,7 @@ static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
 	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
 		row->sockets += pair->view.state[i];
 	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++) {
-		row->stuck += pair->view.stale[i];
+		row->stale += pair->view.stale[i];
 		row->certain |= pair->view.stale[i] != 0 && !blames_nobody(i);
 	}
 	row->failed = pair->counter[LEDGER_FAILED_REFUSED] + pair->counter[LEDGER_FAILED_TIMEOUT];
@@ -217,7 +217,7 @@ static int compare_rows(const void *left, const void *right)
 	if (order == 0)
 		order = b->certain - a->certain;
 	if (order == 0)
-		order = compare_u64(b->stuck, a->stuck);
+		order = compare_u64(b->stale, a->stale);
 	if (order == 0 && a->level >= LEVEL_WATCH)
 		order = compare_saturation(b, a);
 	if (order == 0)
@@ -232,7 +232,7 @@ static int compare_rows(const void *left, const void *right)
 }
 
 /* A port counts once, though it may have a pair in each role. */
-static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows,
+static size_t count_stale_ports(const struct snapshot_ns *ns, const struct html_row *rows,
 				size_t count)
 {
 	struct portset seen = { { 0 } };
@@ -241,7 +241,7 @@ static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_
 	for (size_t i = 0; i < count; i++) {
 		uint32_t port = rows[i].pair->port;
 
-		if (rows[i].ns != ns || rows[i].stuck == 0)
+		if (rows[i].ns != ns || rows[i].stale == 0)
 			continue;
 		if (is_port(port) && portset_has(&seen, (uint16_t)port))
 			continue;
@@ -257,11 +257,11 @@ static void sum_up(const struct snapshot *snapshot, struct html_rows *rows)
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct html_row *row = &rows->rows[i];
 
-		rows->stuck += row->stuck;
+		rows->stale += row->stale;
 		rows->full_queues += saturation_of(row) >= 1;
 	}
-	for (size_t i = 0; rows->stuck > 0 && i < snapshot->ns_count; i++)
-		rows->stuck_ports += count_stuck_ports(&snapshot->ns[i], rows->rows, rows->count);
+	for (size_t i = 0; rows->stale > 0 && i < snapshot->ns_count; i++)
+		rows->stale_ports += count_stale_ports(&snapshot->ns[i], rows->rows, rows->count);
 	if (rows->count > 0)
 		rows->level = rows->rows[0].level;
 }

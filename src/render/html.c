@@ -153,7 +153,7 @@ static void put_finding(struct html *html, const struct html_row *row,
 	buf_printf(html->out, "<p class=\"said\"><span class=\"tag %s\">%s</span> ",
 		   words_level_name(level), words_level_name(level));
 	put_words(html, "", words_put_verdict, finding, "");
-	if (lost_listener && row->stuck > 0)
+	if (lost_listener && row->stale > 0)
 		put_raw(html, "; nobody listens on this port any more");
 	put_raw(html, "</p>\n");
 	put_words(html, "<p class=\"next\">", words_put_next, finding, "</p>\n");
@@ -180,12 +180,12 @@ static void put_verdict(struct html *html, const struct html_row *row)
 	close_cell(html);
 }
 
-static void put_stuck(struct html *html, const struct html_row *row)
+static void put_stale(struct html *html, const struct html_row *row)
 {
 	const uint32_t *stale = row->pair->view.stale;
 	const char *separator = "";
 
-	open_cell(html, "stuck", row->stuck);
+	open_cell(html, "stuck", row->stale);
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
 		const char *name = stale_reason_name(reason);
 
@@ -312,7 +312,7 @@ static const struct column columns[] = {
 	{ "port", "Port", put_port },
 	{ "role", "Role", put_role },
 	{ "verdict", "Verdict and what to do", put_verdict },
-	{ "stuck", "Stuck", put_stuck },
+	{ "stuck", "Stuck", put_stale },
 	{ "oldest", "Oldest", put_oldest },
 	{ "est", "Established", put_established },
 	{ "other", "Other states", put_other_states },
@@ -381,10 +381,10 @@ static void put_headline(struct html *html)
 		put_raw(html, "No sample yet");
 		return;
 	}
-	if (rows->stuck > 0) {
-		words_put_count(html->out, rows->stuck, "stuck connection");
+	if (rows->stale > 0) {
+		words_put_count(html->out, rows->stale, "stuck connection");
 		put_raw(html, " on ");
-		words_put_count(html->out, rows->stuck_ports, "port");
+		words_put_count(html->out, rows->stale_ports, "port");
 	} else {
 		put_raw(html, "Nothing is stuck");
 	}

@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-#define OWNER_BYTES 256 /* as labels are cut on /metrics */
+#define UNIT_BYTES 256 /* as labels are cut on /metrics */
 
 /*
- * Gaps: {n} {connections} {connects} {drops} {age} {owner} {it} {limit} {percent} {filter}, which
+ * Gaps: {n} {connections} {connects} {drops} {age} {unit} {it} {limit} {percent} {filter}, which
  * brings its own blank. What stands in [ ] is left out where no age is known.
  */
 struct words {
@@ -27,14 +27,14 @@ static const struct words table[FINDING_KINDS] = {
 	[FINDING_QUEUE_FULL] = {
 		.level = LEVEL_FULL,
 		.verdict = "The accept queue is full ({n} of {limit}): the kernel drops new connections",
-		.next = "Look at the threads of {owner}: slow, or blocked? A longer backlog (listen(), "
+		.next = "Look at the threads of {unit}: slow, or blocked? A longer backlog (listen(), "
 			"net.core.somaxconn) only helps against bursts.",
 		.look = "ss -tlnp{filter}",
 	},
 	[FINDING_QUEUE_FILLING] = {
 		.level = LEVEL_WATCH,
 		.verdict = "The accept queue fills up: {percent}",
-		.next = "Clients come faster than {owner} can take them: look at its load.",
+		.next = "Clients come faster than {unit} can take them: look at its load.",
 		.look = "ss -tlnp{filter}",
 	},
 	[FINDING_LOCAL_PORTS] = {
@@ -73,26 +73,26 @@ void words_put_count(struct buf *buf, uint64_t n, const char *noun)
 
 static void put_clean(struct buf *buf, const char *name)
 {
-	char clean[OWNER_BYTES];
+	char clean[UNIT_BYTES];
 	size_t len = escape_clean(clean, sizeof(clean), name, strlen(name), 0);
 
 	buf_put(buf, clean, len);
 }
 
-static void put_owner(struct buf *buf, const struct finding *finding)
+static void put_unit(struct buf *buf, const struct finding *finding)
 {
-	if (finding->owners == 0) {
+	if (finding->units == 0) {
 		buf_puts(buf, "the local program");
 		return;
 	}
-	put_clean(buf, finding->owner[0]);
-	if (finding->owners == 1)
+	put_clean(buf, finding->unit[0]);
+	if (finding->units == 1)
 		return;
-	buf_puts(buf, finding->owners == 2 ? " and " : ", ");
-	put_clean(buf, finding->owner[1]);
-	if (finding->owners > FINDING_OWNERS) {
+	buf_puts(buf, finding->units == 2 ? " and " : ", ");
+	put_clean(buf, finding->unit[1]);
+	if (finding->units > FINDING_UNITS) {
 		buf_puts(buf, " and ");
-		words_put_count(buf, finding->owners - FINDING_OWNERS, "other");
+		words_put_count(buf, finding->units - FINDING_UNITS, "other");
 	}
 }
 
@@ -153,7 +153,7 @@ static const struct gap {
 	{ "{n}", put_n },
 	{ "{limit}", put_limit },
 	{ "{age}", put_age },
-	{ "{owner}", put_owner },
+	{ "{unit}", put_unit },
 	{ "{it}", put_it },
 	{ "{percent}", put_percent },
 	{ "{filter}", put_filter },
@@ -199,7 +199,7 @@ static struct words words_of(unsigned int kind)
 	if (kind == FINDING_QUIET || kind >= STALE_REASONS)
 		return table[kind];
 	return (struct words){
-		.level = LEVEL_STUCK,
+		.level = LEVEL_STALE,
 		.restart = rule->restart,
 		.verdict = rule->verdict,
 		.next = rule->next,
@@ -214,7 +214,7 @@ static bool is_plain_name(const char *name)
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-";
 	size_t len = strlen(name);
 
-	return len > 0 && len < OWNER_BYTES && name[0] != '-' && strspn(name, plain) == len;
+	return len > 0 && len < UNIT_BYTES && name[0] != '-' && strspn(name, plain) == len;
 }
 
 static bool is_service(const char *name)
@@ -234,7 +234,7 @@ const char *words_level_name(enum finding_level level)
 {
 	static const char *const names[] = {
 		[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note",   [LEVEL_WATCH] = "watch",
-		[LEVEL_FULL] = "full", [LEVEL_STUCK] = "stuck",
+		[LEVEL_FULL] = "full", [LEVEL_STALE] = "stuck",
 	};
 
 	return names[level];
@@ -266,10 +266,10 @@ void words_put_look(struct buf *buf, const struct finding *finding)
 
 void words_put_restart(struct buf *buf, const struct finding *finding)
 {
-	if (!words_of(finding->kind).restart || finding->owners != 1)
+	if (!words_of(finding->kind).restart || finding->units != 1)
 		return;
-	if (is_service(finding->owner[0]) && is_plain_name(finding->owner[0]))
-		buf_printf(buf, "systemctl restart %s", finding->owner[0]);
+	if (is_service(finding->unit[0]) && is_plain_name(finding->unit[0]))
+		buf_printf(buf, "systemctl restart %s", finding->unit[0]);
 }
 
 void words_put_age(struct buf *buf, uint64_t age_ms)

@@ -1,8 +1,10 @@
 /*
- * Tests of the page at /, of its words and of its assets; mostly against the golden pages tests/fixtures/pages.
+ * Tests of the page at /, of its words and of its assets; mostly against the golden pages
+ * tests/fixtures/pages.
  *
- * After an intended change, TCPHEALTH_GOLDEN=write in the environment makes the test write the pages anew instead of
- * comparing them; then read the difference, and run tests/web, before committing it. Runs in the project's root.
+ * After an intended change, TCPHEALTH_GOLDEN=write in the environment makes the test write the
+ * pages anew instead of comparing them; then read the difference, and run tests/web, before
+ * committing it. Runs in the project's root.
  */
 #include "tcphealth/render/html.h"
 #include "tcphealth/render/words.h"
@@ -30,7 +32,7 @@
 	"&lt;/td&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;amp;\xef\xbf\xbd"    \
 	"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd(\xef\xbf\xbd"
 
-/* -- what is rendered ------------------------------------------------------------------------------- */
+/* -- what is rendered -------------------------------------------------------------------------- */
 
 #define PAIRS 16
 
@@ -99,7 +101,7 @@ static struct snapshot_pair *add_pair(struct snapshot_ns *ns, enum role role, ui
 	return pair;
 }
 
-static void add_stuck(struct snapshot_ns *ns, struct snapshot_pair *pair, enum stale_reason reason,
+static void add_stale(struct snapshot_ns *ns, struct snapshot_pair *pair, enum stale_reason reason,
 		      uint32_t sockets, uint64_t oldest_ms, const char *unit)
 {
 	pair->view.stale[reason] += sockets;
@@ -150,7 +152,7 @@ static void fill_story(struct scene *scene)
 	add_listener(ns, 10793, "tcphealth_exporter.service", 0, 128);
 	pair = add_pair(ns, ROLE_SERVER, 35111, 12, 0);
 	pair->view.state[TCP_STATE_CLOSE_WAIT] = 4;
-	add_stuck(ns, pair, STALE_CLOSE_WAIT, 4, 2 * HOUR, "load@35111.service");
+	add_stale(ns, pair, STALE_CLOSE_WAIT, 4, 2 * HOUR, "load@35111.service");
 	add_listener(ns, 35111, "load@35111.service", 0, 128);
 	add_pair(ns, ROLE_SERVER, 35112, 9, 0);
 	add_listener(ns, 35112, "load@35112.service", 0, 128);
@@ -179,14 +181,14 @@ static void fill_troubled_servers(struct snapshot_ns *ns)
 	pair->view.state[TCP_STATE_SYN_RECV] = 3;
 	add_pair(ns, ROLE_SERVER, 81, 1, 1);
 	add_listener(ns, 81, "", 96, 128);
-	/* Its listener is gone, and three owners share the blame. */
+	/* Its listener is gone, and three units share the blame. */
 	pair = add_pair(ns, ROLE_SERVER, 7000, 1, 0);
 	pair->view.state[TCP_STATE_CLOSE_WAIT] = 6;
-	add_stuck(ns, pair, STALE_CLOSE_WAIT, 3, 3 * DAY + 4 * HOUR, "a.service");
-	add_stuck(ns, pair, STALE_CLOSE_WAIT, 2, 90 * SECOND, HOSTILE);
-	add_stuck(ns, pair, STALE_CLOSE_WAIT, 1, 2 * MINUTE, "docker:0123456789ab");
-	add_stuck(ns, pair, STALE_DEAD, 1, 61 * SECOND, "");
-	add_stuck(ns, pair, STALE_UNREAD, 1, 6 * MINUTE, "a.service");
+	add_stale(ns, pair, STALE_CLOSE_WAIT, 3, 3 * DAY + 4 * HOUR, "a.service");
+	add_stale(ns, pair, STALE_CLOSE_WAIT, 2, 90 * SECOND, HOSTILE);
+	add_stale(ns, pair, STALE_CLOSE_WAIT, 1, 2 * MINUTE, "docker:0123456789ab");
+	add_stale(ns, pair, STALE_DEAD, 1, 61 * SECOND, "");
+	add_stale(ns, pair, STALE_UNREAD, 1, 6 * MINUTE, "a.service");
 	add_pair(ns, ROLE_SERVER, LEDGER_PORT_OTHER, 5, 5)->view.keepalive[KEEPALIVE_UNKNOWN] = 2;
 }
 
@@ -199,7 +201,7 @@ static void fill_troubled_clients(struct snapshot_ns *ns)
 	pair->counter[LEDGER_FAILED_TIMEOUT] = 2;
 	pair->counter[LEDGER_FAILED_OTHER] = 3;
 	pair = add_pair(ns, ROLE_CLIENT, 5432, 9, 0);
-	add_stuck(ns, pair, STALE_IDLE, 9, 26 * HOUR, "api.service");
+	add_stale(ns, pair, STALE_IDLE, 9, 26 * HOUR, "api.service");
 	pair = add_pair(ns, ROLE_CLIENT, LEDGER_PORT_UNKNOWN, 0, 0);
 	pair->counter[LEDGER_FAILED_REFUSED] = 1;
 }
@@ -217,13 +219,13 @@ static void fill_rich(struct scene *scene)
 	blue = make_ns(scene, 1, HOSTILE);
 	pair = add_pair(blue, ROLE_SERVER, 7000, 0, 0);
 	pair->view.state[TCP_STATE_FIN_WAIT2] = 1;
-	add_stuck(blue, pair, STALE_FIN_WAIT2, 1, HOUR + 59 * MINUTE, "pod:12:34");
+	add_stale(blue, pair, STALE_FIN_WAIT2, 1, HOUR + 59 * MINUTE, "pod:12:34");
 	add_pair(blue, ROLE_SERVER, 80, 0, 0);
 	add_listener(blue, 80, "", 0, 1);
 	make_ns(scene, 2, "green");
 	pair = add_pair(&scene->snapshot->ns[2], ROLE_CLIENT, 443, 1, 1);
 	pair->view.state[TCP_STATE_SYN_SENT] = 1;
-	add_stuck(&scene->snapshot->ns[2], pair, STALE_SYN_SENT, 1, 45 * SECOND, "x\\x2dy.service");
+	add_stale(&scene->snapshot->ns[2], pair, STALE_SYN_SENT, 1, 45 * SECOND, "x\\x2dy.service");
 	scene->health.success = false;
 	scene->health.errors = 1;
 	scene->health.events_lost = 2;
@@ -243,7 +245,7 @@ static const char *text_of(const struct scene *scene)
 	return scene->buf.data;
 }
 
-/* -- golden pages ----------------------------------------------------------------------------------- */
+/* -- golden pages ------------------------------------------------------------------------------ */
 
 static void read_file(const char *path, struct buf *ret_buf)
 {
@@ -298,7 +300,7 @@ static void check_golden(const struct scene *scene, const char *path)
 	buf_done(&golden);
 }
 
-/* -- well-formedness -------------------------------------------------------------------------------- */
+/* -- well-formedness --------------------------------------------------------------------------- */
 
 #define DEPTH 32
 
@@ -382,7 +384,7 @@ static void check_well_formed(const char *page)
 	assert_int_equal(checker.depth, 0);
 }
 
-/* -- tests of pages --------------------------------------------------------------------------------- */
+/* -- tests of pages ---------------------------------------------------------------------------- */
 
 static void test_story(void **state)
 {
@@ -458,7 +460,10 @@ static void test_hostile_names_are_text(void **state)
 	close_scene(&scene);
 }
 
-/* The worst first: stuck for sure, perhaps stuck, a full queue, near to a limit, what once happened, the busiest. */
+/*
+ * The worst first: stale by somebody's fault, stale, a full queue, close to a limit, a past
+ * event, the busiest.
+ */
 static void test_order(void **state)
 {
 	static const char *const keys[] = {
@@ -577,7 +582,7 @@ static void test_full_buffer(void **state)
 	close_scene(&scene);
 }
 
-/* -- tests of words --------------------------------------------------------------------------------- */
+/* -- tests of words ---------------------------------------------------------------------------- */
 
 static void check_put(void (*put)(struct buf *buf, const struct finding *finding),
 		      const struct finding *finding, const char *expected)
@@ -598,8 +603,8 @@ static const struct finding leak = {
 	.port = 35111,
 	.count = 4,
 	.age_ms = 2 * HOUR,
-	.owner = { "load@35111.service" },
-	.owners = 1,
+	.unit = { "load@35111.service" },
+	.units = 1,
 };
 
 static void test_words_of_a_leak(void **state)
@@ -613,7 +618,7 @@ static void test_words_of_a_leak(void **state)
 	check_put(words_put_restart, &finding, "systemctl restart load@35111.service");
 	finding.count = 1;
 	finding.age_ms = 0;
-	finding.owners = 0;
+	finding.units = 0;
 	finding.role = ROLE_CLIENT;
 	finding.netns = "blue";
 	check_put(words_put_verdict, &finding,
@@ -639,8 +644,8 @@ static void test_words_of_one_and_many(void **state)
 		  "1 connection: reset or timed out 2 h ago, still held by load@35111.service");
 	finding.kind = FINDING_REFUSED;
 	check_put(words_put_verdict, &finding, "1 connect refused since the exporter started");
-	finding.owner[1] = "b";
-	finding.owners = 4;
+	finding.unit[1] = "b";
+	finding.units = 4;
 	finding.kind = STALE_FIN_WAIT2;
 	check_put(words_put_verdict, &finding,
 		  "1 connection: load@35111.service, b and 2 others shut down this end 2 h ago, "
@@ -659,7 +664,7 @@ static void test_commands_are_safe(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		finding.owner[0] = names[i];
+		finding.unit[0] = names[i];
 		check_put(words_put_restart, &finding, "");
 	}
 	finding.netns = "blue; reboot";
@@ -719,7 +724,7 @@ static void test_ages(void **state)
 	}
 }
 
-/* -- assets ----------------------------------------------------------------------------------------- */
+/* -- assets ------------------------------------------------------------------------------------ */
 
 /* What is compiled in is what lies in the source tree now. */
 static void test_assets(void **state)

@@ -35,10 +35,10 @@ enum finding_level {
 	LEVEL_NOTE,  /* since the start; may be over */
 	LEVEL_WATCH, /* close to a limit */
 	LEVEL_FULL,
-	LEVEL_STUCK,
+	LEVEL_STALE,
 };
 
-#define FINDING_OWNERS 2 /* named; the others are counted */
+#define FINDING_UNITS 2 /* named; the others are counted */
 
 struct finding {
 	unsigned int kind; /* enum finding_kind or enum stale_reason */
@@ -56,8 +56,8 @@ struct finding {
 	/* Of the oldest, at least; 0: unknown. */
 	uint64_t age_ms;
 	/* Units: the first of them, and how many are known. */
-	const char *owner[FINDING_OWNERS];
-	size_t owners;
+	const char *unit[FINDING_UNITS];
+	size_t units;
 	const char *netns; /* NULL: the exporter's own */
 };
 
