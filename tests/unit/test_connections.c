@@ -233,7 +233,7 @@ static void strand(struct scene *s, unsigned int count)
 	}
 }
 
-static void test_the_longest_stuck_are_kept_and_come_first(void **state)
+static void test_the_longest_stale_are_kept_and_come_first(void **state)
 {
 	struct connections_query query = parse((const char *const[]){ "reason=close_wait", NULL });
 	struct connections_result result;
@@ -559,7 +559,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_asked_is_everything_with_a_limit),
 		cmocka_unit_test(test_every_word),
 		cmocka_unit_test(test_bad_words_say_what_is_allowed),
-		cmocka_unit_test(test_the_longest_stuck_are_kept_and_come_first),
+		cmocka_unit_test(test_the_longest_stale_are_kept_and_come_first),
 		cmocka_unit_test(test_order_of_the_dump_does_not_matter),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_sockets_in_no_dump),

@@ -108,7 +108,7 @@ static void see_client(struct scene *s, uint64_t id, uint16_t port)
 	assert_int_equal(census_take(s->census, &sock, 1, s->sample.now_ms), 0);
 }
 
-static void see_stuck(struct scene *s, uint64_t id, uint16_t port, uint64_t cgroup_id,
+static void see_stale(struct scene *s, uint64_t id, uint16_t port, uint64_t cgroup_id,
 		      uint32_t age_ms)
 {
 	struct tcpsock sock = record_full(id, TCP_STATE_CLOSE_WAIT, port, (uint16_t)(40000 + id));
@@ -326,12 +326,12 @@ static void test_units(void **state)
 	snapshot_unref(end(&s));
 	begin(&s);
 	see_listener(&s, 100, 80, 0);
-	see_stuck(&s, 1, 80, 31, 70000);
-	see_stuck(&s, 2, 80, 32, 80000); /* the same name */
-	see_stuck(&s, 3, 80, 0, 90000);
-	see_stuck(&s, 4, 80, 11, 61000);
-	see_stuck(&s, 5, 8001, 31, 65000);
-	see_stuck(&s, 6, 8002, 31, 75000);
+	see_stale(&s, 1, 80, 31, 70000);
+	see_stale(&s, 2, 80, 32, 80000); /* the same name */
+	see_stale(&s, 3, 80, 0, 90000);
+	see_stale(&s, 4, 80, 11, 61000);
+	see_stale(&s, 5, 8001, 31, 65000);
+	see_stale(&s, 6, 8002, 31, 75000);
 	snapshot = end(&s);
 	u = snapshot->ns[0].units;
 	assert_int_equal(snapshot->ns[0].unit_count, 4);
@@ -357,8 +357,8 @@ static void test_long_names(void **state)
 
 	open_scene(&s);
 	begin(&s);
-	see_stuck(&s, 1, 80, 900, 70000);
-	see_stuck(&s, 2, 80, 901, 70000);
+	see_stale(&s, 1, 80, 900, 70000);
+	see_stale(&s, 2, 80, 901, 70000);
 	snapshot = end(&s);
 	assert_int_equal(snapshot->ns[0].unit_count, 2);
 	assert_in_range(strlen(snapshot->ns[0].units[0].unit), 200, 256);
