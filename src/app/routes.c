@@ -1,6 +1,4 @@
-/*
- * routes: what is served at which path.
- */
+/* routes: see the header. */
 #include "tcphealth/app/routes.h"
 
 #include "tcphealth/render/expo.h"
@@ -8,7 +6,7 @@
 
 #include <stdint.h>
 
-#define GZIP_MIN 1024u /* bytes; below it the saving is not worth the work */
+#define GZIP_MIN 1024u /* bytes; less is not worth it */
 #define HTML_POLICY                                                                                \
 	"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "                \
 	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -18,7 +16,7 @@ static void release_page(void *page)
 	page_unref(page);
 }
 
-/* Compressed where the client takes that and it pays. */
+/* Sends gzip if the client accepts it and the page is large enough. */
 static void answer_page(const struct routes *routes, enum page_kind kind, const char *type,
 			const struct httpd_request *request, struct httpd_answer *answer)
 {
@@ -124,7 +122,7 @@ void routes_init(struct routes *routes, const struct options *options, struct pa
 		routes->table[ROUTES_COUNT - HTML_ASSETS + i] = (struct httpd_route){
 			.path = html_assets[i].path,
 			.fn = answer_asset,
-			/* Only read. */
+			/* answer_asset() only reads it. */
 			.arg = (void *)(uintptr_t)&html_assets[i],
 		};
 }

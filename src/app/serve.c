@@ -1,5 +1,6 @@
 /*
- * serve: starts everything, waits for signals, ends everything. Must not know what is sampled or how it is served.
+ * serve: starts everything, waits for signals, ends everything. Must not know what is
+ * sampled, nor how it is served.
  */
 #include "tcphealth/app/serve.h"
 
@@ -24,10 +25,10 @@
 
 #define EXIT_FAILED       1
 #define REQUEST_TIMEOUT_S 10u
-#define WATCH_MS          200  /* how often the watchdog looks */
-#define START_MS          10   /* the same until the first page is there */
-#define SETTLE_MS         300u /* for a password that is just being checked */
-#define STOP_WAIT_MS      400u /* for the sampling thread: the whole end takes less than a second */
+#define WATCH_MS          200  /* between checks of the watchdog */
+#define START_MS          10   /* the same before the first page */
+#define SETTLE_MS         300u /* for a password being checked */
+#define STOP_WAIT_MS      400u /* for the sampling thread */
 
 _Static_assert(OPTIONS_LISTEN_MAX <= HTTPD_LISTENERS_MAX &&
 		       SYSTEMD_SOCKETS_MAX <= HTTPD_LISTENERS_MAX,
@@ -42,11 +43,18 @@ struct service {
 	struct api *api;
 	struct httpd *httpd;
 	struct routes routes;
-	bool ready;        /* the service manager was told */
-	uint64_t alive_ms; /* when it was last told that we live */
+	/*
+	 * What the service manager was told: that we are ready, and when that we are
+	 * alive.
+	 */
+	bool ready;
+	uint64_t alive_ms;
 };
 
-/* Blocked before any thread starts, read from a descriptor: no handler, and works as process 1, too. */
+/*
+ * Signals are blocked before any thread starts, and read from a descriptor: works as
+ * process 1, too.
+ */
 static int open_signals(void)
 {
 	sigset_t set;
@@ -61,7 +69,10 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* Sockets that the service manager opened, instead of addresses. False, and says why, if they cannot be had. */
+/*
+ * Uses the listeners of the service manager, if asked to. False, and logs why, if there
+ * are none.
+ */
 static bool use_sockets(const struct service *service, struct httpd_config *serving)
 {
 	const struct systemd *systemd = &service->systemd;
@@ -102,7 +113,7 @@ static bool start_httpd(struct service *service)
 	return false;
 }
 
-/* Before the first thread, which inherits it. Without one everything works as well. */
+/* Before the first thread, so that all inherit it. Everything works without it. */
 static void enter_sandbox(const struct options *options)
 {
 	struct sandbox_config config = { .namespaces = strcmp(options->netns, "own") != 0 };
@@ -112,7 +123,10 @@ static void enter_sandbox(const struct options *options)
 		log_warn("no sandbox", "err", strerror(-err), NULL);
 }
 
-/* Whatever a sample needs; the first is taken when the own listening sockets are there to be seen. */
+/*
+ * Makes everything but the server and the first sample, which is to see the exporter's
+ * own listeners.
+ */
 static int prepare(struct service *service)
 {
 	struct publisher_config collecting = { .options = service->options,
@@ -162,7 +176,7 @@ static void log_addresses(const struct service *service)
 			 "port", LOG_U64(httpd_port(service->httpd, i)), "tls", tls, NULL);
 }
 
-/* The manager may start what needs us only when a scrape would be answered. A failed sample is an answer. */
+/* Ready means that a scrape is answered. A failed sample is an answer, too. */
 static void tell_ready(struct service *service)
 {
 	struct page *page = service->ready ? NULL : pageslot_get(service->pages, PAGE_METRICS_TEXT);
@@ -175,8 +189,9 @@ static void tell_ready(struct service *service)
 }
 
 /*
- * A sign of life says that this thread runs, and that it could take the collector's lock just now. It says nothing of a sample: one that hangs in
- * the kernel shows in the metrics, and killing us would neither end it nor make the next one better.
+ * A sign of life says that this thread runs and just got the collector's lock. It says
+ * nothing about samples: one that hangs in the kernel shows in the metrics, and a restart
+ * would not end it.
  */
 static void tell_alive(struct service *service)
 {
@@ -220,7 +235,7 @@ static int poll_ms(const struct service *service)
 	return half_ms > 0 && half_ms < WATCH_MS ? (int)half_ms : WATCH_MS;
 }
 
-/* Until a signal says to end; looks after the collector meanwhile. */
+/* Watches the collector until a signal ends the program. */
 static void watch(struct service *service)
 {
 	struct pollfd fd = { .fd = service->signal_fd, .events = POLLIN };
@@ -241,7 +256,10 @@ static void watch(struct service *service)
 	(void)systemd_stopping(&service->systemd);
 }
 
-/* Ends the threads that serve. One that computes a password cannot be interrupted, and is not waited for. */
+/*
+ * Ends the serving threads. One that checks a password cannot be interrupted, so it is
+ * not waited for.
+ */
 static void end_httpd(struct service *service, int status)
 {
 	if (!service->httpd)
@@ -256,8 +274,8 @@ static void end_httpd(struct service *service, int status)
 }
 
 /*
- * Listening sockets first, so that a successor can start; then the requests; then the collector, which is not waited for if the kernel
- * holds it.
+ * Closes the listeners first, so that a successor can start; then ends the requests, then
+ * the collector, unless the kernel holds its thread. Takes less than a second.
  */
 static int end(struct service *service, int status)
 {

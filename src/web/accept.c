@@ -1,9 +1,8 @@
 /*
- * accept: the parser of Accept and Accept-Encoding.
+ * accept: parses the two headers, and ranks what they name.
  *
- * Owns the grammar of the two lists and the ranking of what they name. Must not know how an offer
- * is rendered or a page compressed. Every byte comes from the network: what does not parse is
- * skipped.
+ * Must not know how an offer is rendered or a page compressed. Every byte comes from the
+ * network: what cannot be parsed is skipped.
  */
 #include "tcphealth/web/accept.h"
 
@@ -11,26 +10,30 @@
 #include <string.h>
 #include <strings.h>
 
-#define RANGES_MAX 64   /* elements of a list that are looked at */
+#define RANGES_MAX 64   /* elements read of a list */
 #define Q_ONE      1000 /* a q-value of 1 */
 
-/* Bytes of the header, not terminated. */
+/* Bytes of the header, without a NUL at the end. */
 struct span {
 	const char *at; /* NULL: not given */
 	size_t len;
 };
 
-/* One media range or content coding with the parameters that decide. */
+/*
+ * A media range, or a content coding, which has no subtype; with the parameters that
+ * matter.
+ */
 struct range {
-	struct span type, subtype; /* a coding has no subtype */
+	struct span type, subtype;
 	struct span version, charset;
 	unsigned int q; /* 0 to Q_ONE */
 	unsigned int position;
 };
 
-/* What the header says about one offer; `rank` is how exactly it was named. */
+/* What the header says about one offer. */
 struct choice {
-	int rank; /* -1: not mentioned */
+	/* How specifically it is named; -1: not at all. */
+	int rank;
 	unsigned int q;
 	unsigned int position;
 };
@@ -45,7 +48,7 @@ static bool span_is(struct span span, const char *word)
 	return span.len == strlen(word) && strncasecmp(span.at, word, span.len) == 0;
 }
 
-/* The same for a value that may have been quoted: a backslash stands before what it means. */
+/* The same for a parameter's value, which may contain backslash escapes. */
 static bool value_is(struct span value, const char *word)
 {
 	for (size_t i = 0; i < value.len; i++, word++) {
@@ -71,7 +74,7 @@ static const char *take_token(const char *p, struct span *ret_token)
 	return p;
 }
 
-/* A token or what is inside a quoted string; NULL where there is neither. */
+/* A token, or the inside of a quoted string. NULL if there is neither. */
 static const char *take_value(const char *p, struct span *ret_value)
 {
 	const char *begin = p;
@@ -102,7 +105,7 @@ static bool parse_q(struct span text, unsigned int *ret_q)
 	return q <= Q_ONE;
 }
 
-/* ";name=value" as often as it comes; empty ones are allowed. NULL if malformed. */
+/* Any number of ";name=value"; empty ones are allowed. NULL if malformed. */
 static const char *take_parameters(const char *p, struct range *range)
 {
 	struct span name, value;
@@ -137,7 +140,7 @@ static const char *take_range(const char *p, struct range *range)
 	return p && (*p == ',' || *p == '\0') ? p : NULL;
 }
 
-/* To the comma that ends a malformed element: one inside quotes does not. */
+/* Skips to the comma that ends a malformed element. One inside quotes does not. */
 static const char *skip_range(const char *p)
 {
 	bool quoted = false;
@@ -152,8 +155,8 @@ static const char *skip_range(const char *p)
 }
 
 /*
- * The next well-formed element at or after *at; false at the end of the list or after RANGES_MAX
- * elements. *range is of the element before; zero at the first.
+ * Reads the next well-formed element from *at on. False at the end of the list, or after
+ * RANGES_MAX elements. `range` holds the element before, or zeros.
  */
 static bool next_range(const char **at, struct range *range)
 {
@@ -170,14 +173,14 @@ static bool next_range(const char **at, struct range *range)
 	return false;
 }
 
-/* The more exact naming decides; of two as exact the one with the higher q, then the earlier. */
+/* The most specific range decides; of equal ones that with the higher q, then the first. */
 static void choice_take(struct choice *choice, int rank, const struct range *range)
 {
 	if (rank > choice->rank || (rank >= 0 && rank == choice->rank && range->q > choice->q))
 		*choice = (struct choice){ rank, range->q, range->position };
 }
 
-/* How exactly a range names an offer, or -1 where it does not. */
+/* How specifically a range names an offer; -1: not at all. */
 static int range_rank(const struct range *range, const struct accept_offer *offer)
 {
 	if (span_is(range->type, "*") && span_is(range->subtype, "*"))

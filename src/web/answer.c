@@ -1,5 +1,6 @@
 /*
- * answer: gives what is answered to libmicrohttpd, with the headers that every answer has. Must not know who asked for what.
+ * answer: hands an answer to libmicrohttpd, with the headers that every answer has. Must
+ * not know who asked for what.
  */
 #include "httpd-internal.h"
 
@@ -12,7 +13,7 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
 	return !name || !value || MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-/* Those of the web configuration, else our own. */
+/* A header of the web configuration replaces the default. */
 static bool add_policies(const struct request *request, struct MHD_Response *response,
 			 const char *content_policy)
 {
@@ -29,7 +30,7 @@ static bool add_policies(const struct request *request, struct MHD_Response *res
 	return good;
 }
 
-/* All headers of an answer; false when out of memory. */
+/* False when out of memory. */
 static bool add_headers(const struct request *request, struct MHD_Response *response,
 			const struct httpd_answer *answer)
 {
@@ -42,12 +43,12 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 	       add_header(response, answer->name, answer->value);
 }
 
-/* Sends bytes, which are let go of in any case. A failure ends the connection: MHD_NO. */
+/* Sends a body, which is released in either case. */
 static enum MHD_Result send_bytes(struct request *request, const struct httpd_answer *answer,
 				  const struct httpd_bytes *bytes)
 {
 	enum MHD_Result result = MHD_NO;
-	/* The library only reads; its prototype lacks the const. */
+	/* The library does not write to it, though its prototype has no const. */
 	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
 		bytes->len, (void *)(uintptr_t)bytes->data, bytes->release, bytes->owner);
 
@@ -62,7 +63,6 @@ static enum MHD_Result send_bytes(struct request *request, const struct httpd_an
 	return result;
 }
 
-/* Sends what is not a route's, but the server's own. */
 enum MHD_Result answer_line(struct request *request, unsigned int status, const char *name,
 			    const char *value, const char *line)
 {

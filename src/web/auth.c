@@ -1,9 +1,10 @@
 /*
- * auth: judges Authorization headers.
+ * auth: checks Authorization headers.
  *
- * Owns the memory of good pairs and the lane. Must not know what is protected.
+ * Owns the memory of right pairs and the lane. Must not know what is protected.
  *
- * Only good pairs are remembered: who guesses can neither fill the memory nor push others out.
+ * Only right pairs are remembered: a client that guesses can neither fill the memory nor
+ * push another pair out of it.
  */
 #include "tcphealth/web/auth.h"
 
@@ -21,7 +22,7 @@
 #define SCHEME     "Basic "
 #define KEY_LEN    32
 #define MAC_LEN    32
-#define REMEMBERED 64 /* pairs; the one not used for longest yields */
+#define REMEMBERED 64 /* pairs; the least recently used goes first */
 
 struct memo {
 	unsigned char mac[MAC_LEN];
@@ -30,17 +31,18 @@ struct memo {
 
 struct auth {
 	unsigned char key[KEY_LEN];
-	pthread_mutex_t memory_lock; /* the next two */
+	pthread_mutex_t memory_lock; /* of memos and clock */
 	struct memo memos[REMEMBERED];
 	uint64_t clock;
-	pthread_mutex_t lane; /* the room; held while bcrypt computes */
+	/* Held while a bcrypt is computed in `room`. */
+	pthread_mutex_t lane;
 	struct bcrypt_room *room;
-	atomic_bool computing; /* for those that only want to know */
+	atomic_bool computing; /* for auth_is_busy() */
 };
 
 /*
- * RFC 4648 with padding and nothing else: the library would skip white space. The length of what is in `data`, or -1 if it is
- * not that or longer than `size`.
+ * Decodes base64 with padding (RFC 4648) into `data`. Its length, or -1 if it is longer
+ * than `size` or is not base64. White space, which the library would skip, is not.
  */
 static ssize_t decode_base64(const char *text, char *data, size_t size)
 {
@@ -72,7 +74,7 @@ bool auth_parse(const char *header, struct auth_pair *ret_pair)
 		return false;
 	ret_pair->text[len] = '\0';
 	colon = memchr(ret_pair->text, ':', (size_t)len);
-	/* What C would end at a NUL is not what the client said. */
+	/* With a NUL inside, a C string would be shorter than what the client sent. */
 	if (!colon || memchr(ret_pair->text, '\0', (size_t)len))
 		return false;
 	*colon = '\0';
@@ -82,7 +84,10 @@ bool auth_parse(const char *header, struct auth_pair *ret_pair)
 	return true;
 }
 
-/* Of name, stored hash and password together: it fits no more when the hash changes. Their lengths keep them apart. */
+/*
+ * Hashes name, password and stored hash together, so that a pair is forgotten when its
+ * hash changes. The lengths keep name and password apart.
+ */
 static bool make_mac(const struct auth *auth, const struct auth_pair *pair,
 		     const struct bcrypt_hash *hash, unsigned char *mac)
 {
@@ -133,7 +138,7 @@ static void remember(struct auth *auth, const unsigned char *mac)
 	pthread_mutex_unlock(&auth->memory_lock);
 }
 
-/* In a time that tells of the candidate's length only. */
+/* The time it takes depends on the lengths only. */
 static bool is_name(const char *candidate, const char *name)
 {
 	size_t len = strlen(candidate);
@@ -141,7 +146,7 @@ static bool is_name(const char *candidate, const char *name)
 	return len == strlen(name) && gnutls_memcmp(candidate, name, len) == 0;
 }
 
-/* All are looked at, whichever it is. */
+/* Compares with every user, so that the time does not depend on which one it is. */
 static const struct webconfig_user *find_user(const struct webconfig *config, const char *name,
 					      unsigned int *ret_cost)
 {
@@ -157,7 +162,7 @@ static const struct webconfig_user *find_user(const struct webconfig *config, co
 	return found;
 }
 
-/* In the lane. `hash` NULL: nobody's, which takes as long. */
+/* In the lane. Without a hash, or with an unusable one, a decoy costs the same time. */
 static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned int cost,
 		    const struct auth_pair *pair)
 {
@@ -183,7 +188,7 @@ static enum auth_result judge(struct auth *auth, const struct webconfig *config,
 	if (!make_mac(auth, pair, user ? &user->hash : &nobody, mac))
 		return AUTH_BUSY;
 	if (recall(auth, mac))
-		return AUTH_RIGHT; /* never of nobody */
+		return AUTH_RIGHT; /* never a decoy's */
 	if (pthread_mutex_trylock(&auth->lane) != 0)
 		return AUTH_BUSY;
 	atomic_store(&auth->computing, true);

@@ -1,8 +1,9 @@
 /*
- * bcrypt: reads stored hashes and lets libcrypt compute. Must not know whose they are.
+ * bcrypt: parses stored hashes, and computes with libcrypt. Must not know which user they
+ * belong to.
  *
- * libcrypt never sees a stored hash, only a setting that is made here from its cost and salt: a text that
- * libcrypt did not take for bcrypt would silently mean DES.
+ * libcrypt never gets a stored hash, only a setting made from its cost and salt: a text
+ * that it did not recognise as bcrypt would silently mean DES.
  */
 #include "tcphealth/web/bcrypt.h"
 
@@ -14,9 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_MIN 59 /* without a minor version: "$2$10$" and 53 more */
+/* Bytes of a hash without a minor version: "$2$10$" and 53 more. */
+#define HASH_MIN 59
 
-/* "$2b$10$": $2a and $2y differ from it only by the mistakes of old programs. */
+/*
+ * "$2b$10$" and the salt. $2a and $2y mark hashes of programs with old bugs; the
+ * algorithm is the same.
+ */
 #define SETTING_LEN (7 + BCRYPT_SALT_LEN)
 
 struct bcrypt_room {
@@ -35,7 +40,7 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 	if (text[0] != '$' || text[1] > '2')
 		return "not a bcrypt hash ($2a$, $2b$ or $2y$)";
 	at = text + (text[2] == '$' ? 3 : 4);
-	/* Go reads two characters as a number: a sign is one of them. */
+	/* Two characters, as Go reads them: the first may be a sign. */
 	digits = at + (*at == '+');
 	if (number_take(&digits, at + 2, 99, &cost) || digits != at + 2)
 		return "not a bcrypt hash: its cost is not a number";
@@ -53,7 +58,7 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 
 struct bcrypt_hash bcrypt_decoy(unsigned int cost)
 {
-	/* A digest is made of ./A-Za-z0-9 alone. */
+	/* A real digest consists of ./A-Za-z0-9. */
 	return (struct bcrypt_hash){ cost, "nobodyknowsthispasswor",
 				     "-------------------------------" };
 }
@@ -80,11 +85,14 @@ enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_
 
 	(void)snprintf(setting, sizeof(setting), "$2b$%02u$%s", hash->cost, hash->salt);
 	memcpy(phrase, password, len < BCRYPT_PASSWORD_MAX ? len : BCRYPT_PASSWORD_MAX);
-	/* Not crypt_r(): the sanitizers put their own in its place, and lose the library. */
+	/* Not crypt_r(): the sanitizers replace it, and then fail to find libcrypt. */
 	made = crypt_rn(phrase, setting, &room->data, (int)sizeof(room->data));
-	/* The spare bits of a salt's last character are not kept: only what follows is compared. */
+	/*
+	 * libcrypt clears the unused bits of the salt's last character: compare what
+	 * follows it.
+	 */
 	if (made && strlen(made) == SETTING_LEN + BCRYPT_DIGEST_LEN)
-		/* In a time that does not depend on where they differ. */
+		/* The time does not depend on where they differ. */
 		result = gnutls_memcmp(made + SETTING_LEN, hash->digest, BCRYPT_DIGEST_LEN) == 0
 				 ? BCRYPT_MATCH
 				 : BCRYPT_MISMATCH;

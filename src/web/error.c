@@ -1,6 +1,4 @@
-/*
- * error: makes the one line. Must not know what failed.
- */
+/* error: see the header. */
 #include "tcphealth/web/error.h"
 
 #include <errno.h>
@@ -21,7 +19,7 @@ int web_fail_at(struct web_error *error, const char *file, struct web_place plac
 	size_t size = sizeof(error->text), used;
 	va_list args;
 
-	/* The path may be long, but must leave room for what is wrong. */
+	/* A long path must leave room for the message. */
 	(void)snprintf(error->text, size, "%.300s:%d:%d: ", file, place.line, place.column);
 	used = strlen(error->text);
 	va_start(args, fmt);

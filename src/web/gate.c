@@ -1,11 +1,11 @@
 /*
- * gate: the thread that accepts and the list of connections.
+ * gate: the thread that accepts, and the list of connections.
  *
- * Owns listening sockets, slots and deadlines. Must not know HTTP.
+ * Owns listeners, slots and deadlines. Must not know HTTP.
  *
- * A slot is found by its descriptor. That is safe because only this thread makes slots, and because
- * gate_closed() comes before the descriptor is closed: a shutdown(2) under the lock never meets a
- * number that was given out anew.
+ * A slot is found by its descriptor. That is safe because only this thread fills slots,
+ * and because gate_closed() comes before the descriptor is closed: under the lock,
+ * shutdown(2) never hits a descriptor that was reused.
  */
 #include "tcphealth/web/gate.h"
 
@@ -24,11 +24,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define BACKOFF_MS  250 /* after accept(2) found no descriptor or memory */
+#define BACKOFF_MS  250 /* after accept(2) lacked descriptors or memory */
 #define CLIENT_SIZE 16
 #define NEVER       UINT64_MAX
 
-/* An address as far as its owner cannot change it at will: IPv4 in whole, of IPv6 the network. */
+/* The part of an address that its user cannot choose: all of IPv4, the network of IPv6. */
 struct client {
 	unsigned char bytes[CLIENT_SIZE];
 };
@@ -36,7 +36,7 @@ struct client {
 struct slot {
 	int fd; /* -1: free */
 	bool connected;
-	uint64_t deadline_ms; /* NEVER once it was shut down */
+	uint64_t deadline_ms; /* NEVER after the shutdown */
 	struct client client;
 };
 
@@ -44,17 +44,18 @@ struct gate {
 	struct gate_config config;
 	int wake; /* eventfd */
 	pthread_t thread;
-	struct pollfd *polled; /* [0] is wake, then the listeners; the thread's own */
-	uint64_t resume_ms;    /* accept nothing before; the thread's own */
+	/* Used by the thread alone: `wake` and the listeners; when to accept again. */
+	struct pollfd *polled;
+	uint64_t resume_ms;
 
-	pthread_mutex_t lock; /* all below */
-	pthread_cond_t quiet; /* signalled once listening is false */
-	bool running;         /* there is a thread */
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t quiet; /* `listening` became false */
+	bool running;         /* the thread */
 	bool quiescing;
 	bool stopping;
 	bool listening;
 	unsigned int used;
-	struct slot *slots; /* config.max_connections */
+	struct slot *slots; /* config.max_connections of them */
 };
 
 static struct client client_of(const struct sockaddr_storage *peer)
@@ -78,7 +79,7 @@ static void wake(struct gate *gate)
 {
 	uint64_t one = 1;
 
-	/* Fails only when the counter is full, and then the thread is awake. */
+	/* It fails only if the counter is full, and then the thread is awake. */
 	if (write(gate->wake, &one, sizeof(one)) < 0)
 		return;
 }
@@ -110,10 +111,10 @@ static unsigned int count_client(const struct gate *gate, const struct client *c
 	return count;
 }
 
-/* False if the source has its share already. */
+/* False if the client has enough connections. */
 static bool slot_take(struct gate *gate, int fd, const struct client *client, uint64_t now_ms)
 {
-	/* A number that comes anew was closed without our being told (out of memory on the way). */
+	/* A descriptor that is still listed was closed without a report (out of memory). */
 	struct slot *old = slot_find(gate, fd), *slot;
 
 	if (old)
@@ -132,7 +133,7 @@ static bool slot_take(struct gate *gate, int fd, const struct client *client, ui
 	return true;
 }
 
-/* Ends what is overdue; the next deadline, or NEVER. */
+/* Ends overdue connections. The next deadline, or NEVER. */
 static uint64_t sweep(struct gate *gate, uint64_t now_ms)
 {
 	uint64_t next = NEVER;
@@ -147,8 +148,8 @@ static uint64_t sweep(struct gate *gate, uint64_t now_ms)
 			shutdown(slot->fd, SHUT_RDWR);
 			slot->deadline_ms = NEVER;
 		} else {
-			slot_release(gate,
-				     slot); /* never served: the number may be another's by now */
+			/* Never served: the descriptor may have been reused. */
+			slot_release(gate, slot);
 		}
 	}
 	return next;
@@ -209,7 +210,8 @@ static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *
 }
 
 /*
- * Errors of accept(2) that belong to the one connection; after any other the gate waits a little.
+ * Errors of accept(2) that concern one connection. After any other the gate waits a
+ * little.
  */
 static bool error_is_of_peer(int err)
 {
@@ -243,7 +245,7 @@ static void accept_one(struct gate *gate, int listener)
 	complain(gate, "http connections cannot be accepted", "err", strerror(err));
 }
 
-/* Sweeps and decides what to wait for: false when it is time to end. */
+/* Sweeps, and decides what to wait for. False at the end. */
 static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
 {
 	uint64_t now_ms = clock_mono_ms(), until_ms;
@@ -279,7 +281,7 @@ static void drain_wake(struct gate *gate)
 	uint64_t count;
 
 	if (read(gate->wake, &count, sizeof(count)) < 0)
-		return; /* nothing there */
+		return; /* it was read before */
 }
 
 static void *run(void *arg)
@@ -402,8 +404,8 @@ void gate_connected(struct gate *gate, int fd)
 }
 
 /*
- * Nobody tells when the next request begins, only that the connection may idle for one timeout
- * before. So two from here: no request that keeps within its own is ever cut.
+ * The start of the next request is not reported, but the connection may be idle for one
+ * timeout before it. Two timeouts from here on never cut a request that keeps to its own.
  */
 void gate_answered(struct gate *gate, int fd)
 {
@@ -425,7 +427,7 @@ void gate_closed(struct gate *gate, int fd)
 	slot = slot_find(gate, fd);
 	if (slot) {
 		if (gate->used == gate->config.max_connections)
-			wake(gate); /* it has stopped accepting */
+			wake(gate); /* it had stopped accepting */
 		slot_release(gate, slot);
 	}
 	pthread_mutex_unlock(&gate->lock);

@@ -1,5 +1,5 @@
 /*
- * guard: holds the policy in force and swaps it. Must not know who asks.
+ * guard: holds the current policy and replaces it. Must not know who uses it.
  */
 #include "tcphealth/web/guard.h"
 
@@ -18,7 +18,7 @@ enum {
 	FILES = 4,
 };
 
-/* By which a file is known to be another one than before. */
+/* What tells that a file has changed. */
 struct stamp {
 	dev_t device;
 	ino_t inode;
@@ -31,10 +31,11 @@ struct stamps {
 };
 
 struct held {
-	struct policy policy; /* first: one is found from the other */
+	/* First, so that a pointer to it is one to the whole. */
+	struct policy policy;
 	atomic_uint refs;
-	struct stamps
-		stamps; /* of its files, taken before each was read: what changes meanwhile is seen the next time */
+	/* Taken before each file was read: a later change is noticed the next time. */
+	struct stamps stamps;
 };
 
 struct guard {
@@ -42,12 +43,13 @@ struct guard {
 	bool tls;
 	tls_refused_fn refused;
 	void *refused_arg;
-	atomic_uint_fast64_t check_ms; /* not before */
+	atomic_uint_fast64_t check_ms; /* the next check */
 
 	pthread_mutex_t renewing;
-	struct web_error failure; /* under it; of the last reading, empty: it was good */
+	/* Of the last reading, under `renewing`; empty: it was good. */
+	struct web_error failure;
 
-	pthread_mutex_t lock; /* current */
+	pthread_mutex_t lock; /* of `current` */
 	struct held *current;
 };
 
@@ -117,7 +119,7 @@ static int prepare_tls(const struct guard *guard, struct held *held, struct web_
 	return config.web->tls ? tls_new(&config, &held->policy.tls, ret_error) : 0;
 }
 
-/* A whole new policy, with one reference. */
+/* Makes a new policy, with one reference. */
 static int make(const struct guard *guard, struct held **ret_held, struct web_error *ret_error)
 {
 	struct held *held = calloc(1, sizeof(*held));
@@ -154,7 +156,7 @@ static void swap(struct guard *guard, struct held *held)
 		policy_unref(&old->policy);
 }
 
-/* With `renewing` held. */
+/* Under `renewing`. */
 static int renew(struct guard *guard, struct web_error *ret_error)
 {
 	struct held *held;
@@ -175,7 +177,10 @@ static bool has_changed(struct guard *guard)
 	return changed;
 }
 
-/* While a reading fails it is tried again: what was missing may lie where the old policy does not look. */
+/*
+ * After a failure it tries again each time: the old policy may not name the file that was
+ * missing.
+ */
 static enum guard_news renew_if_changed(struct guard *guard, struct web_error *ret_error)
 {
 	bool told;

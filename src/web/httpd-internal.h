@@ -1,5 +1,5 @@
 /*
- * httpd-internal: what the files of httpd share: the server, one request, one answer. The only ones that see a type of
+ * httpd-internal: what httpd.c, request.c and answer.c share. No other file sees a type of
  * libmicrohttpd.
  */
 #ifndef TCPHEALTH_WEB_HTTPD_INTERNAL_H
@@ -23,7 +23,7 @@ struct httpd {
 	const struct httpd_route *routes;
 	size_t route_count;
 	unsigned int max_requests, timeout_s;
-	/* The gate's, once there is one. */
+	/* Once there is a gate, it owns them. */
 	int listeners[HTTPD_LISTENERS_MAX];
 	unsigned int ports[HTTPD_LISTENERS_MAX];
 	size_t listener_count;
@@ -37,12 +37,15 @@ struct httpd {
 	struct ratelimit rate; /* under rate_lock */
 	pthread_mutex_t log_lock;
 	struct loglimit log_limit; /* under log_lock */
-	/* Their addresses mark a request: its headers were seen, and it counts in `answering`. */
+	/*
+	 * A request is marked with the address of one: seen before, or counted in
+	 * `answering`.
+	 */
 	char known, counted;
 };
 
 struct request {
-	/* What a route sees of it. First: one is found from the other. */
+	/* First, so that a pointer to it is one to the request. */
 	struct httpd_request asked;
 	struct httpd *httpd;
 	const struct webconfig *config; /* NULL: none */
@@ -52,14 +55,14 @@ struct request {
 
 /* -- httpd.c: the server -- */
 
-/* A line with one detail, unless there were too many. */
+/* Logs a line with one detail, unless there were too many lately. */
 void httpd_log(struct httpd *httpd, enum log_level level, const char *msg, const char *key,
 	       const char *value);
 
-/* Says how many lines were held back, when it is time; `final`: at once. */
+/* Logs how many lines were held back, once a minute or at the end (`final`). */
 void httpd_log_overdue(struct httpd *httpd, bool final);
 
-/* Reads the web configuration anew if it has changed. */
+/* Reads the web configuration again if it has changed. */
 void httpd_renew(struct httpd *httpd);
 
 /* The descriptor of a connection, or -1. */
@@ -67,21 +70,21 @@ int httpd_fd(struct MHD_Connection *connection);
 
 /* -- request.c: one request, from its headers to the end of its answer -- */
 
-/* Called by the library at the end of the headers, and again at the end of the request. */
+/* libmicrohttpd calls it after the headers, and again after the whole request. */
 enum MHD_Result request_handle(void *httpd, struct MHD_Connection *connection, const char *url,
 			       const char *method, const char *version, const char *upload,
 			       size_t *upload_size, void **mark);
 
-/* Called by the library when the answer is sent, or never will be. */
+/* libmicrohttpd calls it when the answer was sent, or cannot be. */
 void request_completed(void *httpd, struct MHD_Connection *connection, void **mark,
 		       enum MHD_RequestTerminationCode code);
 
-/* -- answer.c: bytes and headers. MHD_NO ends the connection -- */
+/* -- answer.c: one answer. MHD_NO ends the connection -- */
 
-/* Sends what a route answers, and lets go of its bytes or text. */
+/* Sends the answer of a route, and releases its body. */
 enum MHD_Result answer_send(struct request *request, struct httpd_answer *answer);
 
-/* Sends a line of the server's own, with one header (or NULL) besides. */
+/* Sends a line of httpd itself, with one more header (or NULL). */
 enum MHD_Result answer_line(struct request *request, unsigned int status, const char *name,
 			    const char *value, const char *line);
 

@@ -1,11 +1,9 @@
 /*
- * httpd: the life of the server.
+ * httpd: starts and ends the server.
  *
- * Owns libmicrohttpd's daemon and the gate in front of it. Must not know what is asked or answered.
- *
- * One daemon without a listening socket serves every address: the gate accepts and hands the
- * connections over. Answers are finished bytes, sent from where they are; their owner keeps them
- * until then.
+ * Owns libmicrohttpd's daemon and the gate in front of it. Must not know what is asked or
+ * answered. One daemon without a listener of its own serves every address: the gate
+ * accepts connections and hands them over.
  */
 #include "httpd-internal.h"
 
@@ -26,11 +24,11 @@
 #define WORKERS         4u
 #define CONNECTIONS_MAX 256u
 #define PER_CLIENT_MAX  16u
-#define FD_RESERVE      64u         /* descriptors that stay for everything else */
-#define REQUEST_MEMORY  (16 * 1024) /* bytes of one connection */
+#define FD_RESERVE      64u         /* descriptors for everything else */
+#define REQUEST_MEMORY  (16 * 1024) /* bytes for a connection */
 #define TIMEOUT_S       10u
 #define LOG_LINES       10u /* a minute */
-#define SETTLE_MS       5u  /* how often httpd_settle() looks */
+#define SETTLE_MS       5u  /* between checks of httpd_settle() */
 #define PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
@@ -53,9 +51,7 @@ void httpd_log(struct httpd *httpd, enum log_level level, const char *msg, const
 	pthread_mutex_unlock(&httpd->log_lock);
 }
 
-/*
- * Even when nothing more goes wrong, the count of what was held back appears with a later request.
- */
+/* Called with every request, so that the count appears even if nothing more goes wrong. */
 void httpd_log_overdue(struct httpd *httpd, bool final)
 {
 	pthread_mutex_lock(&httpd->log_lock);
@@ -70,7 +66,7 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *arg, const c
 
 	vsnprintf(text, sizeof(text), fmt, args);
 	text[strcspn(text, "\n")] = '\0';
-	/* Nearly all of it is what clients do, and the library tells no levels. */
+	/* The library has no levels, and nearly all of it is about clients. */
 	httpd_log(arg, LOG_LEVEL_INFO, "http", "detail", text);
 }
 
@@ -79,7 +75,6 @@ static void on_complaint(void *arg, const char *what, const char *key, const cha
 	httpd_log(arg, LOG_LEVEL_WARN, what, key, value);
 }
 
-/* A certificate or a user may have changed. */
 void httpd_renew(struct httpd *httpd)
 {
 	struct web_error error = { "" };
@@ -108,8 +103,9 @@ int httpd_fd(struct MHD_Connection *connection)
 }
 
 /*
- * Gives the session what the policy of now says, before its handshake, and the connection a reference to it. The library
- * asks here, and tells the end of the connection after the session is gone.
+ * Prepares a session by the current policy, before its handshake. The connection keeps a
+ * reference to the policy until it ends, which the library reports after the session is
+ * gone.
  */
 static void begin_tls(struct httpd *httpd, struct MHD_Connection *connection, void **socket_context)
 {
@@ -144,7 +140,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
 	*socket_context = NULL;
 }
 
-/* A session that begin_tls() could not prepare has no certificate, and ends. */
+/* A session that begin_tls() could not prepare gets no certificate, and ends. */
 static int refuse_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
 			      int authority_count, const gnutls_pk_algorithm_t *algorithms,
 			      int algorithm_count, gnutls_pcert_st **certificate,
@@ -173,7 +169,10 @@ static int on_admit(void *arg, int fd, const struct sockaddr *peer, socklen_t pe
 	return MHD_add_connection(httpd->daemon, fd, peer, peer_len) == MHD_YES ? 0 : -ECONNABORTED;
 }
 
-/* Well below what may be open: with none left, neither accept(2) nor the collector could go on. */
+/*
+ * Leaves descriptors for the rest of the program: without any, the collector could not
+ * work.
+ */
 static unsigned int connection_limit(void)
 {
 	struct rlimit files;
@@ -186,7 +185,7 @@ static unsigned int connection_limit(void)
 	return limit > WORKERS ? limit : WORKERS;
 }
 
-/* Opens all addresses, or takes what somebody else has opened. */
+/* Opens all addresses, unless listeners were handed over. */
 static int open_listeners(struct httpd *httpd, const struct httpd_config *config,
 			  struct web_error *ret_error)
 {
@@ -224,8 +223,8 @@ static struct gate *make_gate(struct httpd *httpd)
 }
 
 /*
- * The gate's limits are the ones that hold. The library divides its own by its threads, and would
- * drop what the gate let in when one thread has more than its part.
+ * The gate bounds the connections. The library would divide its own by the number of
+ * threads, and drop connections whenever one thread had more than its share.
  */
 static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 {
@@ -238,7 +237,7 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	const struct MHD_OptionItem options[] = {
-		/* First: what follows may log. */
+		/* First, because the others may log. */
 		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, httpd },
 		{ MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
 		{ MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, NULL },

@@ -1,7 +1,6 @@
 /*
- * listenaddr: parses an address, resolves it and binds.
- *
- * Owns the way from text to a listening socket. Must not know what will be served there.
+ * listenaddr: parses an address, resolves it, binds and listens. Must not know what is
+ * served there.
  */
 #include "tcphealth/web/listenaddr.h"
 
@@ -26,7 +25,7 @@ static int set_options(int fd, int family, bool dual)
 {
 	int on = 1, v6only = !dual;
 
-	/* Not SO_REUSEPORT: two instances would silently share the scrapes. */
+	/* Not SO_REUSEPORT: two exporters would share the scrapes without notice. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
 		return -errno;
 	if (family == AF_INET6 &&
@@ -59,7 +58,7 @@ static int open_one(const struct addrinfo *info, bool dual)
 }
 
 /*
- * The first address of a family that can be bound; the error of the last that cannot, or
+ * Binds the first address of a family that can be bound. The last error, or
  * -EAFNOSUPPORT.
  */
 static int open_family(const struct addrinfo *list, int family, bool dual)
@@ -73,7 +72,7 @@ static int open_family(const struct addrinfo *list, int family, bool dual)
 	return fd;
 }
 
-/* A host without IPv6 refuses the socket; one that switched it off by sysctl, the address. */
+/* Without IPv6 the kernel refuses the socket; with IPv6 disabled by sysctl, the address. */
 static bool family_is_missing(int err)
 {
 	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL || err == -EPFNOSUPPORT ||
@@ -117,7 +116,7 @@ static bool is_of_names(const char *text)
 	return text[strspn(text, NAME_CHARACTERS)] == '\0';
 }
 
-/* What stands between brackets: an address, perhaps with a zone ("fe80::1%eth0", RFC 4007). */
+/* The text in brackets: an address, with or without a zone ("fe80::1%eth0", RFC 4007). */
 static bool is_ipv6(const char *host)
 {
 	char address[INET6_ADDRSTRLEN];
@@ -133,7 +132,7 @@ static bool is_ipv6(const char *host)
 	       is_of_names(zone);
 }
 
-/* A name, or an IPv4 address; empty for all addresses. */
+/* A name or an IPv4 address; empty: all addresses. */
 static bool is_host(const char *host)
 {
 	struct in_addr ignored;

@@ -1,6 +1,4 @@
-/*
- * origin: loopback peers, own names, and what a proxy leaves behind.
- */
+/* origin: see the header. */
 #include "tcphealth/web/origin.h"
 
 #include "tcphealth/base/address.h"
@@ -12,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Any address as IPv6, IPv4 as v4-mapped. False for other families. */
+/* An address as IPv6; IPv4 is mapped. False for other families. */
 static bool as_v6(const struct sockaddr *addr, struct in6_addr *ret_addr)
 {
 	struct sockaddr_in v4;
@@ -52,7 +50,7 @@ static bool is_interface_address(const struct in6_addr *addr)
 	return found;
 }
 
-/* Copies the host of "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT"; false if it is none of them. */
+/* Copies HOST of "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT". False for anything else. */
 static bool split_host(const char *host, char *dst, size_t size)
 {
 	const char *begin = host[0] == '[' ? host + 1 : host;

@@ -20,7 +20,7 @@ bool ratelimit_take(struct ratelimit *limit, uint64_t interval_ns, uint64_t burs
 	if (limit->tokens == 0)
 		return false;
 	if (limit->tokens == burst)
-		limit->since_ns = now_ns; /* a full bucket keeps no part of a token */
+		limit->since_ns = now_ns; /* a full bucket saves no fraction */
 	limit->tokens--;
 	return true;
 }

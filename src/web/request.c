@@ -1,6 +1,6 @@
 /*
- * request: one request, from its headers to the end of its answer: who may ask, how often, and which route answers. Must not
- * know what a route answers.
+ * request: handles one request: whether it is accepted, who may ask and how often, which
+ * route answers. Must not know what a route answers.
  */
 #include "httpd-internal.h"
 
@@ -16,7 +16,7 @@ static const char *request_header(const struct request *request, const char *nam
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-/* False if as many are under way as may be. Ends with the request, in request_completed(). */
+/* False if too many are under way. request_completed() takes the request off again. */
 static bool count_request(struct request *request)
 {
 	struct httpd *httpd = request->httpd;
@@ -41,11 +41,11 @@ static const char *request_arg(const struct httpd_request *asked, const char *ke
 	return value ? value : "";
 }
 
-/* What all headers together betray. */
+/* What the headers say together. One of a kind must not hide a second behind it. */
 struct headers {
-	bool has_body; /* a second Content-Length must not hide behind the first */
+	bool has_body;
 	bool proxied;
-	unsigned int hosts; /* Host headers: a second one may be what a browser was made to send */
+	unsigned int hosts; /* Host headers */
 };
 
 static enum MHD_Result note_header(void *arg, enum MHD_ValueKind kind, const char *name,
@@ -70,7 +70,7 @@ static struct headers headers_of(const struct request *request)
 	return headers;
 }
 
-/* NULL if it cannot be told. */
+/* The client's address, or NULL if it is not known. */
 static const struct sockaddr *client_of(const struct request *request)
 {
 	const union MHD_ConnectionInfo *info =
@@ -145,7 +145,7 @@ static void log_refusal(const struct request *request)
 		  peer);
 }
 
-/* Who sends no password yet is not told of in the log: a browser asks so first. */
+/* A request without a password is not logged: a browser first tries without. */
 static enum MHD_Result authenticate(struct request *request, const char *path)
 {
 	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
@@ -180,8 +180,9 @@ static enum MHD_Result answer(struct request *request, const char *path)
 }
 
 /*
- * At the end of the headers. What is not ours is refused here, before any of its body is read, and
- * the library then closes the connection. All else is answered at the second call.
+ * After the headers: refuses a request that cannot be served, before any of its body is
+ * read; the library then closes the connection. Any other request is answered at the
+ * second call.
  */
 static enum MHD_Result receive(struct request *request, const char *method)
 {

@@ -1,9 +1,8 @@
 /*
- * tls: certificates, priorities and the verification of clients.
+ * tls: certificates, priorities, and the verification of clients.
  *
- * Owns GnuTLS's credentials. Must not know HTTP.
- *
- * Clients are verified here, during the handshake, because libmicrohttpd only asks for a certificate and looks at none.
+ * Owns GnuTLS's credentials. Must not know HTTP. Verifies clients during the handshake,
+ * because libmicrohttpd requests certificates but never checks them.
  */
 #include "tcphealth/web/tls.h"
 
@@ -19,18 +18,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PEM_MAX      (1024u * 1024) /* bytes of a certificate, key or CA file */
+#define PEM_MAX      (1024u * 1024) /* bytes of a file */
 #define PRIORITY_LEN 1024
 
 struct tls {
 	struct tls_config config;
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
-	gnutls_priority_t
-		priority12; /* what replaces it in TLS 1.2 where cipher suites are chosen; NULL: none left */
+	/*
+	 * Replaces it in TLS 1.2 if the file chooses cipher suites; NULL: none of them is
+	 * left.
+	 */
+	gnutls_priority_t priority12;
 };
 
-/* GnuTLS chooses the parts of a suite. Those of TLS 1.3 have none: Go does not let them be chosen, either. */
+/* GnuTLS negotiates the parts of a suite. TLS 1.3's suites cannot be chosen, as in Go. */
 static const struct {
 	const char *exchange, *cipher, *mac;
 } suites[WEBCONFIG_CIPHERS] = {
@@ -77,7 +79,7 @@ static int read_file(const struct webconfig *web, const struct webconfig_file *f
 	return err;
 }
 
-/* Takes nothing over; a key of another certificate is an error. */
+/* A key that belongs to another certificate is an error. Takes nothing over. */
 static int set_pair(struct tls *tls, const gnutls_datum_t *cert, gnutls_x509_privkey_t key)
 {
 	gnutls_x509_crt_t *chain = NULL;
@@ -95,8 +97,8 @@ static int set_pair(struct tls *tls, const gnutls_datum_t *cert, gnutls_x509_pri
 }
 
 /*
- * Not by the library's one call for both, which leaks when a certificate is broken. There is nowhere to have a key's password from: an
- * encrypted one is an error.
+ * In two steps, because the library's call for both leaks memory when a certificate is
+ * broken. An encrypted key is an error: there is no password for it.
  */
 static int load_pair(struct tls *tls, const gnutls_datum_t *cert, const gnutls_datum_t *key_text,
 		     struct web_error *ret_error)
@@ -139,7 +141,7 @@ static bool verifies(const struct webconfig *web)
 	       web->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
 }
 
-/* A file without a usable certificate is taken, as Go takes it: then nobody is trusted. */
+/* A file without a usable certificate is accepted, as in Go: it trusts no client. */
 static int load_client_cas(struct tls *tls, struct web_error *ret_error)
 {
 	const struct webconfig *web = tls->config.web;
@@ -176,7 +178,7 @@ static void put_curves(struct buf *text, const struct webconfig_list *curves)
 		buf_printf(text, ":+GROUP-%s", groups[curves->ids[i]]);
 }
 
-/* TLS 1.2 at least: what a file says of older ones raises to it. */
+/* At least TLS 1.2: an older minimum in the file means TLS 1.2. */
 static void put_versions(struct buf *text, const struct webconfig *web)
 {
 	enum webconfig_version min =
@@ -197,7 +199,7 @@ static void put_rest(struct buf *text, const struct webconfig *web)
 	buf_putc(text, '\0');
 }
 
-/* The suites of the list, in its order; false if none is of TLS 1.2. */
+/* The listed suites, in order. False if none is of TLS 1.2. */
 static bool put_suites(struct buf *text, const struct webconfig_list *ciphers)
 {
 	bool found = false;
@@ -214,7 +216,7 @@ static bool put_suites(struct buf *text, const struct webconfig_list *ciphers)
 	return found;
 }
 
-/* Takes the text over. */
+/* Consumes the text. */
 static int make_priority(const struct tls *tls, struct buf *text, gnutls_priority_t *ret,
 			 struct web_error *ret_error)
 {
@@ -316,7 +318,7 @@ static bool san_is_allowed(const struct webconfig *web, const gnutls_datum_t *de
 	return allowed;
 }
 
-/* The chain, up to one of the CAs and for the purpose of a client. */
+/* Verifies the chain up to one of the CAs, for client authentication. */
 static int verify_chain(const struct tls *tls, gnutls_session_t session)
 {
 	int r;
@@ -324,7 +326,7 @@ static int verify_chain(const struct tls *tls, gnutls_session_t session)
 	gnutls_datum_t why = { NULL, 0 };
 	gnutls_typed_vdata_st purpose = {
 		.type = GNUTLS_DT_KEY_PURPOSE_OID,
-		/* Read only; the library's prototype lacks the const. */
+		/* The library does not write to it, though its prototype has no const. */
 		.data = (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT,
 	};
 	unsigned int status = 0;
@@ -339,7 +341,7 @@ static int verify_chain(const struct tls *tls, gnutls_session_t session)
 	return r;
 }
 
-/* Called in the handshake, once the client has sent its certificate, or none. */
+/* GnuTLS calls it in the handshake, after the client's certificate, if any. */
 static int on_client_certificate(gnutls_session_t session)
 {
 	const struct tls *tls = gnutls_db_get_ptr(session);
@@ -359,7 +361,7 @@ static int on_client_certificate(gnutls_session_t session)
 	return err;
 }
 
-/* Called in the handshake, when the version is known and the suite is not. */
+/* GnuTLS calls it in the handshake, when the version is known but not the suite. */
 static int on_client_hello(gnutls_session_t session)
 {
 	const struct tls *tls = gnutls_db_get_ptr(session);
@@ -378,7 +380,7 @@ static void ask_client(gnutls_session_t session, const struct webconfig *web)
 	gnutls_certificate_server_set_request(session,
 					      required ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
 	gnutls_session_set_verify_function(session, on_client_certificate);
-	/* The names of all the system's CAs would be a long list for nothing. */
+	/* Without a CA file, the names of all the system's CAs would be a long list. */
 	gnutls_certificate_send_x509_rdn_sequence(session, !web->client_ca.path);
 }
 

@@ -1,7 +1,8 @@
 /*
- * webconfig: reads the file of --web.config.file into a struct webconfig.
+ * webconfig: reads the file of --web.config.file.
  *
- * Owns the tables of what may stand in the file. Must not know what is done with it, nor how YAML is written.
+ * Owns the tables of keys and values. Must not know what they are used for, nor the
+ * syntax of YAML.
  */
 #include "tcphealth/web/webconfig.h"
 
@@ -19,14 +20,15 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A key of a mapping and how its value is read. The last has no name. */
+/* A key, and the function that reads its value. The last in a table has no name. */
 struct field {
 	const char *name;
 	int (*read)(struct yaml *yaml, struct fy_node *node, void *target);
-	size_t offset; /* of the target in struct webconfig; 0: all of it */
+	/* Of the target in struct webconfig; 0: the whole struct. */
+	size_t offset;
 };
 
-/* The last has no text. */
+/* The last in a table has no text. */
 struct word {
 	const char *text;
 	unsigned char value;
@@ -35,7 +37,7 @@ struct word {
 struct words {
 	const char *what;
 	const struct word *all;
-	const char *allowed; /* as errors say it; NULL: all of them */
+	const char *allowed; /* in errors; NULL: all of them */
 };
 
 static int read_fields(struct yaml *yaml, struct fy_node *node, struct webconfig *config,
@@ -79,7 +81,7 @@ static int read_bool(struct yaml *yaml, struct fy_node *node, void *target)
 	return yaml_fail(yaml, "\"%.60s\" is not a boolean (allowed: true, false)", scalar.text);
 }
 
-/* For what is taken and changes nothing. */
+/* For a key that is accepted and ignored. */
 static int check_bool(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	bool ignored;
@@ -88,7 +90,7 @@ static int check_bool(struct yaml *yaml, struct fy_node *node, void *target)
 	return read_bool(yaml, node, &ignored);
 }
 
-/* A path, relative to the directory of the configuration. An empty one is none. */
+/* A path, relative to the directory of the configuration. An empty one means none. */
 static int read_file(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	const char *slash = strrchr(yaml->name, '/');
@@ -107,7 +109,7 @@ static int read_file(struct yaml *yaml, struct fy_node *node, void *target)
 	return web_fail(yaml->error, yaml->name, -ENOMEM);
 }
 
-/* "a, b, c": what is allowed. */
+/* "a, b, c" */
 static const char *list_words(const struct word *words, char *room, size_t size)
 {
 	size_t used = 0;
@@ -134,7 +136,7 @@ static int find_word(struct yaml *yaml, const char *text, const struct words *wo
 	return 0;
 }
 
-/* Any type that is given asks for TLS, even NoClientCert. */
+/* Any given type requires TLS, even NoClientCert. */
 static int read_client_auth(struct yaml *yaml, struct fy_node *node, void *target)
 {
 	static const struct word types[] = {
@@ -143,7 +145,7 @@ static int read_client_auth(struct yaml *yaml, struct fy_node *node, void *targe
 		{ "RequireAnyClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY },
 		{ "VerifyClientCertIfGiven", WEBCONFIG_CLIENT_VERIFY_IF_GIVEN },
 		{ "RequireAndVerifyClientCert", WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY },
-		{ "RequireClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY }, /* its name of old */
+		{ "RequireClientCert", WEBCONFIG_CLIENT_REQUIRE_ANY }, /* former name */
 		{ NULL, 0 },
 	};
 	static const struct words words = { "client_auth_type", types, NULL };
@@ -293,7 +295,7 @@ static int read_sans(struct yaml *yaml, struct fy_node *node, void *target)
 
 static const struct {
 	const char *name;
-	const char *allowed[2]; /* none: anything */
+	const char *allowed[2]; /* none: any value */
 } headers[WEBCONFIG_HEADERS] = {
 	[WEBCONFIG_CONTENT_SECURITY_POLICY] = { "Content-Security-Policy", { NULL } },
 	[WEBCONFIG_X_FRAME_OPTIONS] = { "X-Frame-Options", { "deny", "sameorigin" } },
@@ -302,7 +304,10 @@ static const struct {
 	[WEBCONFIG_STRICT_TRANSPORT_SECURITY] = { "Strict-Transport-Security", { NULL } },
 };
 
-/* A line end would end the header, and white space around it is not part of it. Go's server makes it so, too. */
+/*
+ * Makes control characters spaces, as a line end would end the header, and trims. As Go's
+ * server does.
+ */
 static void make_fit(char *value)
 {
 	size_t skipped = strspn(value, " \t\r\n");
@@ -389,7 +394,7 @@ static int add_user(struct yaml *yaml, struct webconfig *config, const char *nam
 	config->users = users;
 	user = &users[config->user_count];
 	wrong = bcrypt_parse(stored.text, strlen(stored.text), &user->hash);
-	/* Neither the hash nor what may be a password in its place is shown. */
+	/* Does not show the value: it may be a password. */
 	if (wrong)
 		return yaml_fail(yaml, "user \"%.60s\": %s", name, wrong);
 	err = copy(yaml, name, &user->name);
@@ -433,7 +438,7 @@ static double unit_of(const char *text, size_t *ret_len)
 	return 0;
 }
 
-/* Go's durations: "1.5s", "1m30s"; a bare number only if it is 0. Negative, or with an error: -1. */
+/* A duration as in Go, in ns: "1.5s", "1m30s", "0". -1 if it is not one. */
 static double parse_duration(const char *text)
 {
 	double total = 0, number, ns;
@@ -533,7 +538,7 @@ static int read_tls(struct yaml *yaml, struct fy_node *node, void *target)
 
 static int read_http(struct yaml *yaml, struct fy_node *node, void *target)
 {
-	/* HTTP/1.1 is served in any case: a client that could speak HTTP/2 speaks it as well. */
+	/* httpd serves HTTP/1.1, which every client of HTTP/2 speaks as well. */
 	static const struct field fields[] = {
 		{ "http2", check_bool, 0 },
 		FIELD("headers", read_headers, headers),

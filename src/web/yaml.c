@@ -1,8 +1,8 @@
 /*
- * yaml: walks YAML, text by text. Must not know which keys there are.
+ * yaml: reads YAML with libfyaml. Must not know which keys there are.
  *
- * libfyaml parses and finds duplicate keys; which text is a null, a boolean or a string is decided here by the rules of
- * YAML 1.1, as Prometheus does.
+ * libfyaml parses, and finds duplicate keys. Whether a text is a null, a boolean or a
+ * string is decided here, by the rules of YAML 1.1, as in Prometheus.
  */
 #include "tcphealth/web/yaml.h"
 
@@ -27,7 +27,7 @@ int yaml_fail(struct yaml *yaml, const char *fmt, ...)
 
 /* Nodes. */
 
-/* A list or mapping begins where its first scalar does; an empty one has no place of its own. */
+/* A list or mapping starts at its first scalar; an empty one leaves the place as it is. */
 static void go_to(struct yaml *yaml, struct fy_node *node)
 {
 	struct fy_token *token;
@@ -47,7 +47,7 @@ static void go_to(struct yaml *yaml, struct fy_node *node)
 		yaml->place = (struct web_place){ mark->line + 1, mark->column + 1 };
 }
 
-/* Goes to a node, which is of that type or nothing, and has nothing that is not plain YAML. */
+/* Goes to a node, which must be plain YAML, and a null or of that type. */
 static int enter(struct yaml *yaml, struct fy_node *node, enum fy_node_type type)
 {
 	static const char *const types[] = {
@@ -82,7 +82,7 @@ static bool is_one_of(const char *text, const char *const *words)
 	return *words;
 }
 
-/* YAML 1.1 knows many more than true and false. */
+/* YAML 1.1 has more words than true and false. */
 bool yaml_bool(const struct yaml_scalar *scalar, bool *ret)
 {
 	static const char *const yes[] = { "y",    "Y",    "yes", "Yes", "YES", "true",
@@ -95,8 +95,8 @@ bool yaml_bool(const struct yaml_scalar *scalar, bool *ret)
 }
 
 /*
- * Two escaped quotes in a row ('a''''b'): libfyaml 0.7 makes another text of them, and leaks. No name, path or header needs that; it
- * is refused.
+ * Two escaped quotes in a row ('a''''b'): libfyaml 0.7 reads a wrong text, and leaks
+ * memory. They are refused; no name, path or header needs them.
  */
 static bool is_misread(const struct yaml *yaml, struct fy_node *node)
 {
@@ -111,7 +111,7 @@ static bool is_misread(const struct yaml *yaml, struct fy_node *node)
 	       memmem(yaml->text + begin, end - begin, "''''", 4);
 }
 
-/* No text here may hold a NUL: they become paths, names and headers. */
+/* Texts become paths, names and headers, so a NUL inside is refused. */
 int yaml_scalar(struct yaml *yaml, struct fy_node *node, struct yaml_scalar *ret)
 {
 	static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
@@ -196,7 +196,7 @@ static struct fy_diag *make_diag(void)
 	return diag;
 }
 
-/* What a YAML stream may hold: no control characters but white space (YAML 1.1, 5.1). */
+/* Characters allowed in YAML: no control characters except white space (YAML 1.1, 5.1). */
 static bool is_printable(const unsigned char *at, size_t len)
 {
 	if (len == 1)
@@ -206,7 +206,7 @@ static bool is_printable(const unsigned char *at, size_t len)
 	return !(len == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe); /* U+FFFE, U+FFFF */
 }
 
-/* The parser itself lets some of it pass. */
+/* libfyaml lets some of them pass. */
 static int check_characters(struct yaml *yaml)
 {
 	for (size_t at = 0; at < yaml->len;) {
@@ -224,7 +224,7 @@ static int check_characters(struct yaml *yaml)
 	return 0;
 }
 
-/* What the parser says: its first error. */
+/* The parser's first error. */
 static int fail_syntax(struct yaml *yaml)
 {
 	void *prev = NULL;
@@ -237,7 +237,7 @@ static int fail_syntax(struct yaml *yaml)
 	return yaml_fail(yaml, "%.150s", found && found->msg ? found->msg : "not YAML");
 }
 
-/* Only the first document of a stream counts; none is an empty one. */
+/* Reads only the first document of a stream; none counts as an empty one. */
 static int load(struct yaml *yaml, struct fy_node **ret_root)
 {
 	struct fy_document_state *state;

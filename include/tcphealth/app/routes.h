@@ -1,8 +1,9 @@
 /*
- * routes: what is served at which path.
+ * routes: which path answers what.
  *
- * One table: metrics, the page for people and its files, health, the API. Knows pages, their formats and how a client chooses
- * among them; must not know libmicrohttpd, nor how a page came to be.
+ * One table: the metrics, the HTML page and its files, health, the API. Knows the formats
+ * of pages and how a client chooses one; must not know libmicrohttpd, nor how a page is
+ * made.
  */
 #ifndef TCPHEALTH_APP_ROUTES_H
 #define TCPHEALTH_APP_ROUTES_H
@@ -18,14 +19,14 @@
 
 #define ROUTES_COUNT (6 + HTML_ASSETS)
 
-/* Does not move once it is filled: the table points into it. */
+/* Must not move once it is filled: the table points to it. */
 struct routes {
 	struct httpd_route table[ROUTES_COUNT];
 	struct pageslot *pages;
 	struct collector *collector;
 };
 
-/* Borrows everything, as long as the table is used. */
+/* Fills the table. Everything is borrowed as long as it is used. */
 void routes_init(struct routes *routes, const struct options *options, struct pageslot *pages,
 		 struct collector *collector, struct api *api);
 

@@ -1,7 +1,7 @@
 /*
- * accept: what a client's Accept and Accept-Encoding headers ask for (RFC 9110, 12.5).
+ * accept: what the Accept and Accept-Encoding headers ask for (RFC 9110, 12.5).
  *
- * Pure: headers in, choice out. Knows media types and q-values, nothing of what is served. Any thread.
+ * Knows media types and q-values; must not know what is served. Pure; any thread.
  */
 #ifndef TCPHEALTH_WEB_ACCEPT_H
 #define TCPHEALTH_WEB_ACCEPT_H
@@ -9,19 +9,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* "type/subtype; version=...; charset=utf-8" */
+/* A media type in UTF-8: "type/subtype; version=VERSION". */
 struct accept_offer {
 	const char *type, *subtype, *version;
 };
 
 /*
- * Which of `count` offers an Accept header (NULL: none sent) wants: the index of the one with the highest q-value; the first
- * where nothing fits; at a tie the one that the header names more specifically, then the earlier named. A range with another
- * version or charset does not fit; malformed parts are skipped.
+ * The index of the offer that an Accept header (NULL: none was sent) prefers: the one
+ * with the highest q-value; of equal ones the one named more specifically, then the one
+ * named first. The first offer if the header accepts none. A range with another version
+ * or charset does not match; malformed parts are skipped.
  */
 size_t accept_best(const char *accept, const struct accept_offer *offers, size_t count);
 
-/* True if an Accept-Encoding header takes gzip with q > 0 and does not prefer identity. */
+/*
+ * Whether an Accept-Encoding header (NULL: none) accepts gzip and does not prefer
+ * identity.
+ */
 bool accept_gzip(const char *accept_encoding);
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * auth: whether a request's name and password are those of a user.
+ * auth: checks the name and password of a request.
  *
- * Owns the way from an Authorization header to a result, a bounded memory of pairs that were right, and the one lane in which bcrypt
- * computes. The memory holds keyed hashes under a random key, never a password. Knows users and hashes; must not know HTTP but for that header.
+ * Owns the parser of the Authorization header, a bounded memory of pairs that were right,
+ * and the lane in which one bcrypt at a time is computed. The memory holds hashes under a
+ * random key, never a password. Must not know any other part of HTTP.
  */
 #ifndef TCPHEALTH_WEB_AUTH_H
 #define TCPHEALTH_WEB_AUTH_H
@@ -12,38 +13,45 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define AUTH_TEXT_MAX 1024 /* bytes of name and password together; more are wrong */
+/* Bytes of name, colon and password together; longer ones are wrong. */
+#define AUTH_TEXT_MAX 1024
 
 enum auth_result {
 	AUTH_RIGHT,
-	AUTH_WRONG, /* also without a header, or with one that is not understood */
-	AUTH_BUSY,  /* the lane is taken: ask again later */
+	/* Also without a header, or with one that cannot be parsed. */
+	AUTH_WRONG,
+	/* Another password is being checked: ask again later. */
+	AUTH_BUSY,
 };
 
-/* What a header says. */
+/* Name and password of a header: strings inside `text`. */
 struct auth_pair {
 	char text[AUTH_TEXT_MAX + 1];
-	char *name;     /* into text; NUL terminated, and without one inside */
-	char *password; /* `password_len` bytes, NUL terminated */
+	char *name;
+	char *password;
 	size_t password_len;
 };
 
-/* False if it is not "Basic" with sound base64 of name, colon, password. The caller wipes *ret_pair in any case. */
+/*
+ * Parses "Basic " and the base64 of name, colon, password. False if the header is
+ * anything else. The caller wipes *ret_pair in either case.
+ */
 bool auth_parse(const char *header, struct auth_pair *ret_pair);
 
 struct auth;
 
-/* NULL when out of memory or randomness. */
+/* NULL without memory or random numbers. */
 struct auth *auth_new(void);
 void auth_free(struct auth *auth);
 
 /*
- * Judges by the users of `config`, of which there is at least one. Any thread. What was right before takes microseconds, all else one bcrypt:
- * an unknown name costs as much as the most expensive hash. Only one is computed at a time.
+ * Checks a header (NULL: none) against the users of `config`, at least one. A pair that
+ * was right before takes microseconds; any other takes one bcrypt, and an unknown name
+ * costs as much as the most expensive hash. Any thread.
  */
 enum auth_result auth_check(struct auth *auth, const struct webconfig *config, const char *header);
 
-/* Whether a bcrypt is being computed; it cannot be interrupted. */
+/* Whether a bcrypt is being computed, which nothing can interrupt. Any thread. */
 bool auth_is_busy(struct auth *auth);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * error: where and why something of the web room went wrong, as a person reads it.
+ * error: one line that says where and why something failed.
  *
- * One line each. Any thread.
+ * For the modules of web; must not know them. Any thread.
  */
 #ifndef TCPHEALTH_WEB_ERROR_H
 #define TCPHEALTH_WEB_ERROR_H
@@ -15,10 +15,13 @@ struct web_place {
 	int line, column;
 };
 
-/* "WHAT: why", of -errno, which is returned. */
+/* Writes "WHAT: " and the text of `err`, a negative errno. Returns `err`. */
 int web_fail(struct web_error *error, const char *what, int err);
 
-/* "FILE:LINE:COLUMN: what"; -EINVAL. Control characters become question marks. */
+/*
+ * Writes "FILE:LINE:COLUMN: " and the message. Returns -EINVAL. Control characters become
+ * '?'.
+ */
 int web_fail_at(struct web_error *error, const char *file, struct web_place place, const char *fmt,
 		...) __attribute__((format(printf, 4, 5)));
 

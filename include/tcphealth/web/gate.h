@@ -1,12 +1,14 @@
 /*
- * gate: lets connections in, and ends those that take too long.
+ * gate: accepts connections, and ends those that take too long.
  *
- * Owns the listening sockets, one thread that accepts, and the list of open connections with their
- * clients and deadlines. Knows sockets and limits; must not know HTTP or who serves. It is here
- * because libmicrohttpd 0.9.75 cannot do three things itself: bound the wall-clock time of a
- * request (its timeout sees inactivity only, so a byte every few seconds holds a connection for
- * ever), wait when accept(2) has no descriptors left (it spins), and count an IPv6 client by its
- * network instead of by each of its 2^64 addresses.
+ * Owns the listeners, the thread that accepts, and the list of open connections with
+ * their clients and deadlines. Must not know HTTP. It does what libmicrohttpd 0.9.75
+ * cannot:
+ *
+ * - bound the time of a request (its timeout is for inactivity: a byte every few seconds
+ *   would hold a connection for ever);
+ * - wait when accept(2) finds no free descriptor (it spins);
+ * - count an IPv6 client by its network, not by each of its 2^64 addresses.
  */
 #ifndef TCPHEALTH_WEB_GATE_H
 #define TCPHEALTH_WEB_GATE_H
@@ -17,43 +19,49 @@
 struct gate;
 
 struct gate_config {
-	const int *listeners; /* taken over by gate_new() unless it fails */
+	/* Taken over by gate_new() unless it fails. */
+	const int *listeners;
 	size_t listener_count;
 	unsigned int max_connections;
-	/* From one IPv4 address or one IPv6 /64; more are closed at once. */
+	/* From one IPv4 address or IPv6 /64. More are closed at once. */
 	unsigned int max_per_client;
-	/* For a request in all: from the connection, or the end of the request before it. */
+	/* For a whole request, from accept() or the end of the request before. */
 	unsigned int timeout_s;
 	/*
-	 * Takes over a connection that was let in, also when it fails (-errno). Whoever serves then
-	 * tells gate_connected(), gate_answered() and gate_closed(); a connection that was never
-	 * told is forgotten in time.
+	 * Takes over an accepted connection, even when it fails (-errno). From then on
+	 * the server reports with gate_connected(), gate_answered() and gate_closed(). A
+	 * connection that it never reports is forgotten at its deadline. On the gate's
+	 * thread.
 	 */
 	int (*admit)(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len);
 	/*
-	 * What an administrator should hear of, with one detail; called on the gate's thread,
-	 * possibly very often.
+	 * Receives what an administrator should know, with one detail. On the gate's
+	 * thread, and possibly very often.
 	 */
 	void (*complain)(void *arg, const char *what, const char *key, const char *value);
 	void *arg;
 };
 
-/* NULL when out of memory or descriptors. Accepts nothing before gate_start(). */
+/* NULL without memory or descriptors. Accepts nothing before gate_start(). */
 struct gate *gate_new(const struct gate_config *config);
 void gate_free(struct gate *gate);
 
 /* 0 or -errno. */
 int gate_start(struct gate *gate);
 
-/* Closes the listening sockets and returns when they are closed. Connections stay. Any thread. */
+/* Closes the listeners, and returns once they are closed. Connections stay. Any thread. */
 void gate_quiesce(struct gate *gate);
 
-/* Quiesces and joins the thread; the list stays, so that gate_closed() may still be called. */
+/* Quiesces and joins the thread. gate_closed() may still be called. */
 void gate_stop(struct gate *gate);
 
-/* Of a connection by its descriptor, which is open during the call. Any thread. */
-void gate_connected(struct gate *gate, int fd); /* it is served: may be shut down when overdue */
-void gate_answered(struct gate *gate, int fd);  /* a request is complete: a deadline begins anew */
-void gate_closed(struct gate *gate, int fd);    /* the descriptor is about to be closed */
+/*
+ * Reports about a connection, by its descriptor, which is open during the call: it is
+ * being served (and may be shut down once overdue), a request is complete (a new deadline
+ * starts), or the descriptor is about to be closed. Any thread.
+ */
+void gate_connected(struct gate *gate, int fd);
+void gate_answered(struct gate *gate, int fd);
+void gate_closed(struct gate *gate, int fd);
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * guard: the web configuration in force, and its renewal.
+ * guard: the web configuration in use, and its renewal.
  *
- * Owns the current policy: the parsed file and what TLS made of it. Renews it when the file, or one that it names, has changed: the new one
- * is made whole, then swapped in; where that fails the old one stays. Must not know HTTP. Any thread.
+ * Owns the current policy: the parsed file and its TLS credentials. When the file or one
+ * that it names has changed, builds a new policy and then swaps it in; if that fails the
+ * old one stays. Must not know HTTP. Any thread.
  */
 #ifndef TCPHEALTH_WEB_GUARD_H
 #define TCPHEALTH_WEB_GUARD_H
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What is in force for a request or a connection; does not change. */
+/* The rules for a request or a connection. Never changes. */
 struct policy {
 	struct webconfig *config;
 	struct tls *tls; /* NULL: plain HTTP */
@@ -23,31 +24,38 @@ void policy_unref(const struct policy *policy);
 
 struct guard;
 
-/* Reads the file at `path`. 0 and *ret_guard, or -errno and *ret_error. */
+/*
+ * Reads the file at `path`. 0 and *ret_guard, or -errno and *ret_error. `refused` (or
+ * NULL) as in tls.h.
+ */
 int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struct guard **ret_guard,
 	      struct web_error *ret_error);
 void guard_free(struct guard *guard);
 
-/* Whether policies have TLS; it stays so. */
+/* Whether every policy, now and later, has TLS. */
 bool guard_has_tls(const struct guard *guard);
 
 /* The current policy as a new reference. */
 const struct policy *guard_policy(struct guard *guard);
 
-/* Reads all files anew. 0, or -errno and *ret_error: then the old policy stays. TLS cannot be switched on or off. */
+/*
+ * Reads all files again. 0, or -errno and *ret_error: then the old policy stays. TLS
+ * cannot be switched on or off.
+ */
 int guard_reload(struct guard *guard, struct web_error *ret_error);
 
 enum guard_news {
 	GUARD_NOTHING,
 	GUARD_RENEWED,
-	GUARD_FAILED, /* and not for the same reason as the time before */
+	/* And not for the same reason as the time before. */
+	GUARD_FAILED,
 };
 
 /*
- * To be called now and then, as with each request: looks at the files at most once a second, on one
- * thread while others go on, and reads those that have changed. *ret_error is set with GUARD_FAILED.
+ * To be called often, as with each request: at most once a second, on one thread at a
+ * time, checks whether a file has changed, and if so reads all again. *ret_error is set
+ * with GUARD_FAILED.
  */
-enum guard_news guard_renew(struct guard *guard, uint64_t now_ms,
-			    struct web_error *ret_error);
+enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct web_error *ret_error);
 
 #endif

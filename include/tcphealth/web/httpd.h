@@ -1,8 +1,8 @@
 /*
- * httpd: serves routes over HTTP with libmicrohttpd.
+ * httpd: serves a table of routes over HTTP, with libmicrohttpd.
  *
- * Owns the listening sockets and libmicrohttpd's threads. Knows HTTP and who may ask; must not know which routes there are,
- * nor what they answer.
+ * Owns the listeners and libmicrohttpd's threads. Knows HTTP and who may ask; must not
+ * know which routes there are, nor what they answer.
  */
 #ifndef TCPHEALTH_WEB_HTTPD_H
 #define TCPHEALTH_WEB_HTTPD_H
@@ -17,41 +17,47 @@
 
 struct httpd;
 
-/* What a route is asked. Valid during the call. */
+/* What a route sees of a request. Valid during the call. */
 struct httpd_request {
-	/* The decoded value of a key of the query string, the first of several; "" without a value; NULL if it is not there. */
+	/*
+	 * The decoded value of a key in the query string: the first of several, "" if the
+	 * key has no value, NULL if the key is missing.
+	 */
 	const char *(*arg)(const struct httpd_request *request, const char *key);
-	/* The headers Accept and Accept-Encoding; NULL: not sent. */
+	/* Headers of these names; NULL: not sent. */
 	const char *accept, *accept_encoding;
-	/* The client is on this host, not behind a proxy, and calls this host by its own name. */
+	/* The client is on this host, not behind a proxy, and used a name of this host. */
 	bool local;
 };
 
-/* Finished bytes, sent from where they are. */
+/* A finished body, sent from where it is. */
 struct httpd_bytes {
 	const char *data; /* NULL: none */
 	size_t len;
-	/* Called once they are sent, or never will be; NULL: they outlive the server. */
+	/* Called once the body was sent, or cannot be. NULL: it outlives the server. */
 	void (*release)(void *owner);
 	void *owner;
 };
 
-/* What a route answers: status 200 and plain text, unless it says otherwise. All but `text` is static or belongs to `bytes`. */
+/*
+ * An answer. A route finds it with status 200, plain text and no body. Strings are
+ * static.
+ */
 struct httpd_answer {
 	unsigned int status;
 	const char *type; /* Content-Type */
-	/* Content-Security-Policy where the web configuration sets none; NULL: none. */
+	/* Content-Security-Policy, unless the web configuration sets one. NULL: none. */
 	const char *policy;
-	/* One header more; NULL: none. */
+	/* One more header; NULL: none. */
 	const char *name, *value;
-	/* The answer depends on Accept and Accept-Encoding (Vary). */
+	/* It depends on Accept and Accept-Encoding, which Vary then says. */
 	bool negotiated;
-	/* The body: these bytes if there are any, else what was written to `text`, which is ready for use. */
+	/* The body: `bytes` if they have data, else what was written to `text`. */
 	struct httpd_bytes bytes;
 	struct buf text;
 };
 
-/* Called on a serving thread, and may take a second or two: the others go on serving. */
+/* Runs on a serving thread. It may take a second or two: other threads keep serving. */
 typedef void (*httpd_fn)(void *arg, const struct httpd_request *request,
 			 struct httpd_answer *answer);
 
@@ -59,62 +65,73 @@ struct httpd_route {
 	const char *path;
 	httpd_fn fn;
 	void *arg;
-	/* Counts for `max_requests` until its answer is sent. */
+	/* Counts towards `max_requests` until the answer is sent. */
 	bool limited;
 };
 
-/* Everything is borrowed: routes while the server lives, the rest during httpd_start(). */
+/* Borrowed: the routes for the server's life, all else during httpd_start(). */
 struct httpd_config {
-	/* The first one with the path of a request answers it. */
+	/* The first one with the request's path answers it. */
 	const struct httpd_route *routes;
 	size_t route_count;
 	/* "ADDR:PORT": ":10793" (all addresses), "127.0.0.1:1", "[::1]:1", "host:1". */
 	const char *const *listen;
 	size_t listen_count; /* 1 to HTTPD_LISTENERS_MAX */
-	/* Listening TCP sockets to take over in place of `listen`, also on failure; NULL: none. */
+	/*
+	 * Listeners to take over instead of opening `listen`, even on failure. NULL:
+	 * none.
+	 */
 	const int *sockets;
 	size_t socket_count; /* likewise */
-	/* A file of exporter-toolkit's format: TLS, users, headers. NULL or "": none. */
+	/* File in exporter-toolkit's format: TLS, users, headers. NULL or "": none. */
 	const char *web_config;
-	/* Limited requests at the same time; more get 503. 0: no limit. */
+	/* Limited requests served at a time; more get 503. 0: no limit. */
 	unsigned int max_requests;
-	/* Inactivity of a connection, and the wall-clock bound of a whole request; 0: 10 s. */
+	/* How long a connection may be inactive, and a whole request take. 0: 10 s. */
 	unsigned int timeout_s;
 };
 
 /*
- * Binds every address (with SO_REUSEADDR, never SO_REUSEPORT), then serves. 0 and *ret_httpd, or -errno and *ret_error.
- * ":PORT" and "[::]:PORT" take IPv6 and IPv4 where the host has IPv6, else IPv4.
+ * Opens every address, as listenaddr_open() does, and serves. 0 and *ret_httpd, or -errno
+ * and *ret_error.
  */
 int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
 		struct web_error *ret_error);
 
 /*
- * Reads the web configuration and the files it names anew, which happens by itself, too, within a second of a change and
- * the next request. 0, -ENOENT without a configuration, or -errno and *ret_error: then the old one stays. Any thread.
+ * Reads the web configuration and the files it names again. Otherwise that happens with
+ * the first request after a change, at most once a second. 0, -ENOENT without a
+ * configuration, or -errno and *ret_error: then the old one stays. Any thread.
  */
 int httpd_reload(struct httpd *httpd, struct web_error *ret_error);
 
-/* The file of a web configuration as httpd_start() would take it, certificates and all: 0, or -errno and *ret_error. */
+/*
+ * Checks a web configuration and the certificates it names, as httpd_start() would: 0, or
+ * -errno and *ret_error.
+ */
 int httpd_check(const char *web_config, struct web_error *ret_error);
 
-/* Closes the listening sockets at once, ends the connections and joins the threads. */
+/* Closes the listeners, ends the connections and joins the threads. NULL is fine. */
 void httpd_stop(struct httpd *httpd);
 
 bool httpd_has_tls(const struct httpd *httpd);
 
-/* Version of libmicrohttpd in use: "0.9.75". Static text. */
+/* The version of libmicrohttpd in use: "0.9.75". Static text. */
 const char *httpd_version(void);
 
-/* The port that the i-th listening address got (":0" asks the kernel); 0 if there is none. */
+/* The port of the i-th listener, which the kernel chose for ":0"; 0 if there is none. */
 unsigned int httpd_port(const struct httpd *httpd, size_t i);
 
-/* Sends listening sockets to the deaf: closes only them; running requests go on until httpd_stop(). No password is checked from now on. */
+/*
+ * Closes the listeners. Requests that are under way continue until httpd_stop(), but no
+ * password is checked any more. NULL is fine.
+ */
 void httpd_quiesce(struct httpd *httpd);
 
 /*
- * After httpd_quiesce(): waits until no thread is busy with a password, which nothing can interrupt. False if one still is after `wait_ms`:
- * httpd_stop() would have to wait for it.
+ * After httpd_quiesce(): waits at most `wait_ms` for a password that is being checked,
+ * which nothing can interrupt. False if the check still runs: httpd_stop() would wait for
+ * it.
  */
 bool httpd_settle(struct httpd *httpd, unsigned int wait_ms);
 

@@ -1,7 +1,8 @@
 /*
- * origin: whether a request comes from this host itself.
+ * origin: whether a request comes from this host.
  *
- * Knows addresses and the headers that betray a proxy or a rebound name; nothing of what is asked. Any thread.
+ * Knows addresses, and the headers by which a proxy or a rebound name shows; must not
+ * know what is requested. Any thread.
  */
 #ifndef TCPHEALTH_WEB_ORIGIN_H
 #define TCPHEALTH_WEB_ORIGIN_H
@@ -9,16 +10,18 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* 127.0.0.0/8, ::1, or the former as v4-mapped. */
+/* Whether an address is in 127.0.0.0/8, also v4-mapped, or ::1. */
 bool origin_is_loopback(const struct sockaddr *peer);
 
 /*
- * Whether a Host header ("localhost:10793", "[::1]", "10.0.0.1") names this host: localhost, a loopback address or an address of one of its
- * interfaces. A page that a browser got from elsewhere may reach us under a name of its own (DNS rebinding); that name gives it away.
+ * Whether a Host header ("localhost:10793", "[::1]", "10.0.0.1") names this host:
+ * localhost, a loopback address or an address of an interface. A script of a foreign page
+ * can reach the exporter from the user's browser (DNS rebinding), but only under the
+ * page's own name. False for NULL.
  */
 bool origin_host_is_own(const char *host);
 
-/* Whether a header's name says that the request came through a proxy: Forwarded, X-Forwarded-*, X-Real-IP, Via. */
+/* Whether a proxy adds this header: Forwarded, X-Forwarded-*, X-Real-IP or Via. */
 bool origin_is_proxy_header(const char *name);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * webconfig: the file of --web.config.file, as a plain value.
  *
- * The format is that of Prometheus's exporter-toolkit, and so is what is good and what is bad: `promtool check web-config` must give the same
- * verdict, but for `rate_limit` and `client_allowed_sans`, which promtool 2.42 does not know yet. Knows YAML and the format; reads the
- * one file, opens no certificate, must not know TLS nor HTTP. Any thread.
+ * Accepts the format of Prometheus's exporter-toolkit, and rejects what it rejects:
+ * `promtool check web-config` gives the same verdict, but for the exceptions in
+ * docs/web-config.md. Reads this one file and no certificate; must not know TLS or HTTP.
+ * Any thread.
  */
 #ifndef TCPHEALTH_WEB_WEBCONFIG_H
 #define TCPHEALTH_WEB_WEBCONFIG_H
@@ -19,8 +20,8 @@
 
 enum webconfig_client_auth {
 	WEBCONFIG_CLIENT_NONE,
-	WEBCONFIG_CLIENT_REQUEST,     /* asked for, never verified */
-	WEBCONFIG_CLIENT_REQUIRE_ANY, /* demanded, not verified */
+	WEBCONFIG_CLIENT_REQUEST,     /* not verified */
+	WEBCONFIG_CLIENT_REQUIRE_ANY, /* not verified */
 	WEBCONFIG_CLIENT_VERIFY_IF_GIVEN,
 	WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY,
 };
@@ -39,13 +40,14 @@ enum webconfig_curve {
 	WEBCONFIG_X25519,
 };
 
-/* The cipher suites of Go that the format knows, by their IANA names. */
+/* Go's secure cipher suites, by their IANA names. */
 enum webconfig_cipher {
 	WEBCONFIG_RSA_AES_128_CBC_SHA,
 	WEBCONFIG_RSA_AES_256_CBC_SHA,
 	WEBCONFIG_RSA_AES_128_GCM_SHA256,
 	WEBCONFIG_RSA_AES_256_GCM_SHA384,
-	WEBCONFIG_AES_128_GCM_SHA256, /* these three: TLS 1.3, always on */
+	/* These three are of TLS 1.3, and always on. */
+	WEBCONFIG_AES_128_GCM_SHA256,
 	WEBCONFIG_AES_256_GCM_SHA384,
 	WEBCONFIG_CHACHA20_POLY1305_SHA256,
 	WEBCONFIG_ECDHE_ECDSA_AES_128_CBC_SHA,
@@ -70,14 +72,17 @@ enum webconfig_header {
 	WEBCONFIG_HEADERS,
 };
 
-/* A file that is named in the configuration. */
+/* A file that the configuration names. */
 struct webconfig_file {
-	char *path; /* NULL: none; relative paths begin at the configuration's directory */
-	struct web_place place; /* in the file, for errors that show later */
+	/* NULL: none. A relative one was taken from the configuration's directory. */
+	char *path;
+	/* Where it is named, for errors found later. */
+	struct web_place place;
 };
 
+/* Values of one of the enums above, in the order of the file. */
 struct webconfig_list {
-	unsigned char *ids; /* of one of the enums above, in the order of the file */
+	unsigned char *ids;
 	size_t count;
 };
 
@@ -87,35 +92,40 @@ struct webconfig_user {
 };
 
 struct webconfig {
-	char *name; /* of the file, as errors call it */
+	char *name; /* of the file, in errors */
 
 	bool tls;
 	struct webconfig_file cert, key, client_ca;
 	enum webconfig_client_auth client_auth;
-	bool has_allowed_sans; /* client_allowed_sans is given, perhaps empty */
+	/* client_allowed_sans is given, even if empty. */
+	bool has_allowed_sans;
 	char **allowed_sans;
 	size_t allowed_san_count;
 	enum webconfig_version min_version, max_version;
 	bool prefer_server_ciphers;
 	struct webconfig_list ciphers, curves; /* empty: the defaults */
 
-	char *headers[WEBCONFIG_HEADERS]; /* fit for HTTP; NULL: not given, or blank */
+	/* Without control characters. NULL: not given, or blank. */
+	char *headers[WEBCONFIG_HEADERS];
 
 	struct webconfig_user *users;
 	size_t user_count;
 
-	uint64_t rate_interval_ns; /* a request each; 0: no limit */
+	uint64_t rate_interval_ns; /* between requests; 0: no limit */
 	uint64_t rate_burst;
 };
 
-/* The content of a file called `name`. 0 and *ret_config, or -EINVAL, -ENOMEM and *ret_error. */
+/*
+ * Parses the content of a file called `name`. 0 and *ret_config, or -EINVAL, -ENOMEM and
+ * *ret_error.
+ */
 int webconfig_parse(const char *name, const char *text, size_t len, struct webconfig **ret_config,
 		    struct web_error *ret_error);
 
 /* Reads and parses the file. 0 and *ret_config, or -errno and *ret_error. */
 int webconfig_load(const char *path, struct webconfig **ret_config, struct web_error *ret_error);
 
-/* Wipes the hashes. */
+/* Wipes the hashes. NULL is fine. */
 void webconfig_free(struct webconfig *config);
 
 /* "X-Frame-Options". */

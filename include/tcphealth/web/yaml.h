@@ -1,8 +1,9 @@
 /*
- * yaml: walks a plain YAML document: mappings, lists and texts.
+ * yaml: reads a plain YAML document: mappings, lists and texts.
  *
- * Knows YAML 1.1 as Prometheus reads it, but for aliases, merge keys and tags, which are refused. Must not know which keys
- * there are. Functions return -EINVAL or -ENOMEM after they have told in the error what is wrong, and where.
+ * Knows YAML 1.1 as Prometheus reads it, without aliases, merge keys and tags, which are
+ * refused. Must not know which keys there are. A function that returns -EINVAL or -ENOMEM
+ * has written to `error` what is wrong, and where. One document, one thread.
  */
 #ifndef TCPHEALTH_WEB_YAML_H
 #define TCPHEALTH_WEB_YAML_H
@@ -17,12 +18,12 @@ struct fy_document;
 struct fy_node;
 struct fy_parser;
 
-/* One reading of a document, embedded in whoever reads. */
+/* An open document. `name` and `error` are borrowed. */
 struct yaml {
-	const char *name;        /* of the file, as errors call it; borrowed */
-	struct web_error *error; /* borrowed */
-	struct web_place place;  /* of what is being read */
-	/* yaml's own */
+	const char *name; /* of the file, in errors */
+	struct web_error *error;
+	struct web_place place; /* of what was read last */
+	/* Private. */
 	const char *text;
 	size_t len;
 	struct fy_diag *diag;
@@ -30,30 +31,32 @@ struct yaml {
 	struct fy_document *document;
 };
 
-/* A text as it stands in the file, unescaped. Lives as long as the document. */
+/* A text without quotes and escapes. Lives as long as the document. */
 struct yaml_scalar {
-	const char *text; /* "" of a null */
+	const char *text; /* "" for a null */
 	bool is_null;
-	bool is_plain; /* unquoted, so that it may be more than a text */
+	/* Not quoted: it may be a boolean or a number. */
+	bool is_plain;
 };
 
 /*
- * Parses the first document of a file called `name`: 0 and *ret_root, which is NULL if it is empty, or an error. Everything is
- * borrowed until yaml_close(), which is called in either case.
+ * Parses the first document of a file called `name`. 0 and *ret_root, NULL if the
+ * document is empty; or an error. Everything is borrowed until yaml_close(), which the
+ * caller calls in either case.
  */
 int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 	      struct web_error *error, struct fy_node **ret_root);
 void yaml_close(struct yaml *yaml);
 
-/* What is wrong at the place that is being read: -EINVAL. */
+/* Writes what is wrong with what was read last. Returns -EINVAL. */
 int yaml_fail(struct yaml *yaml, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The text of a node that is one, or nothing (a null). 0, or an error. */
+/* Reads a text; a missing one is a null. 0, or an error. */
 int yaml_scalar(struct yaml *yaml, struct fy_node *node, struct yaml_scalar *ret);
 
 /*
- * The next pair of a mapping, or item of a list of texts: 1, 0 after the last, or an error. Nothing is an empty one. `*at` is
- * NULL before the first.
+ * Reads the next pair of a mapping, or item of a list of texts; a null has none. 1, 0
+ * after the last, or an error. `*at` is NULL before the first.
  */
 int yaml_pair(struct yaml *yaml, struct fy_node *node, void **at, struct yaml_scalar *ret_key,
 	      struct fy_node **ret_value);
@@ -61,7 +64,7 @@ int yaml_item(struct yaml *yaml, struct fy_node *node, void **at, struct yaml_sc
 
 bool yaml_is_list(struct fy_node *node);
 
-/* False if it is no boolean by YAML 1.1. */
+/* False if it is not a boolean of YAML 1.1. */
 bool yaml_bool(const struct yaml_scalar *scalar, bool *ret);
 
 #endif
