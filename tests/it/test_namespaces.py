@@ -150,7 +150,9 @@ class ContainersTest(NetTest):
         self.assertIsNone(page.value('tcphealth_sent_bytes_total', role='server', **where))
 
     def test_nobody_is_told_what_is_missing(self):
-        program = self.start_exporter(Through(self.b, *NOBODY), '--collector.netns=all')
+        """By a user of its own: processes of nobody, which other tests run, would show it the namespaces they are in."""
+        stranger = (NOBODY[0], f'--reuid={100000 + os.getpid()}', *NOBODY[2:])
+        program = self.start_exporter(Through(self.b, *stranger), '--collector.netns=all')
         scene = self.scene(scenes.close_wait)
         page = program.wait_value(1, 'tcphealth_connections', role='server', port=scene.port, state='close_wait')
         page = program.wait_for(lambda page: page.value(OTHERS, status='denied'), timeout=SCAN)
