@@ -10,8 +10,6 @@
 #define RETRY_MAX_MS   60000u /* each refusal may leave a line in an audit log */
 #define FAILURES_MAX   3u     /* in a row: it does answer, but never whole */
 
-#define CONNECTIONS (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
-
 /* A source that may be used. */
 struct candidate {
 	void *source; /* NULL: not open */
@@ -79,32 +77,6 @@ static void close_source(struct chooser *chooser, unsigned int id)
 	candidate->source = NULL;
 }
 
-/* What find_other_end() needs. */
-struct opened {
-	const struct source_ops *ops;
-	void *source;
-};
-
-static int find_other_end(void *arg, const struct tcpsock *sock, struct tcpsock *ret_other)
-{
-	const struct opened *opened = arg;
-
-	return opened->ops->find(opened->source, sock, ret_other);
-}
-
-static int dump(const struct opened *opened, struct census *census, enum tier tier)
-{
-	struct source_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
-					  .want = SOURCE_DROPS };
-	struct source_query connections = { .states = CONNECTIONS, .want = SOURCE_INFO };
-	int r;
-
-	if (tier == TIER_STATES)
-		connections.states &= ~TCP_STATE_BIT(TCP_STATE_ESTABLISHED);
-	r = opened->ops->dump(opened->source, &listeners, census_take, census);
-	return r < 0 ? r : opened->ops->dump(opened->source, &connections, census_take, census);
-}
-
 /*
  * A source that costs the same whatever states are wanted gives all; and a memory that was not fed by the sample before needs all
  * there is.
@@ -116,29 +88,18 @@ static enum tier tier_from(const struct chooser *chooser, unsigned int id, enum 
 	return wanted;
 }
 
-static int sample_from(struct chooser *chooser, unsigned int id, struct census *census,
-		       struct census_sample sample, struct chooser_result *result)
+static int sample_from(struct chooser *chooser, unsigned int id, const struct sample *wanted,
+		       struct census *census, struct chooser_result *result)
 {
-	struct opened opened = { .ops = source_table[id] };
-	uint32_t can = opened.ops->can;
+	struct sample sample = *wanted;
 	int r;
 
-	sample.tier = result->tier = tier_from(chooser, id, sample.tier);
+	sample.tier = result->tier = tier_from(chooser, id, wanted->tier);
+	sample.place = chooser->place;
 	r = open_source(chooser, id);
-	if (r < 0)
-		return r;
-	opened.source = chooser->candidates[id].source;
-	sample.ids = can & SOURCE_COOKIES ? CENSUS_COOKIES : CENSUS_TUPLES;
-	sample.events = sample.events && can & SOURCE_EVENTS;
-	result->can = sample.events ? can : can & ~(uint32_t)SOURCE_EVENTS;
-	r = census_begin(census, &sample);
-	if (r == 0)
-		r = dump(&opened, census, sample.tier);
-	if (r == 0)
-		r = census_end(census, can & SOURCE_FIND ? find_other_end : NULL, &opened);
-	if (r < 0)
-		census_abort(census);
-	return r;
+	return r < 0 ? r
+		     : take_sample(&sample, source_table[id], chooser->candidates[id].source,
+				   census, &result->can);
 }
 
 /* Worse ones always are; a better one that failed is asked again after a while. */
@@ -204,8 +165,8 @@ void chooser_free(struct chooser *chooser)
 	free(chooser);
 }
 
-int chooser_sample(struct chooser *chooser, struct census *census,
-		   const struct census_sample *sample, struct chooser_result *ret_result)
+int chooser_sample(struct chooser *chooser, const struct sample *sample, struct census *census,
+		   struct chooser_result *ret_result)
 {
 	unsigned int id = chooser->first;
 	int r;
@@ -214,7 +175,7 @@ int chooser_sample(struct chooser *chooser, struct census *census,
 	for (;; id++) {
 		if (!is_asked(chooser, id, sample->now_ms))
 			continue;
-		r = sample_from(chooser, id, census, *sample, ret_result);
+		r = sample_from(chooser, id, sample, census, ret_result);
 		if (r == 0)
 			break;
 		if (!falls_back(chooser, id, r, sample->now_ms))

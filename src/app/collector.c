@@ -162,15 +162,6 @@ static void log_outcome(struct collector *c, int error)
 	c->logged_error = error;
 }
 
-static void read_settings(struct collector *c)
-{
-	char dir[PATH_MAX];
-
-	netsysctl_read(c->options->path_procfs, &c->sysctl);
-	if (procfs_net_dir(c->options->path_procfs, 0, dir, sizeof(dir)) == 0)
-		netstat_read(dir, &c->netstat);
-}
-
 static int take_snapshot(struct collector *c, const struct chooser_result *result,
 			 struct snapshot **ret_snapshot)
 {
@@ -199,32 +190,18 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 	return survey_take(&survey, ret_snapshot);
 }
 
-static void drain(void *arg)
-{
-	struct collector *c = arg;
-
-	eventfeed_drain(&c->events, c->census);
-}
-
 static int sample_once(struct collector *c, enum tier tier, uint64_t now_ms,
 		       struct chooser_result *ret_result, struct snapshot **ret_snapshot)
 {
-	struct census_sample sample = { .tier = tier,
-					.drain = drain,
-					.drain_arg = c,
-					.now_ms = now_ms,
-					.events = eventfeed_active(&c->events) };
-	int r;
+	const struct sample sample = { .tier = tier,
+				       .now_ms = now_ms,
+				       .events = &c->events,
+				       .sysctl = &c->sysctl,
+				       .netstat = &c->netstat };
+	int r = chooser_sample(c->chooser, &sample, c->census, ret_result);
 
-	read_settings(c);
-	sample.sysctl = c->sysctl;
-	/* The TIME_WAIT of a connection that no dump has shown gets its role from them. */
-	eventfeed_drain(&c->events, c->census);
-	r = chooser_sample(c->chooser, c->census, &sample, ret_result);
 	if (r < 0)
 		return r;
-	eventfeed_drain(&c->events, c->census);
-	census_drained(c->census);
 	if (ret_result->tier == TIER_FULL)
 		c->full_timestamp = clock_wall();
 	/* Others' trouble is not ours: it is counted there. */

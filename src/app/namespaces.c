@@ -3,6 +3,7 @@
  */
 #include "tcphealth/app/namespaces.h"
 
+#include "tcphealth/app/sample.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
@@ -24,7 +25,6 @@
 #define SCAN_MS     5000u
 #define TABLE_BYTES (128 * 1024)
 #define NAME_LEN    NETNS_NAME_LEN
-#define CONNECTIONS (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
 
 struct known_netns {
 	struct netns_found where;
@@ -227,44 +227,20 @@ static int scan(struct namespaces *s)
 	return r;
 }
 
-static int dump_from(const struct source_ops *ops, void *source, struct census *census)
+static int sample_at(const struct source_ops *ops, const struct source_place *place,
+		     struct known_netns *netns, uint64_t now_ms)
 {
-	const struct source_query listeners = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
-						.want = SOURCE_DROPS };
-	const struct source_query connections = { .states = CONNECTIONS, .want = SOURCE_INFO };
-	int r = ops->dump(source, &listeners, census_take, census);
-
-	return r < 0 ? r : ops->dump(source, &connections, census_take, census);
-}
-
-/* In the namespace of `place`, where the thread is if that names no process: settings cannot be read from outside. */
-static int sample_from(const struct source_ops *ops, const struct source_place *place,
-		       struct known_netns *netns, uint64_t now_ms)
-{
-	struct census_sample sample = {
-		.now_ms = now_ms,
-		.ids = ops->can & SOURCE_COOKIES ? CENSUS_COOKIES : CENSUS_TUPLES,
-	};
-	char dir[PATH_MAX];
+	const struct sample sample = { .now_ms = now_ms,
+				       .place = *place,
+				       .sysctl = &netns->sysctl,
+				       .netstat = &netns->netstat };
 	void *source;
 	int r = ops->open(place, &source);
 
 	if (r < 0)
 		return r;
-	if (procfs_net_dir(place->procfs, place->pid, dir, sizeof(dir)) == 0)
-		netstat_read(dir, &netns->netstat);
-	if (place->pid == 0)
-		netsysctl_read(place->procfs, &netns->sysctl);
-	sample.sysctl = netns->sysctl;
-	r = census_begin(netns->census, &sample);
-	if (r == 0)
-		r = dump_from(ops, source, netns->census);
-	if (r == 0)
-		r = census_end(netns->census, NULL, NULL);
-	if (r < 0)
-		census_abort(netns->census);
+	r = take_sample(&sample, ops, source, netns->census, &netns->can);
 	ops->close(source);
-	netns->can = ops->can & ~(uint32_t)SOURCE_EVENTS;
 	return r;
 }
 
@@ -277,12 +253,12 @@ static int sample_by(struct namespaces *s, const struct source_ops *ops, struct 
 
 	if (ops->can & SOURCE_PIDS) {
 		place.pid = netns->where.pid;
-		return place.pid != 0 ? sample_from(ops, &place, netns, now_ms) : -EPERM;
+		return place.pid != 0 ? sample_at(ops, &place, netns, now_ms) : -EPERM;
 	}
 	r = netns_enter(&netns->where);
 	if (r < 0)
 		return r;
-	r = sample_from(ops, &place, netns, now_ms);
+	r = sample_at(ops, &place, netns, now_ms);
 	netns_leave(&s->home);
 	return r;
 }

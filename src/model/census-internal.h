@@ -86,16 +86,18 @@ struct census {
 	struct ages_context context;
 	struct ledger *ledger;
 	struct listeners *listeners;
-	struct track *tracks[CENSUS_ID_KINDS];
-	struct track *track; /* of this sample's kind of ids */
+	/* Ids that are cookies must not be mixed with others: each kind has its memory. `tuples` is NULL while it is not needed. */
+	struct track *cookies, *tuples;
+	struct track *track; /* which of them this sample feeds */
 	bool baseline;       /* the first whole dump with cookies is behind us */
 	bool counting;       /* and so are the events of what died during it: strangers count */
-	enum census_ids last_ids;
+	struct track *last_track; /* of the last whole sample, or NULL */
 	uint64_t last_now_ms;
 	uint64_t last_full_ms;
 	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
 	struct tcpsock *deferred;
 	size_t deferred_count, deferred_cap;
+	size_t deferred_next; /* which of them census_waiting() gives */
 	struct addrset local; /* addresses of this host, as seen */
 	struct mirror mirror; /* roles by 4-tuple, for the other end; without cookies only */
 	struct busyports busy;
@@ -121,8 +123,8 @@ void census_note_stale(struct census *c, struct track_entry *entry, const struct
  */
 void census_take_off(struct census *c, struct track_entry *entry);
 
-/* Judges the records that waited for the whole dump. 0 or -ENOMEM. */
-int records_count_deferred(struct census *c, census_other_fn other_fn, void *arg);
+/* Judges the records that waited for the whole dump and have not been settled. 0 or -ENOMEM. */
+int records_count_deferred(struct census *c);
 
 /* 0 or -ENOMEM. */
 int deaths_init(struct census *c);

@@ -28,7 +28,7 @@ void census_note_stale(struct census *c, struct track_entry *entry, const struct
 /* An open full dump has shown only what it has seen; the memory that is not in use shows nothing. */
 static bool is_on_show(const struct census *c, const struct track_entry *entry)
 {
-	return entry->shown && c->sample.ids == CENSUS_COOKIES &&
+	return entry->shown && c->sample.can & SOURCE_COOKIES &&
 	       (c->sample.tier == TIER_STATES || track_saw(c->track, entry));
 }
 
@@ -55,9 +55,8 @@ struct census *census_new(const struct census_config *config)
 	c->config = *config;
 	c->ledger = ledger_new(config->exclude);
 	c->listeners = listeners_new(config->keep_ms);
-	c->tracks[CENSUS_COOKIES] = track_new();
-	if (c->ledger == NULL || c->listeners == NULL || c->tracks[CENSUS_COOKIES] == NULL ||
-	    deaths_init(c) < 0) {
+	c->cookies = track_new();
+	if (c->ledger == NULL || c->listeners == NULL || c->cookies == NULL || deaths_init(c) < 0) {
 		census_free(c);
 		return NULL;
 	}
@@ -68,8 +67,8 @@ void census_free(struct census *c)
 {
 	if (c == NULL)
 		return;
-	for (int i = 0; i < CENSUS_ID_KINDS; i++)
-		track_free(c->tracks[i]);
+	track_free(c->cookies);
+	track_free(c->tuples);
 	ledger_free(c->ledger);
 	listeners_free(c->listeners);
 	addrset_done(&c->local);
@@ -82,13 +81,17 @@ void census_free(struct census *c)
 }
 
 /* The memory by cookies is kept through the time without them. */
-static int choose_track(struct census *c, enum census_ids ids)
+static int choose_track(struct census *c, uint32_t can)
 {
-	if (c->tracks[ids] == NULL)
-		c->tracks[ids] = track_new();
-	if (c->tracks[ids] == NULL)
+	if (can & SOURCE_COOKIES) {
+		c->track = c->cookies;
+		return 0;
+	}
+	if (c->tuples == NULL)
+		c->tuples = track_new();
+	if (c->tuples == NULL)
 		return -ENOMEM;
-	c->track = c->tracks[ids];
+	c->track = c->tuples;
 	return 0;
 }
 
@@ -118,7 +121,7 @@ uint64_t census_looked_ms(const struct census *c, enum tier tier)
 int census_begin(struct census *c, const struct census_sample *sample)
 {
 	uint64_t looked = census_looked_ms(c, sample->tier);
-	int r = choose_track(c, sample->ids);
+	int r = choose_track(c, sample->can);
 
 	if (r < 0)
 		return r;
@@ -130,9 +133,9 @@ int census_begin(struct census *c, const struct census_sample *sample)
 		.sysctl = &c->sample.sysctl,
 	};
 	track_begin(c->track, sample->tier == TIER_FULL);
-	listeners_begin(c->listeners, sample->ids != c->last_ids);
+	listeners_begin(c->listeners, c->last_track != NULL && c->last_track != c->track);
 	mirror_reset(&c->mirror);
-	c->deferred_count = 0;
+	c->deferred_count = c->deferred_next = 0;
 	c->listening = 0;
 	c->error = 0;
 	ledger_begin(c->ledger, sample->tier);
@@ -179,8 +182,8 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 
 static bool event_is_due(const struct census *c, const struct track_entry *entry)
 {
-	return c->sample.events && !entry->final && !entry->mini && !entry->eventless &&
-	       entry->state != TCP_STATE_SYN_RECV;
+	return c->sample.can & SOURCE_EVENTS && !entry->final && !entry->mini &&
+	       !entry->eventless && entry->state != TCP_STATE_SYN_RECV;
 }
 
 /* One dump may miss a socket that moved in the kernel's table meanwhile: two do not. */
@@ -283,8 +286,8 @@ static void settle_cookies(struct census *c)
 {
 	if (c->suspicious != 0)
 		c->suspicious--;
-	track_free(c->tracks[CENSUS_TUPLES]);
-	c->tracks[CENSUS_TUPLES] = NULL;
+	track_free(c->tuples);
+	c->tuples = NULL;
 	c->baseline = true;
 }
 
@@ -295,20 +298,17 @@ static void settle_full(struct census *c)
 	track_sweep(c->track, sweep_entry, c);
 	thin_invisible(c);
 	track_trim(c->track);
-	if (c->sample.ids == CENSUS_COOKIES)
+	if (c->sample.can & SOURCE_COOKIES)
 		settle_cookies(c);
 	c->last_full_ms = c->sample.now_ms;
 	if (c->error == 0)
 		c->error = fill_ephemeral(c);
 }
 
-int census_end(struct census *c, census_other_fn other_fn, void *arg)
+int census_end(struct census *c)
 {
-	int r;
+	int r = records_count_deferred(c);
 
-	if (c->sample.drain != NULL)
-		c->sample.drain(c->sample.drain_arg);
-	r = records_count_deferred(c, other_fn, arg);
 	if (r < 0)
 		return r;
 	listeners_end(c->listeners, c->sample.now_ms);
@@ -316,7 +316,7 @@ int census_end(struct census *c, census_other_fn other_fn, void *arg)
 		settle_full(c);
 	else
 		track_end_part(c->track);
-	c->last_ids = c->sample.ids;
+	c->last_track = c->track;
 	c->last_now_ms = c->sample.now_ms;
 	if (c->error == 0)
 		c->error = pin_listening(c);

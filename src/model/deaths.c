@@ -139,11 +139,11 @@ static int count_failure(struct census *c, const struct tcpdeath *death, struct 
 /* A record that waits to be judged when its socket dies is as good as unseen. */
 static struct track_entry *find_known(struct census *c, uint64_t id)
 {
-	struct track_entry *entry = track_find(c->tracks[CENSUS_COOKIES], id);
+	struct track_entry *entry = track_find(c->cookies, id);
 
 	if (entry == NULL || entry->state != TCP_STATE_NONE)
 		return entry;
-	track_remove(c->tracks[CENSUS_COOKIES], entry);
+	track_remove(c->cookies, entry);
 	return NULL;
 }
 

@@ -102,7 +102,7 @@ static void count_first_sight(struct census *c, struct ledger_pair *pair, struct
 	struct account_numbers numbers = account_numbers_of(sock);
 	bool mini = tcpsock_knows(sock, TCPSOCK_MINI) && sock->state != TCP_STATE_SYN_RECV;
 
-	if (c->sample.ids == CENSUS_TUPLES) {
+	if (!(c->sample.can & SOURCE_COOKIES)) {
 		entry->opened = entry->closed = true;
 	} else if (!c->baseline) {
 		if (tcpsock_knows(sock, TCPSOCK_BYTES))
@@ -110,7 +110,7 @@ static void count_first_sight(struct census *c, struct ledger_pair *pair, struct
 		entry->opened = mini || is_established(sock);
 		entry->closed = mini;
 	} else if (mini) {
-		if (!c->sample.events) {
+		if (!(c->sample.can & SOURCE_EVENTS)) {
 			account_open(pair, entry);
 			account_close(pair, entry);
 		}
@@ -221,7 +221,7 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 		census_note_stale(c, entry, sock, &look);
 	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		r = note_ephemeral(c, sock);
-	if (r == 0 && c->sample.ids == CENSUS_TUPLES)
+	if (r == 0 && !(c->sample.can & SOURCE_COOKIES))
 		r = mirror_add(&c->mirror, sock, (enum role)entry->role);
 	return r;
 }
@@ -252,7 +252,7 @@ static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock,
 
 	if (c->deferred_count >= DEFERRED_MAX || (mini && !created))
 		return false;
-	return may_be_on_this_host(c, sock) || (mini && c->sample.events);
+	return may_be_on_this_host(c, sock) || (mini && c->sample.can & SOURCE_EVENTS);
 }
 
 static int take_listener(struct census *c, const struct tcpsock *sock)
@@ -312,54 +312,80 @@ int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_
 	return r;
 }
 
-/* What the other end says of itself: the opposite is this one. */
-static bool ask_other_end(struct census *c, const struct tcpsock *sock, census_other_fn other_fn,
-			  void *arg, struct role_guess *ret_guess)
+/* The role of the other end: as a sample without cookies has seen it, or as its record `other` and the memory tell. */
+static bool role_of_other(const struct census *c, const struct tcpsock *sock,
+			  const struct tcpsock *other, enum role *ret_role)
 {
-	struct tcpsock other;
+	const struct track_entry *entry;
 	struct role_guess its;
-	struct track_entry *entry;
-	enum role role;
 
-	*ret_guess = (struct role_guess){ ROLE_SERVER, ROLE_BY_OTHER_END, false };
-	if (c->sample.ids == CENSUS_TUPLES) {
-		if (!mirror_find(&c->mirror, sock, &role))
-			return false;
-		ret_guess->role = role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	if (!(c->sample.can & SOURCE_COOKIES))
+		return mirror_find(&c->mirror, sock, ret_role);
+	if (other == NULL)
+		return false;
+	if (role_from_state(other, &its) ||
+	    role_from_handshake(other, &its) == ROLE_HANDSHAKE_TELLS) {
+		*ret_role = its.role;
 		return true;
 	}
-	if (other_fn == NULL || other_fn(arg, sock, &other) < 0)
+	entry = track_find(c->track, other->id);
+	if (entry == NULL || entry->state == TCP_STATE_NONE || entry->evidence > ROLE_BY_LISTENER)
 		return false;
-	if (!role_from_state(&other, &its) &&
-	    role_from_handshake(&other, &its) != ROLE_HANDSHAKE_TELLS) {
-		entry = track_find(c->track, other.id);
-		if (entry == NULL || entry->state == TCP_STATE_NONE ||
-		    entry->evidence > ROLE_BY_LISTENER)
-			return false;
-		its.role = (enum role)entry->role;
-	}
-	ret_guess->role = its.role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	*ret_role = (enum role)entry->role;
 	return true;
 }
 
-int records_count_deferred(struct census *c, census_other_fn other_fn, void *arg)
+/* NULL for one that has died meanwhile. */
+static struct track_entry *find_deferred(const struct census *c, const struct tcpsock *sock)
+{
+	struct track_entry *entry = track_find(c->track, sock->id);
+
+	return entry != NULL && !entry->final ? entry : NULL;
+}
+
+static int count_deferred(struct census *c, const struct tcpsock *sock, const struct tcpsock *other)
+{
+	struct track_entry *entry = find_deferred(c, sock);
+	struct role_guess guess = { .evidence = ROLE_BY_OTHER_END };
+	enum role role;
+	bool created;
+
+	if (entry == NULL)
+		return 0;
+	created = entry->state == TCP_STATE_NONE;
+	if (may_be_on_this_host(c, sock) && role_of_other(c, sock, other, &role))
+		guess.role = role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+	else
+		guess = weak_evidence(c, sock);
+	weigh(entry, &guess, created);
+	return count_socket(c, entry, sock, created);
+}
+
+const struct tcpsock *census_waiting(struct census *c)
+{
+	for (; c->deferred_next < c->deferred_count; c->deferred_next++) {
+		const struct tcpsock *sock = &c->deferred[c->deferred_next];
+
+		if (may_be_on_this_host(c, sock) && find_deferred(c, sock) != NULL)
+			return sock;
+	}
+	return NULL;
+}
+
+int census_settle(struct census *c, const struct tcpsock *other)
+{
+	struct tcpsock sock = c->deferred[c->deferred_next];
+
+	c->deferred[c->deferred_next] = c->deferred[--c->deferred_count];
+	return count_deferred(c, &sock, other);
+}
+
+int records_count_deferred(struct census *c)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < c->deferred_count && r == 0; i++) {
-		const struct tcpsock *sock = &c->deferred[i];
-		struct track_entry *entry = track_find(c->track, sock->id);
-		struct role_guess guess;
-		bool created;
-
-		if (entry == NULL || entry->final)
-			continue; /* it has died meanwhile */
-		created = entry->state == TCP_STATE_NONE;
-		if (!may_be_on_this_host(c, sock) || !ask_other_end(c, sock, other_fn, arg, &guess))
-			guess = weak_evidence(c, sock);
-		weigh(entry, &guess, created);
-		r = count_socket(c, entry, sock, created);
-	}
+	for (size_t i = 0; i < c->deferred_count && r == 0; i++)
+		r = count_deferred(c, &c->deferred[i], NULL);
 	return r;
 }
 

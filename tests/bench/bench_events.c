@@ -51,6 +51,8 @@ struct meter {
 	struct eventfeed events;
 	struct census *census;
 	struct chooser *chooser;
+	struct netsysctl sysctl;
+	struct netstat netstat;
 	struct kept kept[PAIRS_MAX];
 	size_t kept_count;
 	uint64_t falls;     /* counters seen lower than before */
@@ -247,27 +249,18 @@ static void look_for_falls(struct meter *m)
 	}
 }
 
-static void drain(void *arg)
-{
-	struct meter *m = arg;
-
-	eventfeed_drain(&m->events, m->census);
-}
-
 static void sample(struct meter *m)
 {
-	struct census_sample s = {
-		.now_ms = clock_mono_ms(), .events = true, .drain = drain, .drain_arg = m
-	};
+	const struct sample sample = { .now_ms = clock_mono_ms(),
+				       .events = &m->events,
+				       .sysctl = &m->sysctl,
+				       .netstat = &m->netstat };
 	uint64_t t0 = clock_thread_cpu_ns();
 	struct chooser_result result;
 
-	netsysctl_defaults(&s.sysctl);
-	if (chooser_sample(m->chooser, m->census, &s, &result) < 0)
+	if (chooser_sample(m->chooser, &sample, m->census, &result) < 0)
 		bench_die("sample");
 	m->sample_ns += clock_thread_cpu_ns() - t0;
-	drain(m);
-	census_drained(m->census);
 	look_for_falls(m);
 }
 
@@ -317,7 +310,7 @@ static void follow(struct meter *m, uint64_t end_ms)
 		uint64_t received;
 
 		if (poll(&p, 1, 100) > 0)
-			drain(m);
+			eventfeed_drain(&m->events, m->census);
 		received = eventfeed_stats(&m->events).received;
 		quiet = received == before && clock_mono_ms() > end_ms ? quiet + 1 : 0;
 		before = received;
@@ -326,7 +319,7 @@ static void follow(struct meter *m, uint64_t end_ms)
 			next_ms += 1000;
 		}
 	}
-	drain(m);
+	eventfeed_drain(&m->events, m->census);
 }
 
 /* Without it the kernel gives no more than net.core.rmem_max. */
@@ -347,6 +340,7 @@ static void start_events(struct meter *m, const char *buffer)
 	uint32_t bytes = (uint32_t)strtoul(buffer, NULL, 10);
 
 	eventfeed_init(&m->events, true);
+	netsysctl_defaults(&m->sysctl);
 	if (strcmp(buffer, "with") != 0)
 		drop_privilege();
 	if (bytes != 0 && events_start(bytes / 2, &m->events.events) < 0) /* which it doubles */

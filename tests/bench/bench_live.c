@@ -47,16 +47,20 @@ static void sample_for_ever(void)
 	struct census_config config = { .keep_ms = 3600000 };
 	struct chooser *chooser = chooser_new(SOURCE_netlink, "/proc");
 	struct census *census = census_new(&config);
+	struct netsysctl sysctl;
+	struct netstat netstat;
 
 	(void)setpriority(PRIO_PROCESS, 0, 19);
 	if (chooser == NULL || census == NULL)
 		_exit(1);
+	netsysctl_defaults(&sysctl);
 	for (;;) {
-		struct census_sample s = { .now_ms = clock_mono_ms() };
+		const struct sample sample = { .now_ms = clock_mono_ms(),
+					       .sysctl = &sysctl,
+					       .netstat = &netstat };
 		struct chooser_result result;
 
-		netsysctl_defaults(&s.sysctl);
-		if (chooser_sample(chooser, census, &s, &result) < 0)
+		if (chooser_sample(chooser, &sample, census, &result) < 0)
 			_exit(1);
 	}
 }

@@ -15,11 +15,16 @@
 
 static enum tier sample(struct chooser *chooser, struct census *census, enum tier tier)
 {
-	struct census_sample s = { .tier = tier, .now_ms = clock_mono_ms(), .events = true };
+	struct netsysctl sysctl;
+	struct netstat netstat = { 0 };
+	const struct sample sample = {
+		.tier = tier, .now_ms = clock_mono_ms(), .sysctl = &sysctl, .netstat = &netstat
+	};
 	struct chooser_result result;
 
-	netsysctl_defaults(&s.sysctl);
-	if (chooser_sample(chooser, census, &s, &result) < 0 || result.source != &source_netlink) {
+	netsysctl_defaults(&sysctl);
+	if (chooser_sample(chooser, &sample, census, &result) < 0 ||
+	    result.source != &source_netlink) {
 		(void)fprintf(stderr, "sample failed\n");
 		exit(1);
 	}
@@ -33,14 +38,8 @@ static double shrink(struct census *census)
 
 	if (chooser == NULL || unshare(CLONE_NEWNET) < 0)
 		bench_die("empty namespace");
-	for (int i = 0; i < 4; i++) {
-		struct census_sample s = { .now_ms = clock_mono_ms() };
-		struct chooser_result result;
-
-		netsysctl_defaults(&s.sysctl);
-		if (chooser_sample(chooser, census, &s, &result) < 0)
-			bench_die("sample of the empty namespace");
-	}
+	for (int i = 0; i < 4; i++)
+		(void)sample(chooser, census, TIER_FULL);
 	chooser_free(chooser);
 	return bench_status_mb("VmRSS:");
 }

@@ -94,13 +94,13 @@ static inline struct census *bench_census(void)
 static inline void bench_sample(const struct bench_dump *dump, struct census *census,
 				uint64_t now_ms)
 {
-	struct census_sample s = { .now_ms = now_ms, .events = true };
+	struct census_sample s = { .can = SOURCE_COOKIES | SOURCE_EVENTS, .now_ms = now_ms };
 
 	netsysctl_defaults(&s.sysctl);
 	if (census_begin(census, &s) < 0)
 		bench_die("census_begin");
 	bench_parse(dump, now_ms, census_take, census);
-	if (census_end(census, NULL, NULL) < 0)
+	if (census_end(census) < 0)
 		bench_die("census_end");
 }
 

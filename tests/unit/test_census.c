@@ -54,8 +54,8 @@ static void open_scene(struct scene *s)
 {
 	struct census_config config;
 
-	*s = (struct scene){ .sample = {
-				     .now_ms = 100000000, .ids = CENSUS_COOKIES, .events = true } };
+	*s = (struct scene){ .sample = { .now_ms = 100000000,
+					 .can = SOURCE_COOKIES | SOURCE_EVENTS } };
 	netsysctl_defaults(&s->sample.sysctl);
 	s->sample.sysctl.value[NETSYSCTL_PORT_LOW] = 32768;
 	s->sample.sysctl.value[NETSYSCTL_PORT_HIGH] = 60999;
@@ -80,18 +80,13 @@ static void see(struct scene *s, const struct tcpsock *sock)
 	assert_int_equal(census_take(s->census, sock, 1, s->sample.now_ms), 0);
 }
 
-static void end_with(struct scene *s, census_other_fn other_fn, void *arg)
+static void end(struct scene *s)
 {
 	struct ledger *ledger = census_ledger(s->census);
 
-	assert_int_equal(census_end(s->census, other_fn, arg), 0);
+	assert_int_equal(census_end(s->census), 0);
 	census_drained(s->census);
 	assert_int_equal(ledger_arbitrate(&ledger, 1, 1000, s->sample.now_ms, KEEP_MS), 0);
-}
-
-static void end(struct scene *s)
-{
-	end_with(s, NULL, NULL);
 }
 
 /* One whole sample of up to three sockets; NULL ends them. */
@@ -458,7 +453,7 @@ static void test_death_during_the_first_dump(void **state)
 
 	open_scene(&s);
 	begin(&s);
-	assert_int_equal(census_end(s.census, NULL, NULL), 0);
+	assert_int_equal(census_end(s.census), 0);
 	die(&s, record_death(&sock, true));
 	die(&s, failed_death(3, 1, 0));
 	census_drained(s.census);
@@ -740,7 +735,7 @@ static void test_without_events(void **state)
 	struct tcpsock sock = client(1, 100), mini = record_mini(2, TCP_STATE_TIME_WAIT, 40002, 80);
 
 	open_scene(&s);
-	s.sample.events = false;
+	s.sample.can = SOURCE_COOKIES;
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &sock, NULL, NULL);
 	expect(&s, ROLE_CLIENT, 80, 1, 0, 101);
@@ -774,7 +769,7 @@ static void test_events_that_end(void **state)
 	dump(&s, &sock, NULL, NULL);
 	dumps(&s, 3, NULL);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_CLOSE), 1);
-	s.sample.events = false;
+	s.sample.can = SOURCE_COOKIES;
 	dump(&s, NULL, NULL, NULL);
 	assert_int_equal(sum_of_states(&s), 0);
 	expect(&s, ROLE_CLIENT, 80, 1, 1, 101);
@@ -840,11 +835,9 @@ static void test_overrun_and_another_source(void **state)
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &sock, &alive, NULL);
 	census_overrun(s.census);
-	s.sample.ids = CENSUS_TUPLES;
-	s.sample.events = false;
+	s.sample.can = 0;
 	dumps(&s, 3, NULL);
-	s.sample.ids = CENSUS_COOKIES;
-	s.sample.events = true;
+	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS;
 	dumps(&s, 3, &alive);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_CLOSE), 0);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_ESTABLISHED), 1);
@@ -879,8 +872,7 @@ static void test_source_change(void **state)
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &old, &died, NULL);
 	expect(&s, ROLE_CLIENT, 80, 2, 0, 202);
-	s.sample.ids = CENSUS_TUPLES;
-	s.sample.events = false;
+	s.sample.can = 0;
 	dump(&s, &proc_old, &proc_died, NULL);
 	died = client(2, 120);
 	die(&s, record_death(&died, true)); /* events come in meanwhile, by cookie */
@@ -891,8 +883,7 @@ static void test_source_change(void **state)
 	dumps(&s, 3, &proc_old);
 	assert_int_equal(sum_of_states(&s), 1);
 	expect(&s, ROLE_CLIENT, 80, 3, 2, 202 + 21 + 9); /* by events alone */
-	s.sample.ids = CENSUS_COOKIES;
-	s.sample.events = true;
+	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS;
 	old = client(1, 300);
 	dumps(&s, 3, &old);
 	expect(&s, ROLE_CLIENT, 80, 3, 2, 202 + 21 + 9 + 200);
@@ -911,12 +902,11 @@ static void test_failed_return_to_netlink(void **state)
 	struct tcpsock sock = by_tuple(record_full(1, TCP_STATE_CLOSE_WAIT, 8080, 40001), 1001);
 
 	open_scene(&s);
-	s.sample.events = false;
 	for (int i = 0; i <= 12; i++) {
-		s.sample.ids = CENSUS_COOKIES;
+		s.sample.can = SOURCE_COOKIES;
 		begin(&s);
 		census_abort(s.census);
-		s.sample.ids = CENSUS_TUPLES;
+		s.sample.can = 0;
 		dump(&s, &sock, NULL, NULL);
 	}
 	assert_int_equal(view(&s, ROLE_SERVER, 8080).stale[STALE_CLOSE_WAIT], 1);
@@ -935,14 +925,14 @@ static void test_drops_of_listeners_over_sources(void **state)
 	open_scene(&s);
 	listener.drops = 1000;
 	dump(&s, &listener, NULL, NULL);
-	s.sample.ids = CENSUS_TUPLES;
+	s.sample.can = 0;
 	begin(&s);
 	census_abort(s.census);
-	s.sample.ids = CENSUS_COOKIES;
+	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS;
 	dump(&s, &listener, NULL, NULL);
-	s.sample.ids = CENSUS_TUPLES;
+	s.sample.can = 0;
 	dump(&s, &proc, NULL, NULL);
-	s.sample.ids = CENSUS_COOKIES;
+	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS;
 	dump(&s, &listener, NULL, NULL);
 	listener.drops = 1003;
 	dump(&s, &listener, NULL, NULL);
@@ -1152,21 +1142,15 @@ static void test_time_wait_inherits(void **state)
 	close_scene(&s);
 }
 
-struct lookup {
-	const struct tcpsock *answer; /* NULL: there is none */
-	size_t asked;
-};
-
-static int look_up(void *arg, const struct tcpsock *sock, struct tcpsock *ret_other)
+/* Answers all that is asked for with `other`, or NULL; returns how often. */
+static size_t end_with(struct scene *s, const struct tcpsock *other)
 {
-	struct lookup *l = arg;
+	size_t asked = 0;
 
-	(void)sock;
-	l->asked++;
-	if (l->answer == NULL)
-		return -ENOENT;
-	*ret_other = *l->answer;
-	return 0;
+	for (; census_waiting(s->census) != NULL; asked++)
+		assert_int_equal(census_settle(s->census, other), 0);
+	end(s);
+	return asked;
 }
 
 /* A loopback connection whose one end does not tell: a client by its ports, but its other end opened. */
@@ -1175,7 +1159,6 @@ static void test_other_end(void **state)
 	(void)state;
 	struct scene s;
 	struct tcpsock mute = server(1, 100), other = client(2, 100);
-	struct lookup lookup = { &other, 0 };
 
 	mute.local = mute.remote = other.local = other.remote = record_addr("127.0.0.1");
 	mute.local_port = other.remote_port = 50001;
@@ -1184,15 +1167,13 @@ static void test_other_end(void **state)
 	open_scene(&s);
 	begin(&s);
 	see(&s, &mute);
-	end_with(&s, look_up, &lookup);
-	assert_int_equal(lookup.asked, 1);
+	assert_int_equal(end_with(&s, &other), 1);
 	assert_int_equal(census_evidence(s.census, ROLE_BY_OTHER_END), 1);
 	assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_ESTABLISHED), 1);
 	/* Known now, it is not asked again. */
 	begin(&s);
 	see(&s, &mute);
-	end_with(&s, look_up, &lookup);
-	assert_int_equal(lookup.asked, 1);
+	assert_int_equal(end_with(&s, &other), 0);
 	assert_int_equal(census_evidence(s.census, ROLE_BY_OTHER_END), 1);
 	/* The other end is mute as well, but was known before. */
 	mute.id = 3;
@@ -1200,14 +1181,14 @@ static void test_other_end(void **state)
 	see(&s, &other);
 	other.known &= ~(uint32_t)TCPSOCK_SENT;
 	see(&s, &mute);
-	end_with(&s, look_up, &lookup);
+	assert_int_equal(end_with(&s, &other), 1);
 	assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_ESTABLISHED), 1);
 	/* No answer, or one that does not know: the ports. */
 	mute.id = 4;
 	other.id = 5;
 	begin(&s);
 	see(&s, &mute);
-	end_with(&s, look_up, &lookup);
+	assert_int_equal(end_with(&s, &other), 1);
 	assert_int_equal(in_state(&s, ROLE_CLIENT, 1024, TCP_STATE_ESTABLISHED), 1);
 	close_scene(&s);
 }
@@ -1218,17 +1199,17 @@ static void test_other_end_of_a_mini_is_asked_once(void **state)
 	(void)state;
 	struct scene s;
 	struct tcpsock mini = record_mini(1, TCP_STATE_TIME_WAIT, 40001, 80);
-	struct lookup lookup = { NULL, 0 };
+	size_t asked = 0;
 
 	mini.local = mini.remote = record_addr("127.0.0.1");
 	open_scene(&s);
 	for (int i = 0; i < 5; i++) {
 		begin(&s);
 		see(&s, &mini);
-		end_with(&s, look_up, &lookup);
+		asked += end_with(&s, NULL);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_TIME_WAIT), 1);
 	}
-	assert_int_equal(lookup.asked, 1);
+	assert_int_equal(asked, 1);
 	close_scene(&s);
 }
 
@@ -1246,8 +1227,7 @@ static void test_mirror(void **state)
 		ends[0].local_port = ends[1].remote_port = 50001;
 		ends[0].remote_port = ends[1].local_port = 1024; /* by their ports both would err */
 		open_scene(&s);
-		s.sample.ids = CENSUS_TUPLES;
-		s.sample.events = false;
+		s.sample.can = 0;
 		dump(&s, &listener, &ends[first], &ends[1 - first]);
 		assert_int_equal(in_state(&s, ROLE_SERVER, 50001, TCP_STATE_ESTABLISHED), 1);
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 50001, TCP_STATE_ESTABLISHED), 1);
@@ -1508,8 +1488,7 @@ static void test_tables_are_bounded(void **state)
 	const uint32_t n = 270000;
 
 	open_scene(&s);
-	s.sample.ids = CENSUS_TUPLES;
-	s.sample.events = false;
+	s.sample.can = 0;
 	for (int round = 0; round < 2; round++) {
 		begin(&s);
 		for (uint32_t i = 1; i <= n; i++) {

@@ -84,7 +84,9 @@ static int remove_procfs(void **state)
 struct scene {
 	struct chooser *chooser;
 	struct census *census;
-	struct census_sample sample;
+	struct sample sample;
+	struct netsysctl sysctl;
+	struct netstat netstat;
 	struct chooser_result result;
 };
 
@@ -94,8 +96,8 @@ static void begin(struct scene *s, enum source_id source)
 
 	refusal = 0;
 	asked = 0;
-	*s = (struct scene){ .sample.now_ms = 1000000 };
-	netsysctl_defaults(&s->sample.sysctl);
+	*s = (struct scene){ .sample = { .sysctl = &s->sysctl, .netstat = &s->netstat } };
+	netsysctl_defaults(&s->sysctl);
 	s->chooser = chooser_new(source, procfs);
 	s->census = census_new(&config);
 	assert_non_null(s->chooser);
@@ -111,7 +113,7 @@ static void end(struct scene *s)
 static int sample_at(struct scene *s, uint64_t now_ms)
 {
 	s->sample.now_ms = now_ms;
-	return chooser_sample(s->chooser, s->census, &s->sample, &s->result);
+	return chooser_sample(s->chooser, &s->sample, s->census, &s->result);
 }
 
 static void test_netlink_while_it_works(void **state)

@@ -207,13 +207,17 @@ static void add_socket(struct scene *s, unsigned int local_port, unsigned int re
 
 static void sample(struct scene *s)
 {
-	struct census_sample sample = { 0 };
+	struct netsysctl sysctl;
+	struct netstat netstat = { 0 };
+	const struct sample sample = { .now_ms = s->now_ms,
+				       .sysctl = &sysctl,
+				       .netstat = &netstat };
 	struct chooser_result result;
 
 	write_table(s, "tcp", s->rows);
-	sample.now_ms = clock_ms = s->now_ms;
-	netsysctl_defaults(&sample.sysctl);
-	assert_int_equal(chooser_sample(s->chooser, s->census, &sample, &result), 0);
+	clock_ms = s->now_ms;
+	netsysctl_defaults(&sysctl);
+	assert_int_equal(chooser_sample(s->chooser, &sample, s->census, &result), 0);
 }
 
 static void take(struct scene *s, const struct connections_query *query,

@@ -7,6 +7,7 @@
 #ifndef TCPHEALTH_APP_CHOOSER_H
 #define TCPHEALTH_APP_CHOOSER_H
 
+#include "tcphealth/app/sample.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/source/source.h"
 
@@ -29,11 +30,11 @@ struct chooser_result {
 };
 
 /*
- * One sample: census_begin() to census_end(). `sample` has everything but `ids` set, and `events` is cleared where the source knows of
- * none. 0 and *ret_result, or -errno of the source that was tried last: the census has been aborted.
+ * One sample of the own namespace, whatever sample->place; of sample->tier unless source or change leave no choice. 0 and *ret_result, or -errno of the source that was tried
+ * last: the census has been aborted.
  */
-int chooser_sample(struct chooser *chooser, struct census *census,
-		   const struct census_sample *sample, struct chooser_result *ret_result);
+int chooser_sample(struct chooser *chooser, const struct sample *sample, struct census *census,
+		   struct chooser_result *ret_result);
 
 /* A dump by the source in use, without touching a census. As source_ops.dump(). */
 int chooser_dump(struct chooser *chooser, const struct source_query *query, source_take_fn take_fn,

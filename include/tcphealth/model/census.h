@@ -22,6 +22,7 @@
 #include "tcphealth/model/tier.h"
 #include "tcphealth/source/events.h"
 #include "tcphealth/source/netstat.h"
+#include "tcphealth/source/source.h"
 #include "tcphealth/source/tcpsock.h"
 
 #include <stdbool.h>
@@ -52,24 +53,11 @@ struct census_config {
 	void *stale_arg;
 };
 
-/* Ids of one kind must not be mixed with the other's: each has its memory. */
-enum census_ids {
-	CENSUS_COOKIES, /* netlink */
-	CENSUS_TUPLES,  /* procfs: hash of 4-tuple and inode */
-};
-#define CENSUS_ID_KINDS 2
-
 struct census_sample {
 	enum tier tier;
+	/* enum source_can: SOURCE_COOKIES tells what ids are; SOURCE_EVENTS only where destroy events of this namespace come in. */
+	uint32_t can;
 	uint64_t now_ms; /* monotonic */
-	enum census_ids ids;
-	bool events; /* destroy events of this namespace are coming in */
-	/*
-	 * NULL, or called when the dump is whole, before what only events can tell is judged: gives census_event() those that
-	 * are there.
-	 */
-	void (*drain)(void *arg);
-	void *drain_arg;
 	struct netsysctl sysctl;
 };
 
@@ -85,12 +73,15 @@ int census_begin(struct census *census, const struct census_sample *sample);
 int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms);
 
 /*
- * The other end of `sock` on this host: 0 and *ret_other, or an error. NULL where the source cannot look up one.
+ * A record that was taken and waits for what its other end tells, which may be on this host; NULL if there is none (left). Valid until
+ * census_settle(), which takes that other end as a record, or NULL if it was not found; 0 or -ENOMEM. Once the dump and the
+ * events that it caused have been given.
  */
-typedef int (*census_other_fn)(void *arg, const struct tcpsock *sock, struct tcpsock *ret_other);
+const struct tcpsock *census_waiting(struct census *census);
+int census_settle(struct census *census, const struct tcpsock *other);
 
 /* 0 or -ENOMEM (then the sample has failed: census_abort()). */
-int census_end(struct census *census, census_other_fn other_fn, void *arg);
+int census_end(struct census *census);
 
 void census_abort(struct census *census);
 
