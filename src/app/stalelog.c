@@ -1,5 +1,5 @@
 /*
- * stalelog: one line for each connection that gets stuck, at most ten a minute. Knows no counters.
+ * stalelog: a line for each connection that becomes stale. Must not know counters.
  */
 #include "tcphealth/app/stalelog.h"
 

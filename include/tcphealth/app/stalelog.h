@@ -1,7 +1,8 @@
 /*
- * stalelog: tells of each connection that gets stuck, without flooding.
+ * stalelog: logs each connection that becomes stale, without flooding the log.
  *
- * At most so many lines a minute; one more line counts those that were left out. Logs; knows no counters. One thread.
+ * It writes ten lines a minute at most, and one more that counts what was left out. Must not know
+ * counters. One thread.
  */
 #ifndef TCPHEALTH_APP_STALELOG_H
 #define TCPHEALTH_APP_STALELOG_H
@@ -19,11 +20,14 @@ struct stalelog {
 
 void stalelog_init(struct stalelog *log, bool enabled);
 
-/* Logs `stale`, or counts it as left out. `unit` may be empty. */
+/* Logs a stale connection, or counts it as left out. `unit` may be empty. */
 void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit,
 		   uint64_t now_ms);
 
-/* Called once a sample (`final`: at the end): tells how many were left out when their minute is over. */
+/*
+ * Logs how many were left out, once their minute is over or if this is the `final` call. To be
+ * called with each sample.
+ */
 void stalelog_tick(struct stalelog *log, uint64_t now_ms, bool final);
 
 #endif
