@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Counts what a full sample costs in instructions, which no other load of the machine changes.
+"""Counts the instructions of a full sample, which do not depend on the load of the machine.
 
     instructions.py BUILD
 
-Runs BUILD/bench/bench_instructions under callgrind twice for each population of instructions.txt. What the longer run took
-more, divided by the samples and their sockets, is compared with the figure there, and may exceed it by MARGIN. The last
-line is `N passed, N failed`.
+Runs BUILD/bench/bench_instructions under callgrind twice for each population in instructions.txt. The difference between the
+longer and the shorter run, divided by samples and sockets, may exceed the figure there by MARGIN. The last line is
+`N passed, N failed`.
 """
 import os
 import re

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""What the figures of a benchmark run say: the targets, a summary, and the documents that show the tables.
+"""Evaluates the figures of a benchmark run: the targets, a summary, and the documents that show the tables.
 
-    report.py judge FIGURES               a table of the targets: met, or missed by how much and why
-    report.py summary FIGURES             the short table of README.md
-    report.py publish OUTPUT DOCUMENT...  puts the tables of a run's output into the documents that have a place for them
+    report.py judge FIGURES               prints the targets: met, or missed by how much and why
+    report.py summary FIGURES             prints the short table of README.md
+    report.py publish OUTPUT DOCUMENT...  copies the tables of a run's output into the documents
 
-FIGURES has lines `NAME VALUE`. A part of the output, and its place, is between `<!-- bench: NAME -->` and `<!-- end -->`.
+FIGURES has lines `NAME VALUE`. In the output and in the documents, a table is between `<!-- bench: NAME -->` and
+`<!-- end -->`.
 """
 import dataclasses
 import re

@@ -1,7 +1,6 @@
-"""A Prometheus that has four weeks behind it: a shop that is open from 8 to 20 o'clock, and shut on Sundays.
+"""A Prometheus with four weeks of data: a shop that is open from 8 to 20 o'clock, and closed on Sundays.
 
-Nothing is scraped. promtool makes the blocks from a text: the dashboard about hours asks about more time than a
-test has.
+promtool creates the blocks from text, because the dashboard about hours covers more time than a test has.
 """
 import datetime
 import os

@@ -1,8 +1,8 @@
-"""A port on which everything goes wrong at once, as two programs.
+"""A port with every fault at once, as two programs.
 
-    shop.py shop ADDRESS PORT                serves, but accepts nobody for the last 2 of each 10 seconds
-    shop.py customers ADDRESS PORT ELSEWHERE customers of all kinds; nobody listens at ELSEWHERE. A line on standard
-                                             input makes those at LOST_PORTS vanish
+    shop.py shop ADDRESS PORT                serves, but accepts no one for the last 2 of every 10 seconds
+    shop.py customers ADDRESS PORT ELSEWHERE customers of all kinds; ELSEWHERE has no listener. A line on standard input
+                                             makes the customers at LOST_PORTS vanish
 
 Each connection has a thread, which ends with the program.
 """

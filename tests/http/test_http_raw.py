@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Throws malformed, oversized and odd requests at the exporter's HTTP server, byte by byte as written here.
+"""Sends malformed, oversized and odd requests to the exporter's HTTP server, byte by byte as written here.
 
-  test_http_raw.py HOST:PORT         a server that runs already
-  test_http_raw.py --program BINARY  starts BINARY on a free port of 127.0.0.1, and ends it
+  test_http_raw.py HOST:PORT         tests a running server
+  test_http_raw.py --program BINARY  starts BINARY on a free port of 127.0.0.1, and stops it afterwards
 
-Each request must be answered with one of the statuses it names, or be closed (CLOSED), or be waited for
-(OPEN: the server may want more). Whatever comes back must be one well-formed answer after the other, and after
-every request /metrics must still be served. The last line is `N passed, N failed, 0 skipped`.
+The server must answer each request with one of the given statuses, close the connection (CLOSED), or wait for more
+(OPEN). Its output must be well-formed answers only. After every request it must still serve /metrics. The last line is
+`N passed, N failed, 0 skipped`.
 """
 import re
 import socket

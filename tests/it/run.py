@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Runs the integration tests: every test_*.py beside this file.
+"""Runs the integration tests: every test_*.py next to this file.
 
     tests/it/run.py [-k PATTERN]... [--list] [--timeout SECONDS] [FILE...]
 
-A test that hangs is ended after the timeout. With TCPH_RETRIES=1, for machines that others keep busy, a test that failed is run a
-second time when all others are through: it counts by that, and is told as FLAKY if it passed. The last line is `N passed, N failed, N skipped`. TCPHEALTH_BUILD names
-the build directory whose exporter is tested (build), TCPHEALTH_BIN the program itself.
+A test that hangs is ended after the timeout. With TCPH_RETRIES=1, for busy machines, a test that failed runs again after
+all others. The second result counts; a test that then passes is reported as FLAKY. The last line is
+`N passed, N failed, N skipped`. TCPHEALTH_BUILD names the build directory (build), TCPHEALTH_BIN the program itself.
 """
 import argparse
 import faulthandler

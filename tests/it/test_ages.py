@@ -1,4 +1,4 @@
-"""How old a state is, and how long a peer has been silent, against the clock on the wall."""
+"""Ages of states and silences of peers, compared with the wall clock."""
 import math
 import socket
 import time

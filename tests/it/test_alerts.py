@@ -1,6 +1,6 @@
-"""The demonstration of `make demo` as a test: the shipped rules, configurations, dashboards and hook, by the real programs.
+"""The demonstration of `make demo` as a test: the shipped rules, configurations, dashboards and hook, in the real programs.
 
-The night is played once, before the first test: it takes the better part of a minute.
+The incident is played once, before the first test, and takes most of a minute.
 """
 import os
 import sys

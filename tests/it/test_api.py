@@ -1,4 +1,4 @@
-"""The JSON under /api/v1: what is told, to whom, how often, and how much."""
+"""The JSON under /api/v1: its content, who gets it, how often, and how much."""
 import contextlib
 import glob
 import re

@@ -1,4 +1,4 @@
-"""Users and passwords, headers and rate limit of --web.config.file, and their renewal without a restart."""
+"""Users and passwords, headers and rate limit of --web.config.file, and reloading them without a restart."""
 import base64
 import concurrent.futures
 import http.client

@@ -1,7 +1,7 @@
-"""The processor budget: full samples come as often as it allows, the states that get stuck with every interval.
+"""The CPU budget: full samples come as often as it allows, stale states with every interval.
 
-A fixture of idle connections grows and shrinks; what a full sample costs is measured by the exporter itself, so the
-test sets a budget that the small population fits and the large one does not.
+A population of idle connections grows and shrinks. The exporter itself measures the cost of a full sample; the test sets
+a budget that is enough for the small population but not for the large one.
 """
 
 import socket

@@ -1,6 +1,6 @@
-"""Connections that come and go by the thousand leave nothing behind in the exporter.
+"""Thousands of connections come and go, and leave nothing behind in the exporter.
 
-20 seconds long, or a minute with TCPH_LONG=1. Meant to run under the sanitizers, too.
+Takes 20 seconds, or a minute with TCPH_LONG=1. Also meant to run under the sanitizers.
 """
 import faulthandler
 import os

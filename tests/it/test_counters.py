@@ -1,4 +1,4 @@
-"""The counters lose nothing, count nothing twice, never fall, and say what they could not see."""
+"""The counters lose nothing, count nothing twice, never fall, and report what they could not see."""
 import errno
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Local ports that run out: how much of the range the busiest pair of addresses uses towards a remote port."""
+"""Local ports run out: the share of the range that the busiest pair of addresses uses for a remote port."""
 
 from tcph.case import NetTest
 

@@ -1,4 +1,4 @@
-"""The exposition checker itself: good pages pass, and each kind of bad page is refused for the right reason."""
+"""The exposition checker itself: good pages pass, and each kind of bad page fails for the right reason."""
 import unittest
 
 from tcph import expo

@@ -1,4 +1,4 @@
-"""Which processes hold a socket: asked for with holders=1, and on the terminal."""
+"""The processes that hold a socket, with holders=1 and on the terminal."""
 import os
 import subprocess
 import time

@@ -1,4 +1,4 @@
-"""Whether keepalive is on, what its probes find, and how long the loss of a peer would go unnoticed."""
+"""Whether keepalive is on, what its probes find, and how long a lost peer would go unnoticed."""
 import math
 import socket
 import time

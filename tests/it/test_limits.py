@@ -1,4 +1,4 @@
-"""Which ports have series, from when, how many of them, and for how long; nothing is ever left out of the sums."""
+"""Which ports have series, since when, how many, and for how long; the sums always include everything."""
 import contextlib
 import socket
 

@@ -1,8 +1,8 @@
-"""The story that the exporter was made for.
+"""The incident of README.md, larger.
 
-Host B runs 14 servers like `nc -l -p PORT` under systemd: each takes one connection, listens no more, and, as its
-standard input is /dev/null, half-closes at once. Host A opened the connections, and ten of its programs vanish without
-a segment that reaches B. What is left: 4 connections in CLOSE_WAIT at A, and 14 in FIN_WAIT2 at B, for ever.
+Host B runs 14 servers like `nc -l -p PORT` under systemd. Each accepts one connection and closes its listener. Its standard
+input is /dev/null, so it half-closes at once. Host A opened the connections, and ten of its programs vanish without a
+segment that reaches B. This leaves 4 connections in CLOSE_WAIT at A and 14 in FIN_WAIT2 at B, for ever.
 """
 import contextlib
 import socket

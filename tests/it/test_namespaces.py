@@ -1,4 +1,4 @@
-"""Other network namespaces: named, unnamed, containers'; how they come and go; what is missing without privilege."""
+"""Other network namespaces: named, unnamed, containers'; how they come and go; what is missing without privileges."""
 import contextlib
 import os
 import shutil

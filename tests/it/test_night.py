@@ -1,7 +1,7 @@
-"""The night that this program was made for, and what its metrics alone would have told.
+"""The incident of README.md, and what the metrics alone show of it.
 
-Host b runs one-shot listeners (`nc -l -p PORT` under systemd): each accepts one connection, closes its listener and half-closes
-at once. Host a opened the connections, never closes them, and tries in vain to connect anew.
+Host b runs one-shot listeners (`nc -l -p PORT` under systemd): each accepts one connection, closes its listener and
+half-closes at once. Host a opened the connections, never closes them, and fails to connect again.
 """
 import errno
 import math

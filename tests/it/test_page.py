@@ -1,4 +1,4 @@
-"""The page at / in a browser, from a running exporter; and the story: a service that leaks, found by a stranger."""
+"""The page at / in a browser, from a running exporter; and a leaking service that it leads to."""
 import html
 import os
 import re

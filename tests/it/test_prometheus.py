@@ -1,4 +1,4 @@
-"""A real Prometheus reads the page, misses nothing of it, and answers what the metrics are for."""
+"""A real Prometheus reads the page, misses nothing, and answers the queries that the metrics are for."""
 from tcph import expo, prom, scenes
 from tcph.case import NetTest
 

@@ -1,4 +1,4 @@
-"""The example of a hook that restarts units: what it does, and all that it refuses."""
+"""The example of a hook that restarts units: what it does, and what it refuses."""
 import json
 import os
 import re

@@ -1,9 +1,9 @@
-"""The matrix of roles: who opened a connection, how the exporter knows it, and where it cannot know.
+"""The matrix of roles: who opened a connection, how the exporter knows, and where it cannot know.
 
-Each row of MATRIX makes real sockets, so that the truth is known, and is looked at in four ways: by netlink and by
-/proc, each by an exporter that ran before the sockets were made and by one that starts when all is over. A cell is the
-evidence that decides there. Where an exporter cannot know better than to guess, and guesses wrong, the cell says so:
-`wrong()` is a documented limit, not a failure; every other cell must have the role and the port of the truth.
+Each row of MATRIX creates real sockets, so the truth is known. It is checked in four ways: with netlink and with /proc,
+each by an exporter that ran before the sockets were created, and by one that starts afterwards. A cell is the evidence
+that decides there. Where an exporter has to guess and guesses wrong, the cell says `wrong()`: a documented limit, not a
+failure. Every other cell must have the true role and port.
 """
 import collections
 import concurrent.futures

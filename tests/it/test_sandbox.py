@@ -1,4 +1,4 @@
-"""The program's own filter of system calls: narrower than its unit's, in force in every thread, and in nobody's way."""
+"""The program's own system call filter: narrower than its unit's, in force in every thread, and not in the way."""
 import os
 import re
 import subprocess

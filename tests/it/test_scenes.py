@@ -1,4 +1,4 @@
-"""Each recipe makes the socket that it promises, as `ss` sees it, and leaves nothing behind."""
+"""Each scene creates the socket that it promises, as `ss` shows it, and leaves nothing behind."""
 from tcph import scenes, ss
 from tcph.case import NetTest
 from tcph.poll import eventually

@@ -1,4 +1,4 @@
-"""The exporter starts, serves what Prometheus reads, sees a stuck connection, and ends when told."""
+"""The exporter starts, serves pages to Prometheus, sees a stale connection, and exits when told."""
 import signal
 
 from tcph import expo, exporter, prom, scenes, ss

@@ -1,4 +1,4 @@
-"""Netlink and /proc say the same where both can; auto changes between them by itself, and no counter bends."""
+"""Netlink and /proc agree where both can; auto switches between them, and every counter stays monotonic."""
 import contextlib
 import os
 import socket

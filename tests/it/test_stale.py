@@ -1,4 +1,4 @@
-"""Every way to get stuck has its reason, and what is not stuck has none."""
+"""Every way to go stale has its reason, and a healthy connection has none."""
 import contextlib
 import faulthandler
 import signal

@@ -1,4 +1,4 @@
-"""The counts of states are those of `ss -tan`, port by port, for sockets that are held still."""
+"""The counts of states equal those of `ss -tan`, port by port, for sockets that do not change."""
 import collections
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a service manager is told, and the sockets it hands over."""
+"""What the exporter tells the service manager, and the sockets it gets from it."""
 import os
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""What the program prints and then ends: --once and --list-stale, on terminals and into pipes."""
+"""What the program prints and then exits: --once and --list-stale, to terminals and pipes."""
 import contextlib
 import fcntl
 import json

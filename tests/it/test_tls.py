@@ -1,4 +1,4 @@
-"""TLS and client certificates, and their renewal without a restart."""
+"""TLS and client certificates, and reloading them without a restart."""
 import os
 import shutil
 import signal

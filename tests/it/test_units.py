@@ -1,4 +1,4 @@
-"""From a socket to the unit that owns it: by its cgroup, whatever that is called."""
+"""From a socket to its unit: by its cgroup, whatever its name."""
 import unittest
 
 from tcph import cgroups, expo, exporter, prom

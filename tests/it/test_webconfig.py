@@ -1,4 +1,4 @@
-"""--config.check gives the verdicts of `promtool check web-config`, file by file, and says where a file is wrong."""
+"""--config.check gives the same verdicts as `promtool check web-config`, file by file, and names the position of errors."""
 import os
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The checks of files: what is generated, what the rules, runbooks and dashboards say and name."""
+"""The checks of files: what is generated, and what the rules, runbooks and dashboards contain."""
 import difflib
 import filecmp
 import glob

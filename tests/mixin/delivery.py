@@ -1,4 +1,4 @@
-"""The checks of the example for the Alertmanager: where alerts go, and how many messages they make."""
+"""The checks of the Alertmanager's example: where alerts go, and how many messages they make."""
 import collections
 import http.server
 import json

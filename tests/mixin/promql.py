@@ -1,4 +1,4 @@
-"""What a PromQL expression names: metrics, matchers, labels it groups by. Not a parser: promtool judges the syntax."""
+"""The names in a PromQL expression: metrics, matchers, grouping labels. Not a parser: promtool checks the syntax."""
 import re
 
 TOKEN = re.compile(r'''

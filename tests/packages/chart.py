@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Looks at the values of the Helm chart.
+"""Checks the values of the Helm chart.
 
-    chart.py names CHART    whether they have the names of prometheus-node-exporter's: values/node-exporter.txt
-    chart.py read CHART     whether a template reads each
-    chart.py pods FILE      the values that docs/install.md gives for the namespaces of pods
+    chart.py names CHART    do they have the names of prometheus-node-exporter's (values/node-exporter.txt)?
+    chart.py read CHART     does a template read each?
+    chart.py pods FILE      prints the values that docs/install.md gives for the namespaces of pods
 """
 import os
 import re

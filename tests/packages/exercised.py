@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Whether each file of deploy/ and grafana/ is exercised by what exercised.txt says.
+"""Checks that each file in deploy/ and grafana/ is read by the run that exercised.txt names.
 
-    exercised.py forget        before a part: the files look as if nobody had read them for long
+    exercised.py forget        before a part: sets old access times
     exercised.py read PART     after it: names those of its files that it did not read
-    exercised.py all           names files that nobody exercises, and lines that are wrong
+    exercised.py all           names files that no part reads, and wrong lines
 
-Who read is told by the time of access. The parts that copy the whole tree have read everything; there it is no proof.
+Access times show what was read. Parts that copy the whole tree have read everything, so it proves nothing there.
 """
 import fnmatch
 import os

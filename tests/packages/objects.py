@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Tells what is in a file of Kubernetes objects.
+"""Extracts parts of a file of Kubernetes objects.
 
     objects.py types FILE    TypeScript: each object as a constant of its type
     objects.py rules FILE    the spec of each PrometheusRule, as promtool reads rules
-    objects.py args FILE     the arguments of the exporter's container, one a line
+    objects.py args FILE     the arguments of the exporter's container, one per line
 """
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The driver's side of failmalloc.so: which allocation fails, and what was found."""
+"""The control of failmalloc.so: which allocation fails, and what happened."""
 import collections
 import ctypes
 import mmap

@@ -1,4 +1,4 @@
-"""System calls of a running program that fail, by strace: while the `with` block lasts."""
+"""Makes system calls of a running program fail, with strace, for the duration of a `with` block."""
 import re
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""What the robustness tests have in common: their size, a truth to hold the page against, and programs started through others."""
+"""Common parts of the robustness tests: their size, the expected values of the page, and programs started through others."""
 import contextlib
 import gzip
 import http.client

@@ -1,4 +1,4 @@
-"""HTTP from a peer that means harm: another address still gets its scrape within a second, memory and the log stay small."""
+"""HTTP from a hostile peer: another address still gets its scrape within a second; memory and log stay small."""
 import contextlib
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Each allocation fails, once and for good: no crash, no leak, no lie on the page, and it recovers."""
+"""Each allocation fails, once and for good: no crash, no leak, no wrong value on the page, and it recovers."""
 import base64
 import contextlib
 import itertools

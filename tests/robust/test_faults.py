@@ -1,4 +1,4 @@
-"""System calls that fail, injected by strace: the exporter stays alive and honest, and recovers when they work again."""
+"""System calls fail, injected by strace: the exporter stays alive and correct, and recovers when they work again."""
 import contextlib
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""More ports than a page can hold, and names full of quotes, newlines and broken UTF-8: a real Prometheus goes on scraping."""
+"""More ports than a page can hold, and names with quotes, newlines and broken UTF-8: a real Prometheus keeps scraping."""
 import contextlib
 import os
 import socket

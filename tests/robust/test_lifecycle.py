@@ -1,4 +1,4 @@
-"""Deaths, ends, reloads and pauses at bad moments, dozens of them: no lie, no corpse, nothing left behind."""
+"""Kills, exits, reloads and pauses at bad moments, dozens of them: no wrong value, no zombie, nothing left behind."""
 import contextlib
 import os
 import random

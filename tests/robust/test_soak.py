@@ -1,7 +1,7 @@
-"""Connections and scrapes by the thousand: what the exporter has taken after the first of them is what it takes in the end.
+"""Thousands of connections and scrapes: after the first of them, the exporter needs no more memory.
 
-How many sockets there are at a time must not grow, for then memory grows by right: the kernel keeps a bounded number of those that
-scrapes leave in TIME-WAIT.
+The number of sockets at a time must not grow, because memory grows with them by design: the kernel keeps a bounded number
+of those that scrapes leave in TIME-WAIT.
 """
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""All that the exporter does, under valgrind: no error, no leak, no descriptor left open."""
+"""Everything the exporter does, under valgrind: no error, no leak, no descriptor left open."""
 import re
 import signal
 import tempfile

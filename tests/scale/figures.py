@@ -1,4 +1,4 @@
-"""The figures of docs/fleet.md: what it says of a host, and whether its arithmetic adds up."""
+"""The figures of docs/fleet.md: what it says about a host, and whether its arithmetic adds up."""
 import math
 import re
 

@@ -1,4 +1,4 @@
-"""Hosts by the hundred: a real exporter's pages, served under an address for each host."""
+"""Hundreds of hosts: the pages of a real exporter, served under an address for each host."""
 import contextlib
 import http.server
 import socket

@@ -3,9 +3,8 @@
 
     tests/scale/run.py [--instances 200] [--interval 10] [--seconds 210] [--no-rules]
 
-The configurations are those of docs/fleet.md, with other addresses and intervals. As root, in network namespaces of its
-own; it takes five minutes, less with fewer --seconds. Ends with status 1 if a scrape or a rule failed, or series are
-missing.
+Uses the configurations of docs/fleet.md, with other addresses and intervals. Runs as root, in its own network namespaces.
+Takes five minutes, less with fewer --seconds. Exits with status 1 if a scrape or a rule fails, or if series are missing.
 """
 import argparse
 import contextlib

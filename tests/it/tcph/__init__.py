@@ -1,1 +1,1 @@
-"""What the integration tests stand on: namespaces, TCP scenes, the exporter, Prometheus, oracles."""
+"""Helpers of the integration tests: namespaces, TCP scenes, the exporter, Prometheus, oracles."""

@@ -1,4 +1,4 @@
-"""Cgroups as systemd and container engines lay them out, in a tree of the test's own, and leaking services in them."""
+"""Cgroups as systemd and container engines lay them out, in the test's own tree, and leaking services in them."""
 import contextlib
 import itertools
 import os

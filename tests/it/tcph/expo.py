@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """A strict checker of metric pages: the text format 0.0.4, and OpenMetrics 1.0.0.
 
-    tests/it/tcph/expo.py [--format text|openmetrics] FILE|-     problems on standard output, status 1 if any
+    tests/it/tcph/expo.py [--format text|openmetrics] FILE|-     prints problems, and exits with status 1 if there are any
 
-Stricter than the formats where Prometheus swallows a mistake, or this project has no use for a freedom: a series that is
-there twice, families that are interleaved, HELP or TYPE missing, timestamps, exemplars, comments and blank lines are
-problems. Only gauges, counters and (in OpenMetrics) info families are known.
+Stricter than the formats where Prometheus tolerates a mistake, or where this project does not use a feature. Problems
+include duplicate series, interleaved families, missing HELP or TYPE, timestamps, exemplars, comments and blank lines. It
+knows gauges, counters and (in OpenMetrics) info families only.
 """
 import argparse
 import dataclasses

@@ -1,4 +1,4 @@
-"""The exporter as a test sees it: a process in a namespace, its pages, its log, and how it ends."""
+"""The exporter under test: a process in a namespace, its pages, its log, and its exit."""
 import functools
 import os
 import re

@@ -1,10 +1,10 @@
-"""Runs as a child process: a service with a leak, which takes every connection and closes none.
+"""Runs as a child process: a service with a leak, which accepts every connection and never closes one.
 
     leak.py ADDRESS PORT [--comm NAME] [--activate CGROUP] [--inherit]
 
-It prints the pid of the process that accepts, once that listens. With --activate this is a child in a cgroup of its own
-that was handed the listener, as systemd does it for a socket unit; the parent keeps the listener too. With --inherit the
-first connection is held by a child as well, whose pid is the second line.
+Once it listens, it prints the pid of the process that accepts. With --activate, that is a child in its own cgroup that
+inherits the listener, as from a systemd socket unit; the parent keeps the listener too. With --inherit, a child also
+holds the first connection, and its pid is the second line.
 """
 import argparse
 import ctypes

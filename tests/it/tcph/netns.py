@@ -1,7 +1,7 @@
-"""Network namespaces, the link between two of them, and packet loss in them.
+"""Network namespaces, the veth between two of them, and packet loss in them.
 
-Names carry the process id of the test run: runs side by side do not meet, and what a killed run left is swept away by
-the next one. A socket belongs to the namespace that it was made in, so one process can hold both ends of a connection.
+Names contain the process id of the test run, so parallel runs do not collide, and the next run removes what a killed run
+left behind. A socket belongs to the namespace it was created in, so one process can hold both ends of a connection.
 """
 import contextlib
 import ctypes

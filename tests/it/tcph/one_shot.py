@@ -1,7 +1,7 @@
-"""Runs as a child process: the server of the story that the exporter was made for, `nc -l -p PORT` under systemd.
+"""Runs as a child process: a one-shot server, like `nc -l -p PORT` under systemd.
 
-It listens, accepts one connection, closes its listener, finds its standard input (/dev/null) at its end and therefore
-half-closes the connection, and then lives on with it until it is killed.
+It listens, accepts one connection and closes its listener. Its standard input (/dev/null) is at its end, so it
+half-closes the connection. Then it keeps running until it is killed.
 
     one_shot.py ADDRESS PORT
 """

@@ -1,4 +1,4 @@
-"""Waiting for a condition. Nothing in these tests sleeps for a fixed time and hopes."""
+"""Waits for a condition. No test sleeps for a fixed time."""
 import time
 
 

@@ -1,4 +1,4 @@
-"""A real Prometheus in a namespace, and promtool: what the metrics are for."""
+"""A real Prometheus in a namespace, and promtool."""
 import json
 import os
 import signal

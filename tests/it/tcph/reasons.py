@@ -1,4 +1,4 @@
-"""The stale reasons, as the program lists them: in its order."""
+"""The stale reasons, in the order of the program."""
 import json
 import os
 

@@ -1,14 +1,14 @@
-"""One function a way in which a TCP connection can stand, or get stuck.
+"""A function for each state of a TCP connection, and each way to go stale.
 
     with scenes.close_wait(pair) as scene:
-        scene.record            # what ss saw of the socket that the scene is about, on scene.host
+        scene.record            # what ss shows of the scene's socket, on scene.host
         scene.client, scene.server, scene.listener, scene.port
 
-The client is on pair.a and the server on pair.b. Packet loss concerns the scene's own port, so scenes share a pair. Each
-function has made its socket, and seen it in ss, when it returns. Common keywords:
+The client is on pair.a and the server on pair.b. Packet loss affects the scene's own port only, so scenes share a pair.
+When a function returns, its socket exists and ss has shown it. Common keywords:
 
-    port=8080         the server's port; a fresh one by default
-    listener=socket   of an earlier scene, to have several connections on one port
+    port=8080         the server's port; an unused one by default
+    listener=socket   of an earlier scene, for several connections on one port
     family=6          over IPv6
 """
 import contextlib

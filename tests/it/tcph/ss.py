@@ -1,4 +1,4 @@
-"""The oracle: what `ss` of iproute2 sees in a namespace, as records."""
+"""The oracle: records of what `ss` from iproute2 shows in a namespace."""
 import dataclasses
 import re
 

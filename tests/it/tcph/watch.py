@@ -1,11 +1,11 @@
-"""Every sample that an exporter publishes, one after the other, while a test goes on with something else.
+"""Every sample that an exporter publishes, one after the other, while a test does something else.
 
     with watch.Watch(program) as seen:
         ...
         seen.after(moment)          # samples that began after it
     for sample in seen.samples: sample.page.value(...)
 
-It checks of each page that no counter fell or vanished since the one before; the `with` block raises what it found.
+On each page it checks that no counter has fallen or vanished since the page before. The `with` block raises the result.
 """
 import dataclasses
 import math
