@@ -127,7 +127,7 @@ static int list_stale(const struct options *options)
 	buf_init(&text, 0);
 	if (r == 0)
 		r = connections_find_holders(&result, options->path_procfs, HOLDERS_BUDGET_MS,
-					   &holders);
+					     &holders);
 	if (r == 0) {
 		print_stale(options, &result, &holders, &text);
 		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);

@@ -58,7 +58,8 @@ void tally_done(struct tally *tally)
 
 static uint64_t hash_cgroup(const struct track_entry *entry, uint64_t cgroup_id)
 {
-	uint64_t rest = (uint64_t)entry->port << 16 | entry->pair_role << 8 | entry->counted;
+	uint64_t rest =
+		(uint64_t)entry->port << 16 | (uint64_t)entry->pair_role << 8 | entry->counted;
 
 	return hash_mix(hash_mix(hash_seed, cgroup_id), rest);
 }

@@ -3,8 +3,8 @@
  */
 #include "tcphealth/model/census.h"
 
-#include "tcphealth/base/address.h"
 #include "helpers/records.h"
+#include "tcphealth/base/address.h"
 
 #include <errno.h>
 #include <setjmp.h>

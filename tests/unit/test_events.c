@@ -4,8 +4,8 @@
  */
 #include "tcphealth/source/events.h"
 
-#include "tcphealth/base/address.h"
 #include "helpers/loopback.h"
+#include "tcphealth/base/address.h"
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -205,8 +205,7 @@ static void survives_every_truncation(void **state)
 		/* Cut with a header that knows of it. */
 		if (len >= sizeof(claimed)) {
 			memcpy(copy, &claimed, sizeof(claimed));
-			assert_int_equal(events_parse(copy, len, &death),
-					 len >= EVENT_INFO_OFFSET);
+			assert_int_equal(events_parse(copy, len, &death), len >= EVENT_INFO_OFFSET);
 		}
 		free(copy);
 	}

@@ -62,7 +62,8 @@ static uint16_t take(struct mailbox *box)
 /* A result that has to be freed, and tells which question it answers. */
 static struct connections_result result_for(uint16_t port)
 {
-	struct connections_result result = { .rows = calloc(1, sizeof(*result.rows)), .matched = port };
+	struct connections_result result = { .rows = calloc(1, sizeof(*result.rows)),
+					     .matched = port };
 
 	assert_non_null(result.rows);
 	return result;

@@ -990,8 +990,7 @@ static void add_record(struct rows *rows, const struct tcpsock *sock)
 	char text[ADDRESS_LEN];
 
 	snprintf(queues, sizeof(queues), "%u %u", sock->rqueue, sock->wqueue);
-	snprintf(local, sizeof(local), "%s:%u", address_text(&sock->local, text),
-		 sock->local_port);
+	snprintf(local, sizeof(local), "%s:%u", address_text(&sock->local, text), sock->local_port);
 	snprintf(remote, sizeof(remote), "%s:%u", address_text(&sock->remote, text),
 		 sock->remote_port);
 	add_row(rows, ss_names[sock->state], queues, local, remote);

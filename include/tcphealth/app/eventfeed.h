@@ -15,11 +15,11 @@
 
 struct eventfeed {
 	bool wanted;
-	bool told;                    /* that there are none */
+	bool told;                /* that there are none */
 	struct events *events;    /* NULL while there is no reader */
-	uint64_t retry_ms;            /* monotonic: not before */
-	uint64_t overruns;            /* answered already */
-	uint64_t dropped;             /* for want of memory */
+	uint64_t retry_ms;        /* monotonic: not before */
+	uint64_t overruns;        /* answered already */
+	uint64_t dropped;         /* for want of memory */
 	struct events_stats past; /* of readers that ended */
 };
 
