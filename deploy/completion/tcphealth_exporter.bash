@@ -8,9 +8,10 @@ _tcphealth_exporter() {
 		--web.connections
 		--collector.interval --collector.source --collector.netns --collector.cpu-budget
 		--ports.include --ports.exclude --ports.max --ports.keep
-		--stale.dead --stale.unaccepted --stale.close-wait --stale.fin-wait2 --stale.closing
-		--stale.syn-sent --stale.keepalive-probes --stale.retransmit --stale.zero-window
-		--stale.unread --stale.idle
+		--stale.dead --stale.unaccepted --stale.retransmit --stale.unread
+		--stale.zero-window --stale.eof-unread --stale.close-wait --stale.fin-wait2
+		--stale.closing --stale.syn-sent --stale.syn-recv --stale.keepalive-probes
+		--stale.idle
 		--path.procfs --path.cgroupfs --log.level --log.format --output --format'
 
 	# Readline breaks words at "=": --flag=val is three words, with "=" alone or before the cursor.

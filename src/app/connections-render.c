@@ -136,6 +136,7 @@ static void render_look(struct json *j, const struct look *look)
 	if (look->reason != STALE_NONE) {
 		json_text(j, "reason", stale_reason_name(look->reason));
 		json_double(j, "stale_seconds", (double)look->stale_ms / 1e3);
+		json_text(j, "blame", stale_blame_name(look->blame));
 	} else {
 		json_null(j, "reason");
 	}

@@ -7,7 +7,9 @@
 #define SYN_RTO_MS     1000u   /* TCP_TIMEOUT_INIT */
 #define RTO_MAX_MS     120000u /* TCP_RTO_MAX */
 #define KEEPIDLE_MAX_S 32767u  /* MAX_TCP_KEEPIDLE */
+#define RTO_MIN_US     200000u /* TCP_RTO_MIN */
 #define DOUBLINGS_MAX  16u     /* beyond it any timeout has reached RTO_MAX_MS */
+#define ANSWER_MS      500u    /* a shut receiver answers that late (tcp_invalid_ratelimit) */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -44,6 +46,12 @@ static uint64_t kernel_silence_ms(const struct tcpsock *sock)
 	return min_u64(sock->last_data_recv_ms, sock->last_ack_recv_ms);
 }
 
+/* As tcp_info has it: backed off already while timer 1 runs, not while timer 4 does. */
+static uint64_t rto_ms(const struct tcpsock *sock)
+{
+	return sock->rto_us / 1000;
+}
+
 /* Time since the timer that is running now was armed. */
 static uint64_t timer_elapsed_ms(uint64_t wait_ms, uint32_t expires_ms)
 {
@@ -71,13 +79,14 @@ static uint64_t backoff_elapsed_ms(uint64_t base_ms, unsigned int doublings, uin
  */
 static uint64_t syn_sent_age_ms(const struct tcpsock *sock)
 {
-	uint64_t rto_ms = sock->rto_us / 1000;
 	unsigned int retransmits = sock->retransmits;
 	unsigned int doublings = 0;
 
 	if (sock->timer != TCP_TIMER_RETRANSMIT)
 		return 0;
-	while (doublings < retransmits && (uint64_t)SYN_RTO_MS << (doublings + 1) <= rto_ms)
+	if (tcpsock_knows(sock, TCPSOCK_RTO_TIME) && sock->total_rto_recoveries == 1)
+		return sock->total_rto_time_ms + SYN_RTO_MS;
+	while (doublings < retransmits && (uint64_t)SYN_RTO_MS << (doublings + 1) <= rto_ms(sock))
 		doublings++;
 	if (tcpsock_knows(sock, TCPSOCK_INFO) && sock->backoff < doublings)
 		doublings = sock->backoff;
@@ -100,24 +109,124 @@ static uint64_t syn_recv_age_ms(const struct tcpsock *sock)
 	return backoff_elapsed_ms(SYN_RTO_MS, doublings, sock->expires_ms);
 }
 
-/* Since the data or FIN now unanswered was first sent, at least. */
-static uint64_t unanswered_age_ms(const struct tcpsock *sock)
+/* Without a source that tells the window: the kernel counts what it waited for one, and answered probes leave no count. */
+static bool window_is_shut(const struct tcpsock *sock)
 {
-	uint64_t base_ms = sock->rto_us / 1000;
-	unsigned int doublings = sock->backoff;
+	if (tcpsock_knows(sock, TCPSOCK_SND_WND))
+		return sock->snd_wnd < sock->snd_mss;
+	if (tcpsock_knows(sock, TCPSOCK_RWND_LIMITED))
+		return sock->rwnd_limited_us != 0;
+	return sock->backoff >= 3 && sock->probes <= 1;
+}
 
+/* The peer took its window back over data in flight: normal is that it never does, so 0 is certain. */
+static bool window_is_shut_in_flight(const struct tcpsock *sock)
+{
+	return sock->timer == TCP_TIMER_RETRANSMIT && tcpsock_knows(sock, TCPSOCK_SND_WND) &&
+	       sock->snd_wnd == 0 && sock->backoff != 0 && sock->unacked != 0;
+}
+
+/* Since the window probe that is out was sent. */
+static uint64_t probe_age_ms(const struct tcpsock *sock)
+{
+	unsigned int doublings = sock->backoff < DOUBLINGS_MAX ? sock->backoff : DOUBLINGS_MAX;
+
+	return timer_elapsed_ms(min_u64(rto_ms(sock) << doublings, RTO_MAX_MS), sock->expires_ms);
+}
+
+/*
+ * Each retransmission sets last_data_sent anew, but one that did not leave this host. A FIN alone (wqueue 1) never does, and a timer
+ * that is overdue says nothing.
+ */
+static bool never_left(const struct tcpsock *sock)
+{
+	return sock->wqueue > 1 && sock->expires_ms != 0 &&
+	       sock->last_data_sent_ms >
+		       timer_elapsed_ms(rto_ms(sock), sock->expires_ms) + ANSWER_MS;
+}
+
+/* A probe that is merely out is no sign: several, or one that is overdue. */
+static enum stale_send probed_send(const struct tcpsock *sock,
+				   const struct stale_thresholds *thresholds)
+{
+	if (!window_is_shut(sock))
+		return sock->probes != 0 ? STALE_SEND_KEPT_HERE : STALE_SEND_FREE;
+	if (sock->probes >= 2 ||
+	    (sock->probes == 1 && probe_age_ms(sock) >= thresholds->least[STALE_RETRANSMIT]))
+		return STALE_SEND_UNANSWERED;
+	return STALE_SEND_SHUT;
+}
+
+/* What holds up the data or the FIN that this end has sent. Silence is no part of it: whoever is heard may still acknowledge nothing. */
+static enum stale_send send_of(const struct tcpsock *sock,
+			       const struct stale_thresholds *thresholds)
+{
+	if (sock->timer == TCP_TIMER_PROBE)
+		return tcpsock_knows(sock, TCPSOCK_INFO) ? probed_send(sock, thresholds)
+							 : STALE_SEND_FREE;
+	if (sock->timer != TCP_TIMER_RETRANSMIT)
+		return STALE_SEND_FREE;
+	if (window_is_shut_in_flight(sock))
+		return sock->last_ack_recv_ms <=
+				       sock->last_data_sent_ms + sock->rtt_us / 1000 + ANSWER_MS
+			       ? STALE_SEND_SHUT
+			       : STALE_SEND_UNANSWERED;
+	if (sock->retransmits == 0)
+		return STALE_SEND_FREE;
+	return tcpsock_knows(sock, TCPSOCK_INFO) && never_left(sock) ? STALE_SEND_KEPT_HERE
+								     : STALE_SEND_UNANSWERED;
+}
+
+/*
+ * Since the first retransmission of what is unacknowledged, at least. tcpi_rto is backed off already. Once it has reached its cap, which a
+ * sysctl or a socket option sets, the count of doublings no longer tells the base; but none is below the least RTO.
+ */
+static uint64_t retransmitted_age_ms(const struct tcpsock *sock, const struct netsysctl *sysctl)
+{
+	unsigned int n = sock->retransmits < sock->backoff ? sock->retransmits : sock->backoff;
+	uint64_t cap_ms = rto_ms(sock), sum_ms = timer_elapsed_ms(cap_ms, sock->expires_ms);
+	uint64_t floor_ms =
+		max_u64(sock->rtt_us, min_u64(RTO_MIN_US, sysctl->value[NETSYSCTL_RTO_MIN_US])) /
+		1000;
+	uint64_t wait_ms = n < 63 ? cap_ms >> n : 0;
+
+	if (wait_ms < floor_ms)
+		wait_ms = min_u64(floor_ms, cap_ms);
+	for (unsigned int i = 0; i < n; i++) {
+		sum_ms += min_u64(wait_ms, cap_ms);
+		wait_ms = min_u64(wait_ms * 2, cap_ms);
+	}
+	if (!tcpsock_knows(sock, TCPSOCK_RTO_TIME))
+		return sum_ms;
+	/* One recovery is this one. With more, those before are in it, and it is an upper bound. */
+	return sock->total_rto_recoveries == 1 ? sock->total_rto_time_ms
+					       : min_u64(sum_ms, sock->total_rto_time_ms);
+}
+
+/* Since the window was shut, at least: a write that came later waits for less, and probes set neither clock anew. */
+static uint64_t shut_age_ms(const struct tcpsock *sock)
+{
+	if (tcpsock_knows(sock, TCPSOCK_RWND_LIMITED))
+		return min_u64(sock->last_data_sent_ms, sock->rwnd_limited_us / 1000);
+	return min_u64(sock->last_data_sent_ms,
+		       backoff_elapsed_ms(rto_ms(sock), sock->backoff, sock->expires_ms));
+}
+
+/* Since nothing of what this end has sent, or has to send, was acknowledged, as far as one look tells: at least. */
+static uint64_t blocked_age_ms(const struct tcpsock *sock, const struct netsysctl *sysctl)
+{
 	if (!tcpsock_knows(sock, TCPSOCK_INFO))
 		return 0;
-	/*
-	 * tcpi_rto is backed off already for timer 1, and may have been so before what is unanswered now was sent (Karn); window
-	 * probes back off on the fly.
-	 */
-	if (sock->timer != TCP_TIMER_PROBE) {
-		if (sock->retransmits < doublings)
-			doublings = sock->retransmits;
-		base_ms >>= doublings < 63 ? doublings : 63;
-	}
-	return doublings != 0 ? backoff_elapsed_ms(base_ms, doublings, sock->expires_ms) : 0;
+	if (sock->timer == TCP_TIMER_PROBE)
+		return window_is_shut(sock)
+			       ? shut_age_ms(sock)
+			       : backoff_elapsed_ms(rto_ms(sock), sock->backoff, sock->expires_ms);
+	if (window_is_shut_in_flight(sock))
+		return backoff_elapsed_ms(rto_ms(sock) >> min_u64(sock->backoff, 63), sock->backoff,
+					  sock->expires_ms);
+	return sock->timer == TCP_TIMER_RETRANSMIT && sock->retransmits != 0
+		       ? retransmitted_age_ms(sock, sysctl)
+		       : 0;
 }
 
 static uint64_t fin_wait2_age_ms(const struct tcpsock *sock, const struct netsysctl *sysctl)
@@ -166,7 +275,7 @@ static uint64_t kernel_age_ms(const struct tcpsock *sock, const struct netsysctl
 	case TCP_STATE_FIN_WAIT1:
 	case TCP_STATE_LAST_ACK:
 	case TCP_STATE_CLOSING:
-		return info ? min_u64(sock->last_ack_recv_ms, unanswered_age_ms(sock)) : 0;
+		return blocked_age_ms(sock, sysctl);
 	default:
 		return 0;
 	}
@@ -219,7 +328,6 @@ static bool remember_state(struct track_entry *entry, const struct tcpsock *sock
 		entry->state = sock->state & 15u;
 		entry->since = tick_ago(context->now_ms, age_ms);
 		entry->moved = tick_ago(context->now_ms, first_progress_age_ms(sock, age_ms));
-		entry->is_blocked = false;
 		return true;
 	}
 	if (age_ms > ages_since(context->now_ms, entry->since))
@@ -254,7 +362,10 @@ static void remember_progress(struct track_entry *entry, const struct tcpsock *s
 	entry->segs_in = (uint16_t)sock->segs_in;
 }
 
-/* A program that has read everything is not behind, however long nothing came. */
+/*
+ * A program that has read everything is not behind, however long nothing came. At first sight what is unread is as old as the newest of
+ * it, at least.
+ */
 static void remember_reading(struct track_entry *entry, const struct tcpsock *sock,
 			     const struct ages_context *context)
 {
@@ -262,7 +373,10 @@ static void remember_reading(struct track_entry *entry, const struct tcpsock *so
 
 	if (!tcpsock_knows(sock, TCPSOCK_BYTES))
 		return;
-	if (!entry->has_read || entry->read_position != position || sock->rqueue == 0)
+	if (!entry->has_read)
+		entry->read_since =
+			tick_ago(context->now_ms, sock->rqueue != 0 ? sock->last_data_recv_ms : 0);
+	else if (entry->read_position != position || sock->rqueue == 0)
 		entry->read_since = tick_ago(context->now_ms, 0);
 	entry->read_position = position;
 	entry->has_read = true;
@@ -273,7 +387,7 @@ static bool waits_for_peer(const struct tcpsock *sock)
 {
 	switch (sock->timer) {
 	case TCP_TIMER_RETRANSMIT:
-		return sock->retransmits != 0;
+		return sock->retransmits != 0 || window_is_shut_in_flight(sock);
 	case TCP_TIMER_PROBE:
 		return true;
 	case TCP_TIMER_KEEPALIVE:
@@ -283,17 +397,15 @@ static bool waits_for_peer(const struct tcpsock *sock)
 	}
 }
 
-static void remember_blocked(struct track_entry *entry, const struct tcpsock *sock, bool fresh,
+/* Acknowledgements alone end the wait or begin it anew: not what the peer sends, nor another state. */
+static void remember_blocked(struct track_entry *entry, const struct tcpsock *sock, bool created,
 			     const struct ages_context *context)
 {
-	if (!waits_for_peer(sock) || (!fresh && acked_moved(entry, sock))) {
-		entry->is_blocked = false;
-		return;
-	}
-	if (entry->is_blocked)
-		return;
-	entry->is_blocked = true;
-	entry->blocked = tick_ago(context->now_ms, unanswered_age_ms(sock));
+	bool known = !created && entry->is_blocked && !acked_moved(entry, sock);
+
+	entry->is_blocked = waits_for_peer(sock);
+	if (entry->is_blocked && !known)
+		entry->blocked = tick_ago(context->now_ms, blocked_age_ms(sock, context->sysctl));
 }
 
 /*
@@ -346,21 +458,29 @@ static void judge_loss(const struct track_entry *entry, const struct tcpsock *so
 	look->loss_ms = loss_ms(entry, context->sysctl);
 }
 
-/* Since the window probe that is out was sent. */
-static uint64_t probe_age_ms(const struct tcpsock *sock)
-{
-	unsigned int doublings = sock->backoff < DOUBLINGS_MAX ? sock->backoff : DOUBLINGS_MAX;
-
-	if (sock->timer != TCP_TIMER_PROBE)
-		return 0;
-	return timer_elapsed_ms(min_u64((uint64_t)sock->rto_us / 1000 << doublings, RTO_MAX_MS),
-				sock->expires_ms);
-}
-
 static bool is_queued(const struct tcpsock *sock)
 {
 	return sock->inode == 0 && !tcpsock_knows(sock, TCPSOCK_MINI) &&
 	       (sock->state == TCP_STATE_ESTABLISHED || sock->state == TCP_STATE_CLOSE_WAIT);
+}
+
+static void decide(const struct stale_look *at, uint32_t where, struct look *look)
+{
+	look->reason = stale_judge(at, where, &look->stale_ms);
+	if (look->reason != STALE_NONE)
+		look->blame = stale_blame(look->reason, at);
+}
+
+/*
+ * Since the peer has acknowledged nothing though this host went on asking; behind a window that was shut already, since its last answer.
+ */
+static uint64_t unacked_ms(const struct tcpsock *sock, enum stale_send send, uint64_t blocked_ms)
+{
+	bool was_shut = sock->timer == TCP_TIMER_PROBE || window_is_shut_in_flight(sock);
+
+	return send == STALE_SEND_UNANSWERED && was_shut
+		       ? min_u64(blocked_ms, sock->last_ack_recv_ms)
+		       : blocked_ms;
 }
 
 static void judge(const struct track_entry *entry, const struct tcpsock *sock,
@@ -370,12 +490,13 @@ static void judge(const struct track_entry *entry, const struct tcpsock *sock,
 	uint64_t blocked_ms = entry->is_blocked ? ages_since(now_ms, entry->blocked) : 0;
 	uint64_t still_ms =
 		sock->state != TCP_STATE_ESTABLISHED ? ages_since(now_ms, entry->moved) : 0;
-	uint64_t behind_ms = entry->has_read ? ages_since(now_ms, entry->read_since) : 0;
 	bool info = tcpsock_knows(sock, TCPSOCK_INFO), queued = is_queued(sock);
+	enum stale_send send = send_of(sock, context->thresholds);
 	struct stale_look at = {
 		.sock = sock,
 		.entry = entry,
 		.thresholds = context->thresholds,
+		.send = send,
 		.clock = {
 			[STALE_AGE] = look->age_ms,
 			[STALE_WAITING] =
@@ -383,15 +504,14 @@ static void judge(const struct track_entry *entry, const struct tcpsock *sock,
 			[STALE_STILL] = min_u64(look->age_ms, still_ms),
 			[STALE_SILENCE] = info ? look->silence_ms : blocked_ms,
 			[STALE_BLOCKED] = blocked_ms,
-			[STALE_UNACKED] = min_u64(blocked_ms, look->silence_ms),
-			[STALE_BEHIND] = behind_ms,
-			[STALE_OVERDUE] = probe_age_ms(sock),
+			[STALE_UNACKED] = unacked_ms(sock, send, blocked_ms),
+			[STALE_BEHIND] =
+				entry->has_read ? ages_since(now_ms, entry->read_since) : 0,
 			[STALE_PROBES] = sock->probes,
 		},
 	};
 
-	look->reason = stale_judge(&at, queued ? STALE_QUEUED : TCP_STATE_BIT(sock->state),
-				   &look->stale_ms);
+	decide(&at, queued ? STALE_QUEUED : TCP_STATE_BIT(sock->state), look);
 }
 
 /* The memory does not wrap after 49.7 days as the kernel's clocks do; without segs_in they are all there is. */
@@ -456,8 +576,7 @@ static void look_at_quiet(struct track_entry *entry, const struct tcpsock *sock,
 		.silence_ms = silence_ms,
 		.loss_ms = loss_ms(entry, context->sysctl),
 	};
-	ret_look->reason =
-		stale_judge(&at, TCP_STATE_BIT(TCP_STATE_ESTABLISHED), &ret_look->stale_ms);
+	decide(&at, TCP_STATE_BIT(TCP_STATE_ESTABLISHED), ret_look);
 }
 
 static void look_at(struct track_entry *entry, const struct tcpsock *sock, bool created,
@@ -467,17 +586,16 @@ static void look_at(struct track_entry *entry, const struct tcpsock *sock, bool 
 	struct look look = { .reason = STALE_NONE, .has_age = has_age(sock->state) };
 
 	remember_progress(entry, sock, fresh, context);
-	remember_blocked(entry, sock, fresh, context);
+	remember_blocked(entry, sock, created, context);
 	look.age_ms = ages_since(context->now_ms, entry->since);
 	if (sock->state == TCP_STATE_ESTABLISHED || half_closed(sock->state)) {
+		remember_reading(entry, sock, context);
 		remember_keepalive(entry, sock);
 		look.keepalive = (enum keepalive)entry->keepalive;
 		judge_loss(entry, sock, context, &look);
 	}
-	if (sock->state == TCP_STATE_ESTABLISHED) {
-		remember_reading(entry, sock, context);
+	if (sock->state == TCP_STATE_ESTABLISHED)
 		look.silence_ms = silence_ms(entry, sock, context);
-	}
 	if (sock->state == sock->info_state)
 		judge(entry, sock, context, &look);
 	*ret_look = look;
@@ -500,6 +618,6 @@ void ages_dead(const struct track_entry *entry, const struct ages_context *conte
 				 .thresholds = context->thresholds,
 				 .clock = { [STALE_AGE] = look.age_ms } };
 
-	look.reason = stale_judge(&at, STALE_GONE, &look.stale_ms);
+	decide(&at, STALE_GONE, &look);
 	*ret_look = look;
 }

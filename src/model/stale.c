@@ -9,49 +9,123 @@
 
 #define IN(state) TCP_STATE_BIT(TCP_STATE_##state)
 
+#define TICKET_BYTES       1024u /* of unread session tickets */
+#define HANDSHAKE_SEGMENTS 4u    /* with data, that a client sends in a TLS handshake */
+#define UNASKED_MS         1000u /* what comes so long after the last was sent answers nothing */
+
 _Static_assert(STALE_REASONS <= 16, "struct track_entry has four bits for a reason");
 
 /* -- what must be so ---------------------------------------------------------------------------------- */
 
-/* Orphans the kernel reaps by itself. */
-static bool is_held(const struct stale_look *look)
-{
-	return look->sock->inode != 0;
-}
-
 static bool is_probed(const struct stale_look *look)
 {
-	return look->sock->timer == TCP_TIMER_KEEPALIVE;
+	return look->sock->timer == TCP_TIMER_KEEPALIVE && look->sock->probes != 0;
 }
 
-/* A window probe that is merely out is no sign: several, or one that is overdue. */
 static bool is_unanswered(const struct stale_look *look)
 {
-	const struct tcpsock *sock = look->sock;
-
-	if (!look->entry->is_blocked)
-		return false;
-	if (sock->timer == TCP_TIMER_RETRANSMIT)
-		return sock->retransmits != 0;
-	if (sock->timer != TCP_TIMER_PROBE)
-		return false;
-	return sock->probes >= 2 ||
-	       (sock->probes == 1 &&
-		look->clock[STALE_OVERDUE] >= look->thresholds->least[STALE_RETRANSMIT]);
+	return look->send == STALE_SEND_UNANSWERED || look->send == STALE_SEND_KEPT_HERE;
 }
 
-/* Less than one segment: the peer's program does not read. A window probe alone may be this host's own trouble. */
+static enum stale_blame who_is_unanswered(const struct stale_look *look)
+{
+	return look->send == STALE_SEND_KEPT_HERE ? STALE_BLAMES_HOST : STALE_BLAMES_PATH;
+}
+
+/* In a closing state a FIN alone (wqueue 1) waits for no room. */
 static bool window_is_shut(const struct stale_look *look)
 {
-	const struct tcpsock *sock = look->sock;
+	unsigned int state = look->sock->state;
 
-	return sock->timer == TCP_TIMER_PROBE && tcpsock_knows(sock, TCPSOCK_SND_WND) &&
-	       sock->snd_wnd < sock->snd_mss;
+	return look->send == STALE_SEND_SHUT &&
+	       (state == TCP_STATE_ESTABLISHED || state == TCP_STATE_CLOSE_WAIT ||
+		look->sock->wqueue > 1);
 }
 
-static bool is_behind(const struct stale_look *look)
+/* Bytes of data that a read would give: the FIN counts in the queue, too. */
+static uint32_t unread_bytes(const struct tcpsock *sock)
 {
-	return look->sock->rqueue != 0 && look->entry->has_read;
+	return sock->state == TCP_STATE_CLOSE_WAIT && sock->rqueue != 0 ? sock->rqueue - 1
+									: sock->rqueue;
+}
+
+static uint64_t bytes_read(const struct tcpsock *sock)
+{
+	return sock->bytes_received > sock->rqueue ? sock->bytes_received - sock->rqueue : 0;
+}
+
+/*
+ * TLS 1.3: the server's session tickets follow the handshake, and a client that has nothing to ask leaves them. Nothing has moved since, and
+ * what was sent before is no more than a handshake.
+ */
+static bool is_session_ticket(const struct stale_look *look)
+{
+	const struct tcpsock *sock = look->sock;
+	uint32_t apart_ms = sock->last_data_sent_ms > sock->last_data_recv_ms
+				    ? sock->last_data_sent_ms - sock->last_data_recv_ms
+				    : sock->last_data_recv_ms - sock->last_data_sent_ms;
+
+	return sock->state == TCP_STATE_ESTABLISHED && look->entry->role == ROLE_CLIENT &&
+	       sock->rqueue <= TICKET_BYTES && bytes_read(sock) != 0 &&
+	       tcpsock_knows(sock, TCPSOCK_DATA_SEGS) &&
+	       sock->data_segs_out <= HANDSHAKE_SEGMENTS && apart_ms < UNASKED_MS;
+}
+
+/*
+ * A server that drops an idle connection may say so first: TLS close_notify, HTTP 408. It spoke after a pause, unasked, and closed at once. Who
+ * has read all before it and is behind with that alone is an idle pool, not a program that hangs.
+ */
+static bool is_farewell(const struct stale_look *look)
+{
+	const struct tcpsock *sock = look->sock;
+
+	return sock->state == TCP_STATE_CLOSE_WAIT && look->entry->role == ROLE_CLIENT &&
+	       bytes_read(sock) != 0 &&
+	       sock->last_data_recv_ms < look->clock[STALE_AGE] + UNASKED_MS &&
+	       sock->last_data_sent_ms >= sock->last_data_recv_ms + UNASKED_MS;
+}
+
+/* What comes after shutdown(SHUT_RD) nobody is going to read. */
+static bool leaves_data(const struct stale_look *look)
+{
+	const struct tcpsock *sock = look->sock;
+
+	if (unread_bytes(sock) == 0 || sock->inode == 0 || !look->entry->has_read)
+		return false;
+	if (sock->state == TCP_STATE_ESTABLISHED && (sock->shutdown & TCPSOCK_SHUT_RECEIVE))
+		return false;
+	return !is_session_ticket(look) && !is_farewell(look);
+}
+
+/* Most have read everything. */
+static inline bool is_behind(const struct stale_look *look)
+{
+	return look->sock->rqueue != 0 && leaves_data(look);
+}
+
+/* With tcp_info all else has been ruled out before; without it, data may lie before the end. */
+static bool end_is_unread(const struct stale_look *look)
+{
+	const struct tcpsock *sock = look->sock;
+
+	return sock->rqueue == 1 || (sock->rqueue > 1 && tcpsock_knows(sock, TCPSOCK_INFO));
+}
+
+static bool queues_are_empty(const struct stale_look *look)
+{
+	return look->sock->rqueue == 0 && look->sock->wqueue == 0;
+}
+
+/* Orphans the kernel reaps by itself. */
+static bool waits_for_the_end(const struct stale_look *look)
+{
+	return look->sock->inode != 0 && look->sock->rqueue == 0;
+}
+
+/* A deferred accept waits for data and sends no SYN-ACK again until its time is over. */
+static bool handshake_is_repeated(const struct stale_look *look)
+{
+	return look->sock->timer_retransmits >= 2;
 }
 
 static bool nothing_would_notice(const struct stale_look *look)
@@ -94,16 +168,33 @@ static const struct stale_rule rule_UNACCEPTED = {
 	.look = "ss -tlnp{filter}",
 };
 
+static const struct stale_rule rule_EOF_UNREAD = {
+	.where = IN(CLOSE_WAIT),
+	.clock = STALE_STILL,
+	.since = STALE_STILL,
+	.holds = end_is_unread,
+	.blame = STALE_BLAMES_PROGRAM,
+	.meaning = "the peer closed, and the program here has not looked since",
+	.verdict = "{connections}: the peer closed[ {age} ago], {unit} has not looked since",
+	.next = "An idle pool is harmless: it notices at its next use. If the number grows, look "
+		"at the "
+		"threads of {unit}.",
+	.look = "ss -tnp state close-wait{filter}",
+};
+
 static const struct stale_rule rule_CLOSE_WAIT = {
 	.where = IN(CLOSE_WAIT),
 	.clock = STALE_STILL,
 	.since = STALE_STILL,
+	.holds = queues_are_empty,
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
-	.meaning = "the peer closed, this end never did, and nothing moves",
-	.verdict = "{connections}: the peer closed[ {age} ago], {unit} never called close",
-	.next = "It leaks descriptors and never frees them by itself: restart {unit}, then find "
-		"the missing close().",
+	.meaning = "the peer closed, this end has read all there is, and has not closed",
+	.verdict =
+		"{connections}: the peer closed[ {age} ago], {unit} has read all there is and has "
+		"not closed",
+	.next = "If {unit} is not at work for {it}, it leaks descriptors and never frees them by "
+		"itself: restart it, then find the missing close().",
 	.look = "ss -tnp state close-wait{filter}",
 };
 
@@ -111,22 +202,23 @@ static const struct stale_rule rule_FIN_WAIT2 = {
 	.where = IN(FIN_WAIT2),
 	.clock = STALE_STILL,
 	.since = STALE_STILL,
-	.holds = is_held,
+	.holds = waits_for_the_end,
 	.blame = STALE_BLAMES_PEER_PROGRAM,
-	.restart = true,
 	.meaning = "this end shut down, the peer never closes, and nothing moves",
-	.verdict = "{connections}: {unit} shut down this end[ {age} ago], the peer never closed",
+	.verdict = "{connections}: {unit} shut down this end[ {age} ago], no close of the peer has "
+		   "arrived",
 	.next = "The fault is at the peer, in CLOSE_WAIT there. close() in {unit} would free "
-		"{it}, and "
-		"need not wait for the peer.",
+		"{it}, and need not wait for the peer.",
 	.look = "ss -tnp state fin-wait-2{filter}",
 };
 
 static const struct stale_rule rule_CLOSING = {
 	.where = IN(FIN_WAIT1) | IN(CLOSING) | IN(LAST_ACK),
-	.clock = STALE_STILL,
-	.since = STALE_STILL,
+	.clock = STALE_UNACKED,
+	.since = STALE_UNACKED,
+	.holds = is_unanswered,
 	.blame = STALE_BLAMES_PATH,
+	.blame_of = who_is_unanswered,
 	.meaning = "closed here, and the peer does not acknowledge",
 	.verdict = "{connections}: closed here[ {age} ago], the peer does not acknowledge",
 	.next = "Is the peer, or the way to it, gone? The kernel gives up by itself after some "
@@ -147,6 +239,22 @@ static const struct stale_rule rule_SYN_SENT = {
 	.look = "ss -tnpo state syn-sent{filter}",
 };
 
+static const struct stale_rule rule_SYN_RECV = {
+	.where = IN(SYN_RECV),
+	.known = TCPSOCK_MINI | TCPSOCK_COOKIE,
+	.needs = SOURCE_INFO,
+	.clock = STALE_AGE,
+	.since = STALE_AGE,
+	.holds = handshake_is_repeated,
+	.blame = STALE_BLAMES_PATH,
+	.meaning = "connecting, answered, and the peer never finishes the handshake",
+	.verdict = "{connections}: answered[ for {age}], the peer never finishes the handshake",
+	.next = "One or few are scans. Many from known clients: is the way back to them filtered, "
+		"or the "
+		"accept queue full?",
+	.look = "ss -tno state syn-recv{filter}",
+};
+
 static const struct stale_rule rule_KEEPALIVE = {
 	.where = IN(ESTABLISHED),
 	.clock = STALE_PROBES,
@@ -162,22 +270,21 @@ static const struct stale_rule rule_KEEPALIVE = {
 };
 
 static const struct stale_rule rule_RETRANSMIT = {
-	.where = IN(ESTABLISHED),
-	.known = TCPSOCK_INFO,
-	.needs = SOURCE_INFO,
+	.where = IN(ESTABLISHED) | IN(CLOSE_WAIT),
 	.clock = STALE_UNACKED,
 	.since = STALE_UNACKED,
 	.holds = is_unanswered,
 	.blame = STALE_BLAMES_PATH,
+	.blame_of = who_is_unanswered,
 	.meaning = "what was sent stays unacknowledged",
 	.verdict = "{connections}: data goes out, the peer has acknowledged nothing[ for {age}]",
 	.next = "Is the peer, or the way to it, gone? The kernel goes on for about 15 minutes; "
 		"TCP_USER_TIMEOUT in {unit} would shorten that.",
-	.look = "ss -tnpoi state established{filter}",
+	.look = "ss -tnpoi state established state close-wait{filter}",
 };
 
 static const struct stale_rule rule_ZERO_WINDOW = {
-	.where = IN(ESTABLISHED),
+	.where = IN(ESTABLISHED) | IN(CLOSE_WAIT) | IN(FIN_WAIT1) | IN(CLOSING) | IN(LAST_ACK),
 	.known = TCPSOCK_INFO,
 	.needs = SOURCE_INFO,
 	.clock = STALE_BLOCKED,
@@ -188,11 +295,11 @@ static const struct stale_rule rule_ZERO_WINDOW = {
 	.verdict = "{connections}: the peer is alive, but its program has read nothing[ for {age}]",
 	.next = "Look at the program at the other end. Without TCP_USER_TIMEOUT in {unit} this "
 		"never ends by itself.",
-	.look = "ss -tnpoi state established{filter}",
+	.look = "ss -tnpoi state connected{filter}",
 };
 
 static const struct stale_rule rule_UNREAD = {
-	.where = IN(ESTABLISHED),
+	.where = IN(ESTABLISHED) | IN(FIN_WAIT2) | IN(CLOSE_WAIT),
 	.known = TCPSOCK_INFO,
 	.needs = SOURCE_INFO,
 	.clock = STALE_BEHIND,
@@ -203,7 +310,7 @@ static const struct stale_rule rule_UNREAD = {
 	.meaning = "data has come in, and the program here does not read it",
 	.verdict = "{connections}: data has waited[ {age}] to be read by {unit}",
 	.next = "Look at the threads of {unit}: blocked or overloaded? Recv-Q is what waits.",
-	.look = "ss -tnp state established{filter}",
+	.look = "ss -tnp state connected{filter}",
 };
 
 static const struct stale_rule rule_IDLE = {
@@ -241,11 +348,29 @@ const char *stale_reason_name(enum stale_reason reason)
 	return (size_t)reason < STALE_REASONS ? names[reason] : names[STALE_NONE];
 }
 
-static inline bool applies(const struct stale_look *look, const struct stale_rule *rule,
-			   enum stale_reason reason)
+enum stale_blame stale_blame(enum stale_reason reason, const struct stale_look *look)
 {
-	return look->clock[rule->clock] >= look->thresholds->least[reason] &&
-	       (rule->known == 0 || tcpsock_knows(look->sock, rule->known)) &&
+	const struct stale_rule *rule = stale_rule(reason);
+
+	return rule->blame_of != NULL ? rule->blame_of(look) : rule->blame;
+}
+
+const char *stale_blame_name(enum stale_blame blame)
+{
+	static const char *const names[] = {
+		[STALE_BLAMES_NOBODY] = "nobody",
+		[STALE_BLAMES_PROGRAM] = "program",
+		[STALE_BLAMES_PEER_PROGRAM] = "peer_program",
+		[STALE_BLAMES_PATH] = "path",
+		[STALE_BLAMES_HOST] = "host",
+	};
+
+	return names[blame];
+}
+
+static inline bool facts_hold(const struct stale_look *look, const struct stale_rule *rule)
+{
+	return (rule->known == 0 || tcpsock_knows(look->sock, rule->known)) &&
 	       (rule->holds == NULL || rule->holds(look));
 }
 
@@ -256,7 +381,9 @@ static inline bool applies(const struct stale_look *look, const struct stale_rul
 enum stale_reason stale_judge(const struct stale_look *look, uint32_t where, uint64_t *ret_ms)
 {
 #define TRY(x, ID, ...)                                                                            \
-	if ((rule_##ID.where & (x)) != 0 && applies(look, &rule_##ID, STALE_##ID)) {               \
+	if ((rule_##ID.where & (x)) != 0 && facts_hold(look, &rule_##ID)) {                        \
+		if (look->clock[rule_##ID.clock] < look->thresholds->least[STALE_##ID])            \
+			return STALE_NONE;                                                         \
 		*ret_ms = look->clock[rule_##ID.since];                                            \
 		return STALE_##ID;                                                                 \
 	}

@@ -32,6 +32,7 @@ enum tcp_info_offset {
 	TCP_INFO_LAST_DATA_SENT = 44,  /* u32, milliseconds */
 	TCP_INFO_LAST_DATA_RECV = 52,  /* u32, milliseconds */
 	TCP_INFO_LAST_ACK_RECV = 56,   /* u32, milliseconds */
+	TCP_INFO_RTT = 68,             /* u32, microseconds */
 	TCP_INFO_TOTAL_RETRANS = 100,  /* u32 */
 	TCP_INFO_BYTES_ACKED = 120,    /* u64 */
 	TCP_INFO_BYTES_RECEIVED = 128, /* u64 */
@@ -41,10 +42,12 @@ enum tcp_info_offset {
 	TCP_INFO_MIN_RTT = 148,        /* u32, microseconds */
 	TCP_INFO_DATA_SEGS_IN = 152,   /* u32 */
 	TCP_INFO_DATA_SEGS_OUT = 156,  /* u32 */
+	TCP_INFO_RWND_LIMITED = 176,   /* u64, microseconds */
 	TCP_INFO_DELIVERED = 192,      /* u32 */
 	TCP_INFO_BYTES_SENT = 200,     /* u64 */
 	TCP_INFO_BYTES_RETRANS = 208,  /* u64 */
 	TCP_INFO_SND_WND = 228,        /* u32 */
+	TCP_INFO_RTO_RECOVERIES = 242, /* u16 */
 	TCP_INFO_TOTAL_RTO_TIME = 244, /* u32, milliseconds */
 };
 
@@ -54,7 +57,7 @@ enum tcp_info_offset {
 /* Where the fields begin that tcp_info fills; all behind them are of it too. */
 #define INFO_PART offsetof(struct tcpsock, rto_us)
 
-_Static_assert(sizeof(struct tcpsock) == 184 && INFO_PART == 88,
+_Static_assert(sizeof(struct tcpsock) == 208 && INFO_PART == 96,
 	       "a new field must be set in read_fixed_part(), or belong to tcp_info");
 
 /* tcpi_options: a Fast Open child before its handshake ended. Younger than many a linux/tcp.h. */
@@ -67,6 +70,14 @@ _Static_assert(sizeof(struct tcpsock) == 184 && INFO_PART == 88,
 #define KERNEL_MAX_ERRNO 4095
 
 /* Netlink aligns to 4 bytes only, so anything wider must not be read in place. */
+static inline uint16_t load16(const uint8_t *from)
+{
+	uint16_t value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
 static inline uint32_t load32(const uint8_t *from)
 {
 	uint32_t value;
@@ -118,6 +129,10 @@ static inline uint32_t read_info_growth(const uint8_t *info, size_t len, struct 
 	known |= TCPSOCK_DATA_SEGS;
 	sock->data_segs_in = load32(info + TCP_INFO_DATA_SEGS_IN);
 	sock->data_segs_out = load32(info + TCP_INFO_DATA_SEGS_OUT);
+	if (len < 184)
+		return known;
+	known |= TCPSOCK_RWND_LIMITED;
+	sock->rwnd_limited_us = load64(info + TCP_INFO_RWND_LIMITED);
 	if (len < 196)
 		return known;
 	known |= TCPSOCK_DELIVERED;
@@ -134,6 +149,7 @@ static inline uint32_t read_info_growth(const uint8_t *info, size_t len, struct 
 	if (len < TCP_INFO_WHOLE)
 		return known;
 	known |= TCPSOCK_RTO_TIME;
+	sock->total_rto_recoveries = load16(info + TCP_INFO_RTO_RECOVERIES);
 	sock->total_rto_time_ms = load32(info + TCP_INFO_TOTAL_RTO_TIME);
 	return known;
 }
@@ -162,6 +178,7 @@ static inline uint32_t read_info(const uint8_t *info, size_t len, struct tcpsock
 	sock->last_data_sent_ms = load32(info + TCP_INFO_LAST_DATA_SENT);
 	sock->last_data_recv_ms = load32(info + TCP_INFO_LAST_DATA_RECV);
 	sock->last_ack_recv_ms = load32(info + TCP_INFO_LAST_ACK_RECV);
+	sock->rtt_us = load32(info + TCP_INFO_RTT);
 	sock->total_retrans = load32(info + TCP_INFO_TOTAL_RETRANS);
 	return known | read_info_growth(info, len, sock);
 }
@@ -185,6 +202,8 @@ static inline void read_attribute(unsigned int type, const uint8_t *value, size_
 	} else if (type == INET_DIAG_SHUTDOWN) {
 		/* Of every full socket (net/ipv4/inet_diag.c: inet_diag_msg_attrs_fill). */
 		found->full = true;
+		if (size >= 1)
+			sock->shutdown = value[0];
 	} else if (type == INET_DIAG_CGROUP_ID && size >= sizeof(uint64_t)) {
 		found->known |= TCPSOCK_CGROUP;
 		sock->cgroup_id = load64(value);
@@ -266,7 +285,7 @@ static inline void read_fixed_part(const struct inet_diag_msg *msg, struct tcpso
 	sock->state = sock->info_state = msg->idiag_state;
 	sock->timer = msg->idiag_timer;
 	sock->timer_retransmits = msg->idiag_retrans;
-	sock->v6only = sock->retransmits = sock->probes = sock->backoff = 0;
+	sock->v6only = sock->retransmits = sock->probes = sock->backoff = sock->shutdown = 0;
 	sock->expires_ms = msg->idiag_expires > UINT32_C(1) << 31 ? 0 : msg->idiag_expires;
 	sock->rqueue = msg->idiag_rqueue;
 	sock->wqueue = msg->idiag_wqueue;

@@ -63,6 +63,7 @@ static const struct sysctl_file {
 	{ "tcp_keepalive_probes", NETSYSCTL_KEEPALIVE_PROBES, 1, 0, INT32_MAX },
 	{ "tcp_retries2", NETSYSCTL_RETRIES2, 1, 0, INT32_MAX },
 	{ "tcp_fin_timeout", NETSYSCTL_FIN_TIMEOUT, 1, 0, INT32_MAX },
+	{ "tcp_rto_min_us", NETSYSCTL_RTO_MIN_US, 1, 1, INT32_MAX },
 	{ "ip_local_port_range", NETSYSCTL_PORT_LOW, 2, 1, UINT16_MAX },
 };
 
@@ -197,6 +198,7 @@ void netsysctl_defaults(struct netsysctl *ret_sysctl)
 			[NETSYSCTL_KEEPALIVE_PROBES] = 9,
 			[NETSYSCTL_RETRIES2] = 15,
 			[NETSYSCTL_FIN_TIMEOUT] = 60,
+			[NETSYSCTL_RTO_MIN_US] = 200000,
 			[NETSYSCTL_PORT_LOW] = 32768,
 			[NETSYSCTL_PORT_HIGH] = 60999,
 		},

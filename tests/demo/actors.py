@@ -1,7 +1,7 @@
 """The programs of the incident, as child processes.
 
     actors.py feed ADDRESS PORT     accepts every connection, keeps it, and probes its peer every second
-    actors.py opener ADDRESS        opens connections and never closes them; reads commands from standard input:
+    actors.py opener ADDRESS        opens connections, reads what comes and never closes them; commands on standard input:
                                     "open PORT", "vanish PORT" (drops its connections there without a segment that
                                     arrives), "retry PORT" (tries to connect, three times a second)
 """
@@ -31,6 +31,7 @@ class Opener:
     def __init__(self, address):
         self.address = address
         self.held = {}
+        self.ended = set()
         self.retried = []
 
     def open(self, port):
@@ -57,10 +58,16 @@ class Opener:
                 client.connect_ex((self.address, port))
                 select.select([], [client], [], 1)
 
+    def read(self, connections):
+        """Up to the end of the stream, and does not close: what the night is about."""
+        self.ended.update(connection for connection in connections if not connection.recv(4096))
+
     def run(self):
         while True:
-            ready, _, _ = select.select([sys.stdin], [], [], PAUSE)
-            line = sys.stdin.readline() if ready else None
+            open_ends = [end for held in self.held.values() for end in held if end not in self.ended]
+            ready, _, _ = select.select([sys.stdin, *open_ends], [], [], PAUSE)
+            line = sys.stdin.readline() if sys.stdin in ready else None
+            self.read([end for end in ready if end is not sys.stdin])
             if line == '':
                 return
             if line:

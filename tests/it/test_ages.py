@@ -52,7 +52,7 @@ class AgesTest(NetTest):
 
     def make(self):
         """The claims of sockets in all states that have an age, at the client's host and at the server's."""
-        return [self.half_closed(lambda scene: scene.client.close(), SERVER, 'close_wait'),
+        return [self.half_closed(lambda scene: (scene.client.close(), scene.server.recv(1)), SERVER, 'close_wait'),
                 self.half_closed(lambda scene: scene.client.close(), CLIENT, 'fin_wait2'),
                 self.half_closed(lambda scene: scene.client.shutdown(socket.SHUT_WR), CLIENT, 'fin_wait2'),
                 *self.closing(), *self.opening(), *self.silent()]
@@ -131,6 +131,7 @@ class AgesTest(NetTest):
         program = self.start_exporter(self.b, f'--stale.close-wait={threshold * 1000:.0f}ms')
         scene = self.scene(scenes.established)
         claim = Claim(lambda: scene.client.shutdown(socket.SHUT_WR), AGE, SERVER, scene.port, 'close_wait')
+        self.assertEqual(scene.server.recv(1), b'')
         where = {'role': SERVER, 'port': scene.port, 'reason': 'close_wait'}
         with watch.Watch(program) as seen:
             program.wait_value(1, 'tcphealth_stale_connections', **where)

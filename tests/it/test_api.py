@@ -10,6 +10,7 @@ import unittest
 from tcph import exporter, scenes, web
 from tcph.case import NetTest
 from tcph.poll import eventually
+from tcph.reasons import REASONS
 
 PATH = '/api/v1/connections'
 STALE = '--stale.close-wait=200ms'
@@ -34,15 +35,15 @@ class ApiTest(NetTest):
 
 class ConnectionsTest(ApiTest):
     def test_all_there_is_to_know_of_a_connection(self):
-        program = self.start_exporter(self.b, STALE)
+        program = self.start_exporter(self.b, '--stale.unread=200ms')
         scene = self.scene(scenes.close_wait, unread=10)
-        program.wait_value(1, 'tcphealth_stale_connections', role='server', port=scene.port, reason='close_wait')
+        program.wait_value(1, 'tcphealth_stale_connections', role='server', port=scene.port, reason='unread')
         answer = self.ask(program, f'port={scene.port}')
         self.assertEqual((answer['source'], answer['matched'], answer['truncated']), ('netlink', 1, False))
         (row,) = answer['connections']
         record = scene.record
-        self.assertEqual((row['role'], row['port'], row['state'], row['reason']),
-                         ('server', scene.port, 'close_wait', 'close_wait'))
+        self.assertEqual((row['role'], row['port'], row['state'], row['reason'], row['blame']),
+                         ('server', scene.port, 'close_wait', 'unread', 'program'))
         self.assertEqual(row['local'], {'address': record.local, 'port': record.local_port})
         self.assertEqual(row['remote'], {'address': record.remote, 'port': record.remote_port})
         self.assertEqual((row['receive_queue_bytes'], row['send_queue_bytes']), (11, 0))
@@ -296,7 +297,7 @@ class PortsTest(ApiTest):
         for reason, count in port['stale'].items():
             self.assertEqual(count, page.value('tcphealth_stale_connections', role='server', port=scene.port,
                                                reason=reason))
-        self.assertEqual((len(port['connections']), len(port['stale'])), (10, 11))
+        self.assertEqual((len(port['connections']), len(port['stale'])), (10, len(REASONS)))
         self.assertEqual((port['listeners'], port['listen_queue_limit'], port['role']), (1, 16, 'server'))
 
     def test_filters_and_limit(self):
@@ -320,7 +321,7 @@ class PortsTest(ApiTest):
         program.wait_value(1, 'tcphealth_connections', role='server', port=scene.port, state='close_wait')
         (port,) = self.ask(program, f'port={scene.port}', '/api/v1/ports')['ports']
         self.assertEqual(set(port['stale']),
-                         {'unaccepted', 'close_wait', 'fin_wait2', 'closing', 'syn_sent', 'keepalive'})
+                         {'unaccepted', 'retransmit', 'eof_unread', 'close_wait', 'fin_wait2', 'closing', 'syn_sent', 'keepalive'})
         for name in ('longest_silence_seconds', 'sent_bytes_total', 'listen_queue_limit'):
             self.assertNotIn(name, port)
 

@@ -70,6 +70,7 @@ class BudgetTest(NetTest):
         # What gets stuck is seen with every interval, and stands in one place only.
         client, server = ends[0], ends[1]
         client.close()
+        self.assertEqual(server.recv(1), b'')
         page = program.wait_value(1, 'tcphealth_stale_connections', role='server', port=port, reason='close_wait',
                                   timeout=10)
         self.assertEqual(page.value('tcphealth_connections', role='server', port=port, state='close_wait'), 1)

@@ -30,23 +30,23 @@ def series_ports(page):
 
 
 class MissionTest(NetTest):
-    FLAGS = ('--stale.close-wait=300ms', '--stale.fin-wait2=300ms', '--no-log.stale')
+    FLAGS = ('--stale.close-wait=300ms', '--stale.eof-unread=300ms', '--stale.fin-wait2=300ms', '--no-log.stale')
 
     def once(self, host, *args):
         done = exporter.run(host, '--once', *args)
         self.assertEqual(done.returncode, 0, done.stderr)
         return expo.check(done.stdout, expo.TEXT)
 
-    def one_shots(self, watcher=None):
-        """The scenes of all servers, connected; `watcher` has seen every listener before."""
+    def one_shots(self, watcher=None, ended=True):
+        """The scenes of all servers, connected; `watcher` has seen every listener before. `ended`: A has read the end."""
         if not watcher:
-            return [self.scene(scenes.one_shot, port=port) for port in PORTS]
+            return [self.scene(scenes.one_shot, port=port, ended=ended) for port in PORTS]
         # one_shot() connects at once, too soon for a sample: another listener stands there before.
         for port in PORTS:
             listener = self.scene(scenes.listening, port=port)
             watcher.wait_value(1, 'tcphealth_listeners', port=port)
             listener.close()
-        return self.one_shots()
+        return self.one_shots(ended=ended)
 
     def vanish(self, made):
         """They reset, which B does not hear; then the network is whole again."""
@@ -74,9 +74,16 @@ class MissionTest(NetTest):
         self.assertEqual(series_ports(page), {str(port) for port in PORTS})
 
     def test_exporters_that_saw_it_happen(self):
+        self.see_it_happen(True, 'close_wait')
+
+    def test_the_end_unread(self):
+        """A's programs have not looked at their connections since: as stuck as the others, and told so."""
+        self.see_it_happen(False, 'eof_unread')
+
+    def see_it_happen(self, ended, at_client):
         at_a = self.start_exporter(self.a, *self.FLAGS)
         at_b = self.start_exporter(self.b, *self.FLAGS)
-        made = self.one_shots(at_b)
+        made = self.one_shots(at_b, ended)
         at_a.wait_for(lambda page: len(pairs_with(page, 'close_wait')) == SERVERS)
         self.vanish(made)
         self.truth()
@@ -84,7 +91,7 @@ class MissionTest(NetTest):
         page = at_b.wait_for(lambda page: len(pairs_with(page, 'fin_wait2')) == SERVERS)
         self.check_b(page)
         self.assertEqual([page.value('tcphealth_listeners', port=port) for port in PORTS], [0] * SERVERS)
-        for program, role, reason, count in ((at_a, 'client', 'close_wait', SERVERS - VANISH),
+        for program, role, reason, count in ((at_a, 'client', at_client, SERVERS - VANISH),
                                              (at_b, 'server', 'fin_wait2', SERVERS)):
             with self.subTest(reason=reason):
                 program.wait_for(lambda page, r=role, why=reason, n=count:
@@ -121,6 +128,7 @@ class MissionTest(NetTest):
                 client.connect((self.b.address[4], port))
                 ends.append((client, self.keep(listener.accept()[0])))
             client.shutdown(socket.SHUT_WR)
+            self.assertEqual(ends[-1][1].recv(1), b'')
         eventually(lambda: ss.count(self.b, state='CLOSE-WAIT') == SERVERS, what='14 CLOSE_WAIT')
         return ends
 

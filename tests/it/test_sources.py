@@ -98,8 +98,8 @@ class SameAnswersTest(NetTest):
     def test_stale_without_tcp_info(self):
         """The ages are those since first sight."""
         program = self.start_exporter(self.b, '--collector.source=procfs', '--stale.close-wait=300ms',
-                                      '--stale.fin-wait2=300ms', '--stale.unaccepted=300ms', '--stale.closing=300ms')
-        for recipe, reason in ((scenes.close_wait, 'close_wait'), (scenes.one_shot, 'fin_wait2'),
+                                      '--stale.fin-wait2=300ms', '--stale.unaccepted=300ms', '--stale.closing=300ms', '--stale.eof-unread=300ms')
+        for recipe, reason in ((scenes.close_wait, 'close_wait'), (scenes.eof_unread, 'eof_unread'), (scenes.one_shot, 'fin_wait2'),
                                (scenes.unaccepted, 'unaccepted'), (scenes.last_ack, 'closing')):
             with self.subTest(reason=reason):
                 scene = self.scene(recipe)

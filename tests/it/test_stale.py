@@ -58,20 +58,21 @@ class EveryWayTest(NetTest):
         ('established', {'keepalive': (1, 1, 5)}, {}, {}),
         ('unaccepted', {}, {'idle': 1}, {'unaccepted': 1}),
         ('close_wait', {}, {}, {'close_wait': 1}),
-        ('close_wait', {'unread': 10}, {}, {'close_wait': 1}),
+        ('eof_unread', {}, {}, {'eof_unread': 1}),
+        ('close_wait', {'unread': 10}, {}, {'unread': 1}),
         ('close_wait', {'unread': 10, 'drained': True}, {}, {'close_wait': 1}),
         ('close_wait_unaccepted', {}, {}, {'unaccepted': 1}),
-        ('fin_wait2_held', {}, {'fin_wait2': 1}, {'close_wait': 1}),
-        ('fin_wait2_orphan', {}, {}, {'close_wait': 1}),
-        ('fin_wait2_orphan_full', {}, {}, {'close_wait': 1}),
+        ('fin_wait2_held', {}, {'fin_wait2': 1}, {'eof_unread': 1}),
+        ('fin_wait2_orphan', {}, {}, {'eof_unread': 1}),
+        ('fin_wait2_orphan_full', {}, {}, {'eof_unread': 1}),
         ('fin_wait1_orphan', {}, {'closing': 1}, {'idle': 1}),
         ('fin_wait1_held', {}, {'closing': 1}, {'idle': 1}),
-        ('fin_wait1_zero_window', {}, {'closing': 1}, {'unread': 1}),
+        ('fin_wait1_zero_window', {}, {'zero_window': 1}, {'unread': 1}),
         ('last_ack', {}, {'fin_wait2': 1}, {'closing': 1}),
         ('closing', {}, {'closing': 1}, {'closing': 1}),
         ('time_wait', {}, {}, {}),
         ('syn_sent', {}, {'syn_sent': 1}, {}),
-        ('syn_recv', {}, {'syn_sent': 1}, {}),
+        ('syn_recv', {}, {'syn_sent': 1}, {'syn_recv': 1}),
         ('syn_recv_deferred', {}, {'idle': 1}, {}),
         ('half_open', {}, {'idle': 1}, {'idle': 1}),
         ('half_open_forgotten', {}, {}, {'idle': 1}),
@@ -81,8 +82,9 @@ class EveryWayTest(NetTest):
         ('unread', {}, {'idle': 1}, {'unread': 1}),
         ('refused', {}, {}, {}),
         ('accept_overflow', {'backlog': 2, 'clients': 5}, {'idle': 3, 'syn_sent': 2}, {'unaccepted': 3}),
-        ('syn_queue_overflow', {'backlog': 8, 'clients': 20}, {'syn_sent': 20}, {}),
+        ('syn_queue_overflow', {'backlog': 8, 'clients': 20}, {'syn_sent': 20}, {'syn_recv': 9}),
         ('one_shot', {}, {'close_wait': 1}, {'fin_wait2': 1}),
+        ('one_shot', {'ended': False}, {'eof_unread': 1}, {'fin_wait2': 1}),
     )
 
     def test_each_has_its_reason_and_no_other(self):
@@ -138,8 +140,8 @@ class EveryWayTest(NetTest):
 
     def test_default_thresholds_are_exported(self):
         page = self.start_exporter(self.b).page()
-        wanted = {'dead': 60, 'unaccepted': 30, 'close_wait': 60, 'fin_wait2': 60, 'closing': 180, 'syn_sent': 10,
-                  'retransmit': 10, 'zero_window': 60, 'unread': 300, 'idle': 7200}
+        wanted = {'dead': 60, 'unaccepted': 30, 'eof_unread': 300, 'close_wait': 60, 'fin_wait2': 60, 'closing': 180,
+                  'syn_sent': 10, 'syn_recv': 10, 'retransmit': 10, 'zero_window': 60, 'unread': 300, 'idle': 7200}
         self.assertEqual({labels['reason']: value for labels, value in
                           page.series('tcphealth_stale_threshold_seconds')}, wanted)
         self.assertEqual(page.series('tcphealth_stale_threshold_probes'), [({'reason': 'keepalive'}, 2)])
@@ -152,6 +154,7 @@ class EveryWayTest(NetTest):
             before = time.time()
             scene.client.close()
             closed = time.time()
+            self.assertEqual(scene.server.recv(1), b'')
             seen.wait(2)
         for sample in seen.samples:
             have = stale(sample.page, SERVER, scene.port)
@@ -196,6 +199,7 @@ class NotStaleTest(NetTest):
     def test_half_closed_but_streaming(self):
         """A server that streams into a half-closed connection is at work; once it stops, both ends are stuck."""
         scene = self.scene(scenes.fin_wait2_held)
+        self.assertEqual(scene.server.recv(1), b'')
         flags = thresholds('1h', close_wait='1500ms', fin_wait2='1500ms')
 
         def stream():

@@ -1276,7 +1276,7 @@ static void test_gauges(void **state)
 	struct portview v;
 
 	open_scene(&s);
-	a.rqueue = 5, a.wqueue = 7;
+	b.rqueue = 5, a.wqueue = 7;
 	a.timer = TCP_TIMER_KEEPALIVE;
 	a.expires_ms = 1000000;
 	a.probes = 3;
@@ -1284,12 +1284,11 @@ static void test_gauges(void **state)
 	b.last_data_recv_ms = b.last_ack_recv_ms = 4000;
 	c.bytes_acked = 1;
 	c.last_data_recv_ms = c.last_ack_recv_ms = 70000;
-	c.rqueue = 1;
 	c.cgroup_id = UNIT_CGROUP;
 	dump(&s, &a, &b, &c);
 	v = view(&s, ROLE_CLIENT, 80);
 	assert_int_equal(v.state[TCP_STATE_ESTABLISHED], 2);
-	assert_int_equal(v.sum[TALLY_RECEIVE_QUEUE], 6);
+	assert_int_equal(v.sum[TALLY_RECEIVE_QUEUE], 5);
 	assert_int_equal(v.sum[TALLY_SEND_QUEUE], 7);
 	assert_int_equal(v.keepalive[KEEPALIVE_ON], 1);
 	assert_int_equal(v.keepalive[KEEPALIVE_OFF], 1);

@@ -200,7 +200,7 @@ static void add_socket(struct scene *s, unsigned int local_port, unsigned int re
 	s->count++;
 	s->len += (size_t)snprintf(
 		s->rows + s->len, sizeof(s->rows) - s->len,
-		"%4u: 0100007F:%04X 0200007F:%04X %02X 00000000:00000001 00:00000000 00000000"
+		"%4u: 0100007F:%04X 0200007F:%04X %02X 00000000:00000000 00:00000000 00000000"
 		"  1000        0 %u 1 000000009e3779b1 20 4 30 10 -1\n",
 		s->count, local_port, remote_port, (unsigned int)state, 40000 + s->count);
 }

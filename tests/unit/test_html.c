@@ -395,8 +395,9 @@ static void test_story(void **state)
 	fill_story(&scene);
 	render(&scene);
 	assert_non_null(strstr(text_of(&scene), ">4 stuck connections on 1 port</h1>"));
-	assert_non_null(strstr(text_of(&scene), "4 connections: the peer closed 2 h ago, "
-						"load@35111.service never called close</p>"));
+	assert_non_null(strstr(text_of(&scene),
+			       "4 connections: the peer closed 2 h ago, "
+			       "load@35111.service has read all there is and has not closed</p>"));
 	assert_non_null(strstr(text_of(&scene),
 			       "href=\"./api/v1/connections?port=35111&amp;role=server\""));
 	check_well_formed(text_of(&scene));
@@ -454,8 +455,7 @@ static void test_hostile_names_are_text(void **state)
 	assert_non_null(
 		strstr(text_of(&scene), "<span class=\"netns\">in " HOSTILE_ESCAPED "</span>"));
 	assert_non_null(strstr(text_of(&scene), "data-key=\"server/7000/" HOSTILE_ESCAPED "\""));
-	assert_non_null(
-		strstr(text_of(&scene), "a.service, " HOSTILE_ESCAPED " and 1 other never"));
+	assert_non_null(strstr(text_of(&scene), "a.service, " HOSTILE_ESCAPED " and 1 other has"));
 	check_well_formed(text_of(&scene));
 	close_scene(&scene);
 }
@@ -613,7 +613,8 @@ static void test_words_of_a_leak(void **state)
 
 	(void)state;
 	check_put(words_put_verdict, &finding,
-		  "4 connections: the peer closed 2 h ago, load@35111.service never called close");
+		  "4 connections: the peer closed 2 h ago, load@35111.service has read all there "
+		  "is and has not closed");
 	check_put(words_put_look, &finding, "ss -tnp state close-wait 'sport = :35111'");
 	check_put(words_put_restart, &finding, "systemctl restart load@35111.service");
 	finding.count = 1;
@@ -622,7 +623,8 @@ static void test_words_of_a_leak(void **state)
 	finding.role = ROLE_CLIENT;
 	finding.netns = "blue";
 	check_put(words_put_verdict, &finding,
-		  "1 connection: the peer closed, the local program never called close");
+		  "1 connection: the peer closed, the local program has read all there is and has "
+		  "not closed");
 	check_put(words_put_look, &finding,
 		  "ip netns exec blue ss -tnp state close-wait 'dport = :35111'");
 	check_put(words_put_restart, &finding, "");
@@ -649,7 +651,7 @@ static void test_words_of_one_and_many(void **state)
 	finding.kind = STALE_FIN_WAIT2;
 	check_put(words_put_verdict, &finding,
 		  "1 connection: load@35111.service, b and 2 others shut down this end 2 h ago, "
-		  "the peer never closed");
+		  "no close of the peer has arrived");
 }
 
 /* What a shell would take apart must not be in a command that is there to be pasted. */

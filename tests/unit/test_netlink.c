@@ -29,7 +29,7 @@
 #define INFO_ALL                                                                                   \
 	(TCPSOCK_INFO | TCPSOCK_BYTES | TCPSOCK_SEGS | TCPSOCK_NOTSENT | TCPSOCK_MIN_RTT |         \
 	 TCPSOCK_DATA_SEGS | TCPSOCK_DELIVERED | TCPSOCK_SENT | TCPSOCK_SND_WND |                  \
-	 TCPSOCK_RTO_TIME | TCPSOCK_PROBES)
+	 TCPSOCK_RTO_TIME | TCPSOCK_RWND_LIMITED | TCPSOCK_PROBES)
 #define PLAIN (TCPSOCK_COOKIE | TCPSOCK_CGROUP)
 #define FULL  (PLAIN | TCPSOCK_DROPS | INFO_ALL)
 #define MINI  (TCPSOCK_COOKIE | TCPSOCK_MINI)
@@ -350,6 +350,7 @@ static void check_info_fields(const struct tcpsock *sock)
 		{ TCPSOCK_INFO, sock->last_data_sent_ms, info_u32(44) },
 		{ TCPSOCK_INFO, sock->last_data_recv_ms, info_u32(52) },
 		{ TCPSOCK_INFO, sock->last_ack_recv_ms, info_u32(56) },
+		{ TCPSOCK_INFO, sock->rtt_us, info_u32(68) },
 		{ TCPSOCK_INFO, sock->total_retrans, info_u32(100) },
 		{ TCPSOCK_BYTES, sock->bytes_acked, info_u64(120) },
 		{ TCPSOCK_BYTES, sock->bytes_received, info_u64(128) },
@@ -359,10 +360,12 @@ static void check_info_fields(const struct tcpsock *sock)
 		{ TCPSOCK_MIN_RTT, sock->min_rtt_us, info_u32(148) },
 		{ TCPSOCK_DATA_SEGS, sock->data_segs_in, info_u32(152) },
 		{ TCPSOCK_DATA_SEGS, sock->data_segs_out, info_u32(156) },
+		{ TCPSOCK_RWND_LIMITED, sock->rwnd_limited_us, info_u64(176) },
 		{ TCPSOCK_DELIVERED, sock->delivered, info_u32(192) },
 		{ TCPSOCK_SENT, sock->bytes_sent, info_u64(200) },
 		{ TCPSOCK_SENT, sock->bytes_retrans, info_u64(208) },
 		{ TCPSOCK_SND_WND, sock->snd_wnd, info_u32(228) },
+		{ TCPSOCK_RTO_TIME, sock->total_rto_recoveries, info_u64(242) & 0xffff },
 		{ TCPSOCK_RTO_TIME, sock->total_rto_time_ms, info_u32(244) },
 	};
 
@@ -382,6 +385,7 @@ static void knows_what_tcp_info_is_long_enough_for(void **state)
 		{ 148, TCPSOCK_NOTSENT },
 		{ 152, TCPSOCK_MIN_RTT },
 		{ 160, TCPSOCK_DATA_SEGS },
+		{ 184, TCPSOCK_RWND_LIMITED },
 		{ 196, TCPSOCK_DELIVERED },
 		{ 216, TCPSOCK_SENT },
 		{ 232, TCPSOCK_SND_WND },
@@ -447,6 +451,7 @@ static void tells_minis_and_fast_open_apart(void **state)
 			put_attr(&made, INET_DIAG_INFO, info, 280);
 		assert_true(netlink_parse(made.bytes, made.len, &sock));
 		assert_int_equal(sock.known, rows[i].known | TCPSOCK_COOKIE);
+		assert_int_equal(sock.shutdown, rows[i].attribute == SHUTDOWN ? both : 0);
 	}
 }
 

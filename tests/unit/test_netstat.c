@@ -180,7 +180,7 @@ static void parse_every_truncation(void **state)
 
 static void sysctl_fixtures(void **state)
 {
-	static const uint32_t want[NETSYSCTL_COUNT] = { 600, 20, 6, 8, 30, 20000, 29999 };
+	static const uint32_t want[NETSYSCTL_COUNT] = { 600, 20, 6, 8, 30, 100000, 20000, 29999 };
 	struct netsysctl sysctl;
 
 	(void)state;
@@ -192,7 +192,7 @@ static void sysctl_fixtures(void **state)
 
 static void sysctl_defaults(void **state)
 {
-	static const uint32_t want[NETSYSCTL_COUNT] = { 7200, 75, 9, 15, 60, 32768, 60999 };
+	static const uint32_t want[NETSYSCTL_COUNT] = { 7200, 75, 9, 15, 60, 200000, 32768, 60999 };
 	struct netsysctl sysctl;
 
 	(void)state;

@@ -634,7 +634,7 @@ static void test_each(void **state)
 
 	(void)state;
 	options_each(visit_flag, &visit);
-	assert_int_equal(visit.count, 40);
+	assert_int_equal(visit.count, 42);
 	free(text);
 }
 

@@ -29,6 +29,8 @@ struct ages_context {
 /* What one look finds. */
 struct look {
 	enum stale_reason reason;
+	/* Who is to blame for `reason`. */
+	enum stale_blame blame;
 	/* Of an established or half-closed connection. */
 	enum keepalive keepalive;
 	/* Whether age_ms means something in this state. */

@@ -16,12 +16,20 @@
 /*
  * R(x, ID, label, flag, kind, default, help): the reason STALE_ID, whose rule is rule_ID, and its label value; the flag of its
  * threshold, the kind of the flag's value (duration, or probes for a number of them), its default and its line of --help.
- * A connection is counted under the first reason that applies, in this order.
+ * The first reason whose facts hold is a connection's reason, in this order; only then its own threshold is applied.
  */
 #define STALE_LIST(R, x)                                                                           \
 	R(x, DEAD, "dead", "stale.dead", duration, "60s",                                          \
 	  "reset or timed out, still held by its program")                                         \
 	R(x, UNACCEPTED, "unaccepted", "stale.unaccepted", duration, "30s", "in the accept queue") \
+	R(x, RETRANSMIT, "retransmit", "stale.retransmit", duration, "10s",                        \
+	  "sent again and again, and nothing of it acknowledged")                                  \
+	R(x, UNREAD, "unread", "stale.unread", duration, "5m",                                     \
+	  "data received that the program here does not read")                                     \
+	R(x, ZERO_WINDOW, "zero_window", "stale.zero-window", duration, "60s",                     \
+	  "the peer's program does not read")                                                      \
+	R(x, EOF_UNREAD, "eof_unread", "stale.eof-unread", duration, "5m",                         \
+	  "closed by the peer, and the program here has not looked")                               \
 	R(x, CLOSE_WAIT, "close_wait", "stale.close-wait", duration, "60s",                        \
 	  "closed by the peer but not by this end")                                                \
 	R(x, FIN_WAIT2, "fin_wait2", "stale.fin-wait2", duration, "60s",                           \
@@ -30,14 +38,10 @@
 	  "closed, and the peer does not acknowledge it")                                          \
 	R(x, SYN_SENT, "syn_sent", "stale.syn-sent", duration, "10s",                              \
 	  "connecting, and nobody answers")                                                        \
+	R(x, SYN_RECV, "syn_recv", "stale.syn-recv", duration, "10s",                              \
+	  "a handshake that the peer never finishes")                                              \
 	R(x, KEEPALIVE, "keepalive", "stale.keepalive-probes", probes, "2",                        \
 	  "keepalive probes without an answer")                                                    \
-	R(x, RETRANSMIT, "retransmit", "stale.retransmit", duration, "10s",                        \
-	  "data sent, and the peer is silent")                                                     \
-	R(x, ZERO_WINDOW, "zero_window", "stale.zero-window", duration, "60s",                     \
-	  "the peer's program does not read")                                                      \
-	R(x, UNREAD, "unread", "stale.unread", duration, "5m",                                     \
-	  "data received that the program here does not read")                                     \
 	R(x, IDLE, "idle", "stale.idle", duration, "2h",                                           \
 	  "silent, and nothing that would ever notice a dead peer")
 
@@ -61,10 +65,9 @@ enum stale_clock {
 	STALE_WAITING, /* to be accepted */
 	STALE_STILL,   /* not ESTABLISHED, and no byte moves */
 	STALE_SILENCE, /* ESTABLISHED, and the peer is silent; as STALE_BLOCKED where no source tells */
-	STALE_BLOCKED, /* the kernel waits for the peer: for an answer, or for room */
-	STALE_UNACKED, /* the kernel waits, and the peer is silent meanwhile */
+	STALE_BLOCKED, /* the kernel waits for the peer and no byte is acknowledged */
+	STALE_UNACKED, /* the same, since the peer last answered a window probe if it was one */
 	STALE_BEHIND,  /* the program has read nothing */
-	STALE_OVERDUE, /* the window probe that is out has no answer */
 	STALE_PROBES,  /* not ms but a number: probes in a row without an answer */
 };
 #define STALE_CLOCKS (STALE_PROBES + 1)
@@ -78,6 +81,15 @@ enum stale_blame {
 	STALE_BLAMES_PROGRAM, /* on this host: who holds the connection, or listens */
 	STALE_BLAMES_PEER_PROGRAM,
 	STALE_BLAMES_PATH, /* or the peer's host */
+	STALE_BLAMES_HOST, /* this one: what is sent does not leave it */
+};
+
+/* What holds up the data or the FIN that this end has sent. */
+enum stale_send {
+	STALE_SEND_FREE,       /* nothing, as far as a look tells */
+	STALE_SEND_UNANSWERED, /* sent again, or asked again, in vain */
+	STALE_SEND_KEPT_HERE,  /* it does not get out of this host */
+	STALE_SEND_SHUT,       /* the peer answers that it has no room */
 };
 
 /* One connection as rules see it; `sock` is NULL where it is STALE_GONE. */
@@ -85,6 +97,7 @@ struct stale_look {
 	const struct tcpsock *sock;
 	const struct track_entry *entry;
 	const struct stale_thresholds *thresholds;
+	enum stale_send send;
 	uint64_t clock[STALE_CLOCKS];
 };
 
@@ -102,6 +115,8 @@ struct stale_rule {
 	/* What must be so besides; NULL: nothing. */
 	bool (*holds)(const struct stale_look *look);
 	enum stale_blame blame;
+	/* Who is to blame for this one, where that differs; NULL: `blame`. */
+	enum stale_blame (*blame_of)(const struct stale_look *look);
 	/* To restart the program on this host helps, for now. */
 	bool restart;
 	/* Of one connection, for a legend: "connecting, and nobody answers". */
@@ -116,8 +131,12 @@ const struct stale_rule *stale_rule(enum stale_reason reason);
 /* "close_wait"; "none" for STALE_NONE. */
 const char *stale_reason_name(enum stale_reason reason);
 
+/* Who is to blame for a connection that has this reason; and the word for it, "peer_program". */
+enum stale_blame stale_blame(enum stale_reason reason, const struct stale_look *look);
+const char *stale_blame_name(enum stale_blame blame);
+
 /*
- * The first reason that applies at a place: the TCP_STATE_BIT() of one state, STALE_QUEUED or STALE_GONE. *ret_ms is for how
+ * The reason at a place, if it has passed its threshold, else STALE_NONE: the TCP_STATE_BIT() of one state, STALE_QUEUED or STALE_GONE. *ret_ms is for how
  * long, at least; it is set unless the result is STALE_NONE.
  */
 enum stale_reason stale_judge(const struct stale_look *look, uint32_t where, uint64_t *ret_ms);

@@ -38,13 +38,14 @@ struct netstat {
 	uint32_t known; /* 1 << enum netstat_counter */
 };
 
-/* Settings of a namespace; times in seconds. */
+/* Settings of a namespace; times in seconds unless said. */
 enum netsysctl_key {
 	NETSYSCTL_KEEPALIVE_TIME,   /* tcp_keepalive_time */
 	NETSYSCTL_KEEPALIVE_INTVL,  /* tcp_keepalive_intvl */
 	NETSYSCTL_KEEPALIVE_PROBES, /* tcp_keepalive_probes */
 	NETSYSCTL_RETRIES2,         /* tcp_retries2 */
 	NETSYSCTL_FIN_TIMEOUT,      /* tcp_fin_timeout */
+	NETSYSCTL_RTO_MIN_US,       /* tcp_rto_min_us (6.11), in microseconds */
 	NETSYSCTL_PORT_LOW,         /* ip_local_port_range */
 	NETSYSCTL_PORT_HIGH,
 	NETSYSCTL_COUNT,

@@ -48,6 +48,12 @@ enum tcp_timer {
 	TCP_TIMER_DELACK = 5,
 };
 
+/* INET_DIAG_SHUTDOWN: which directions have ended; a FIN that came in is TCPSOCK_SHUT_RECEIVE as well. */
+enum tcpsock_shutdown {
+	TCPSOCK_SHUT_RECEIVE = 1,
+	TCPSOCK_SHUT_SEND = 2,
+};
+
 /* What a record knows. A field of tcp_info is known iff the attribute was long enough to hold it. */
 enum tcpsock_known {
 	TCPSOCK_COOKIE = 1 << 0, /* id is the kernel's cookie, else a hash of 4-tuple and inode */
@@ -63,7 +69,7 @@ enum tcpsock_known {
 	TCPSOCK_DELIVERED = 1 << 8, /* delivered (196 bytes, 4.18) */
 	TCPSOCK_SENT = 1 << 9,      /* bytes_sent, bytes_retrans (216 bytes, 4.19) */
 	TCPSOCK_SND_WND = 1 << 10,  /* snd_wnd (232 bytes, 5.4) */
-	TCPSOCK_RTO_TIME = 1 << 11, /* total_rto_time_ms (248 bytes, 6.7) */
+	TCPSOCK_RTO_TIME = 1 << 11, /* total_rto_recoveries, total_rto_time_ms (248 bytes, 6.7) */
 	TCPSOCK_CGROUP = 1 << 12,   /* cgroup_id (Linux 5.9) */
 	TCPSOCK_DROPS = 1 << 13,    /* drops (SKMEMINFO) */
 	TCPSOCK_BACKLOG =
@@ -72,6 +78,7 @@ enum tcpsock_known {
 		1 << 15, /* probes (tcp_info, and /proc's timeout column for full sockets) */
 	TCPSOCK_FASTOPEN =
 		1 << 16, /* a Fast Open child that is still in SYN_RECV: TCPI_OPT_TFO_CHILD */
+	TCPSOCK_RWND_LIMITED = 1 << 17, /* rwnd_limited_us (184 bytes, 4.10) */
 };
 
 /*
@@ -93,7 +100,8 @@ struct tcpsock {
 	uint8_t retransmits;       /* consecutive RTOs without an answer */
 	uint8_t probes;            /* unanswered keepalive or window probes */
 	uint8_t backoff;
-	uint32_t known; /* enum tcpsock_known */
+	uint8_t shutdown; /* enum tcpsock_shutdown; 0 if unknown */
+	uint32_t known;   /* enum tcpsock_known */
 	uint32_t
 		expires_ms; /* of `timer`; values above 2^31 (overdue on older kernels) arrive as 0 */
 	uint32_t rqueue;
@@ -113,16 +121,20 @@ struct tcpsock {
 	uint32_t segs_out;
 	uint32_t segs_in;
 	uint32_t notsent_bytes;
+	uint32_t rtt_us; /* smoothed */
 	uint32_t min_rtt_us;
 	uint32_t data_segs_in;
 	uint32_t data_segs_out;
 	uint32_t delivered;
 	uint32_t snd_wnd;
+	/* Times in RTO recovery over the connection's life, and how long these took, the present one included. */
+	uint32_t total_rto_recoveries;
 	uint32_t total_rto_time_ms;
 	uint64_t bytes_acked;
 	uint64_t bytes_received;
 	uint64_t bytes_sent;
 	uint64_t bytes_retrans;
+	uint64_t rwnd_limited_us; /* over its life: it had data, and the peer's window no room */
 };
 
 /* True if all of `bits` are known. */

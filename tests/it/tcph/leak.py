@@ -1,4 +1,4 @@
-"""Runs as a child process: a service with a leak, which accepts every connection and never closes one.
+"""Runs as a child process: a service with a leak: it accepts every connection, reads it to its end and closes none.
 
     leak.py ADDRESS PORT [--comm NAME] [--activate CGROUP] [--inherit]
 
@@ -7,10 +7,12 @@ inherits the listener, as from a systemd socket unit; the parent keeps the liste
 holds the first connection, and its pid is the second line.
 """
 import argparse
+import contextlib
 import ctypes
 import os
 import signal
 import socket
+import threading
 
 PR_SET_PDEATHSIG = 1
 
@@ -51,8 +53,20 @@ def bequeath(listener):
     child = fork()
     if not child:
         listener.close()
+        drain(connection)
         signal.pause()
     print(child, flush=True)
+    return connection
+
+
+def drain(connection):
+    """Reads to the end of the stream, in a thread of its own."""
+    def run():
+        with contextlib.suppress(OSError):
+            while connection.recv(4096):
+                pass
+
+    threading.Thread(target=run, daemon=True).start()
     return connection
 
 
@@ -66,7 +80,7 @@ def main():
     print(os.getpid(), flush=True)
     taken = [bequeath(listener)] if args.inherit else []
     while True:
-        taken.append(listener.accept()[0])
+        taken.append(drain(listener.accept()[0]))
 
 
 main()

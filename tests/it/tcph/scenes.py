@@ -177,17 +177,25 @@ def unaccepted(scene):
 
 
 @_recipe
-def close_wait(scene, unread=0, drained=False):
-    """The client closed, the server does not. `drained`: the server has read to the end of file, and still does not."""
+def close_wait(scene, unread=0, drained=None):
+    """The client closed, the server does not. `drained`: it has read to the end of the stream, as it has where nothing is unread."""
     scene.link()
     scene.client.sendall(b'x' * unread)
     scene.client.close()
     record = scene.see(scene.pair.b, 'CLOSE-WAIT', receive_queue=unread + 1, inode=_is_set)
-    if not drained:
+    if not drained if drained is not None else unread:
         return record
     while scene.server.recv(4096):
         pass
     return scene.see(scene.pair.b, 'CLOSE-WAIT', receive_queue=0)
+
+
+@_recipe
+def eof_unread(scene):
+    """The client closed, and the server has not looked since."""
+    scene.link()
+    scene.client.close()
+    return scene.see(scene.pair.b, 'CLOSE-WAIT', receive_queue=1, inode=_is_set)
 
 
 @_recipe
@@ -414,10 +422,10 @@ def reset_held(scene):
 
 
 @_recipe
-def one_shot(scene):
+def one_shot(scene, ended=True):
     """`nc -l -p PORT` under systemd, a process of its own: its listener is gone and it half-closed at once.
 
-    `scene.process` is the process; the record is the server's end.
+    `scene.process` is the process; the record is the server's end. `ended`: the client has read the end of the stream.
     """
     address = scene.pair.b.address[scene.family]
     scene.process = scene.pair.b.popen(sys.executable, '-IS', ONE_SHOT, address, scene.port,
@@ -426,4 +434,6 @@ def one_shot(scene):
     scene._stack.callback(netns.kill, scene.process)
     scene.process.stdout.readline()
     scene.client = scene.connect()
+    while ended and scene.client.recv(4096):
+        pass
     return scene.see(scene.pair.b, 'FIN-WAIT-2', inode=_is_set)
