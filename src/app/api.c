@@ -21,7 +21,8 @@
 
 struct api {
 	const struct options *options;
-	struct collector *collector;
+	struct publisher *publisher;
+	struct mailbox *mailbox;
 	/* Held while a query is answered. */
 	pthread_mutex_t slow_lane;
 	/* Under slow_lane: when the last query was taken; 0: never. */
@@ -89,7 +90,7 @@ static void find_connections(struct api *api, const struct connections_query *qu
 {
 	struct connections_holders holders = { 0 };
 	struct connections_result result;
-	int err = collector_ask(api->collector, question, ASK_WAIT_MS, &result);
+	int err = mailbox_ask(api->mailbox, question, ASK_WAIT_MS, &result);
 
 	if (err == -ETIMEDOUT || err == -EBUSY) {
 		refuse_later(answer, 503, "a sample is under way, ask again");
@@ -203,7 +204,7 @@ void api_ports(void *arg, const struct httpd_request *request, struct httpd_answ
 		return;
 	if (!request->arg(request, "limit"))
 		question.limit = PORTS_LIMIT;
-	snapshot = collector_snapshot(api->collector, &health);
+	snapshot = publisher_snapshot(api->publisher, &health);
 	if (!snapshot) {
 		refuse_later(answer, 503, "no sample has been taken yet");
 		return;
@@ -212,14 +213,16 @@ void api_ports(void *arg, const struct httpd_request *request, struct httpd_answ
 	snapshot_unref(snapshot);
 }
 
-struct api *api_new(const struct options *options, struct collector *collector)
+struct api *api_new(const struct options *options, struct publisher *publisher,
+		    struct mailbox *mailbox)
 {
 	struct api *api = calloc(1, sizeof(*api));
 
 	if (!api)
 		return NULL;
 	api->options = options;
-	api->collector = collector;
+	api->publisher = publisher;
+	api->mailbox = mailbox;
 	pthread_mutex_init(&api->slow_lane, NULL);
 	return api;
 }

@@ -54,7 +54,7 @@ struct collector {
 	int logged_error;
 	bool sampled; /* once, with success */
 	char unit[UNIT_NAME_MAX];
-	/* shared */
+	/* shared; not owned */
 	struct publisher *publisher;
 	struct mailbox *mailbox;
 	pthread_mutex_t lock; /* of `ended` */
@@ -319,8 +319,6 @@ static void free_all(struct collector *c)
 	census_free(c->census);
 	cgroups_free(c->cgroups);
 	namespaces_free(c->namespaces);
-	mailbox_free(c->mailbox);
-	publisher_free(c->publisher);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
 	pthread_cond_destroy(&c->ended_cond);
@@ -340,9 +338,9 @@ static struct namespaces *create_namespaces(const struct options *o,
 	return namespaces_new(&config);
 }
 
-int collector_new(const struct publisher_config *config, struct collector **ret_collector)
+int collector_new(const struct options *o, struct publisher *publisher, struct mailbox *mailbox,
+		  struct collector **ret_collector)
 {
-	const struct options *o = config->options;
 	struct collector *c = calloc(1, sizeof(*c));
 	struct census_config census = {
 		.thresholds = o->stale,
@@ -366,14 +364,14 @@ int collector_new(const struct publisher_config *config, struct collector **ret_
 	netsysctl_defaults(&c->sysctl);
 	stalelog_init(&c->stalelog, o->log_stale);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	c->mailbox = mailbox_new();
-	c->publisher = publisher_new(config);
+	c->publisher = publisher;
+	c->mailbox = mailbox;
 	c->cgroups = cgroups_new(o->path_cgroupfs, o->path_procfs);
 	c->chooser = chooser_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
 	c->namespaces = own_only ? NULL : create_namespaces(o, &census);
-	if (c->stop_fd < 0 || c->mailbox == NULL || c->publisher == NULL || c->cgroups == NULL ||
-	    c->chooser == NULL || c->census == NULL || (c->namespaces == NULL && !own_only)) {
+	if (c->stop_fd < 0 || c->cgroups == NULL || c->chooser == NULL || c->census == NULL ||
+	    (c->namespaces == NULL && !own_only)) {
 		free_all(c);
 		return -ENOMEM;
 	}
@@ -413,38 +411,9 @@ bool collector_stop(struct collector *c, uint64_t wait_ms)
 	return true;
 }
 
-void collector_watch(struct collector *c)
-{
-	publisher_watch(c->publisher);
-}
-
-bool collector_ready(void *collector, struct buf *why)
-{
-	struct collector *c = collector;
-
-	return publisher_ready(c->publisher, why);
-}
-
-int collector_ask(struct collector *c, const struct connections_query *query, uint64_t wait_ms,
-		  struct connections_result *ret_result)
-{
-	return mailbox_ask(c->mailbox, query, wait_ms, ret_result);
-}
-
-void collector_interrupt(struct collector *c)
-{
-	mailbox_interrupt(c->mailbox);
-}
-
-struct snapshot *collector_snapshot(struct collector *c, struct health *ret_health)
-{
-	return publisher_snapshot(c->publisher, ret_health);
-}
-
 int collector_list_stale(const struct options *options, size_t limit,
 			 struct connections_result *ret_result)
 {
-	struct publisher_config config = { .options = options };
 	struct connections_query query = { .stale_only = true,
 					   .limit = limit,
 					   .states = TCP_STATES_ALL &
@@ -452,7 +421,7 @@ int collector_list_stale(const struct options *options, size_t limit,
 	struct chooser_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct collector *c;
-	int r = collector_new(&config, &c);
+	int r = collector_new(options, NULL, NULL, &c);
 
 	*ret_result = (struct connections_result){ 0 };
 	if (r < 0)
@@ -474,7 +443,7 @@ int collector_once(const struct publisher_config *config, struct buf *page)
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	uint64_t begin_ns = clock_mono_ns();
-	int r = collector_new(config, &c);
+	int r = collector_new(config->options, NULL, NULL, &c);
 
 	if (r < 0)
 		return r;

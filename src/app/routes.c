@@ -85,7 +85,7 @@ static void answer_ready(void *arg, const struct httpd_request *request,
 	const struct routes *routes = arg;
 
 	(void)request;
-	if (collector_ready(routes->collector, &answer->text))
+	if (publisher_ready(routes->publisher, &answer->text))
 		buf_puts(&answer->text, "tcphealth_exporter is ready.");
 	else
 		answer->status = 503;
@@ -104,7 +104,7 @@ static void answer_asset(void *arg, const struct httpd_request *request,
 }
 
 void routes_init(struct routes *routes, const struct options *options, struct pageslot *pages,
-		 struct collector *collector, struct api *api)
+		 struct publisher *publisher, struct api *api)
 {
 	*routes = (struct routes){
 		.table = {
@@ -116,7 +116,7 @@ void routes_init(struct routes *routes, const struct options *options, struct pa
 			{ "/api/v1/connections", api_connections, api, true },
 		},
 		.pages = pages,
-		.collector = collector,
+		.publisher = publisher,
 	};
 	for (size_t i = 0; i < HTML_ASSETS; i++)
 		routes->table[ROUTES_COUNT - HTML_ASSETS + i] = (struct httpd_route){

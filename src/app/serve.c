@@ -39,6 +39,8 @@ struct service {
 	struct systemd systemd;
 	int signal_fd;
 	struct pageslot *pages;
+	struct publisher *publisher;
+	struct mailbox *mailbox;
 	struct collector *collector;
 	struct api *api;
 	struct httpd *httpd;
@@ -129,24 +131,20 @@ static void enter_sandbox(const struct options *options)
  */
 static int prepare(struct service *service)
 {
-	struct publisher_config collecting = { .options = service->options,
-					       .microhttpd = httpd_version() };
-	int err;
+	const struct options *options = service->options;
+	struct publisher_config publishing = { .options = options, .microhttpd = httpd_version() };
 
 	service->signal_fd = open_signals();
-	service->pages = pageslot_new();
-	if (service->signal_fd < 0 || !service->pages)
+	service->pages = publishing.pages = pageslot_new();
+	service->mailbox = mailbox_new();
+	if (service->signal_fd < 0 || !service->pages || !service->mailbox)
 		return -ENOMEM;
-	collecting.pages = service->pages;
-	err = collector_new(&collecting, &service->collector);
-	if (err < 0)
-		return err;
-	service->api = api_new(service->options, service->collector);
-	if (!service->api)
+	service->publisher = publisher_new(&publishing);
+	service->api = api_new(options, service->publisher, service->mailbox);
+	if (!service->publisher || !service->api)
 		return -ENOMEM;
-	routes_init(&service->routes, service->options, service->pages, service->collector,
-		    service->api);
-	return 0;
+	routes_init(&service->routes, options, service->pages, service->publisher, service->api);
+	return collector_new(options, service->publisher, service->mailbox, &service->collector);
 }
 
 static bool start(struct service *service)
@@ -248,7 +246,7 @@ static void watch(struct service *service)
 				break;
 			reload(service);
 		}
-		collector_watch(service->collector);
+		publisher_watch(service->publisher);
 		tell_ready(service);
 		tell_alive(service);
 	}
@@ -265,7 +263,7 @@ static void end_httpd(struct service *service, int status)
 	if (!service->httpd)
 		return;
 	httpd_quiesce(service->httpd);
-	collector_interrupt(service->collector);
+	mailbox_interrupt(service->mailbox);
 	if (!httpd_settle(service->httpd, SETTLE_MS)) {
 		log_warn("a password is still being checked, ending without it", NULL);
 		_exit(status);
@@ -285,6 +283,8 @@ static int end(struct service *service, int status)
 		log_warn("the kernel still holds the sampling thread, ending without it", NULL);
 		_exit(status);
 	}
+	publisher_free(service->publisher);
+	mailbox_free(service->mailbox);
 	pageslot_free(service->pages);
 	systemd_done(&service->systemd);
 	if (service->signal_fd >= 0)

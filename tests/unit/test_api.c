@@ -3,6 +3,7 @@
  */
 #include "tcphealth/app/api.h"
 
+#include "tcphealth/app/collector.h"
 #include "tcphealth/base/clock.h"
 
 #include <arpa/inet.h>
@@ -22,6 +23,8 @@
 struct scene {
 	struct options options;
 	struct pageslot *pages;
+	struct publisher *publisher;
+	struct mailbox *mailbox;
 	struct collector *collector;
 	struct api *api;
 	struct httpd_answer answer;
@@ -77,9 +80,11 @@ static struct scene *begin(const char *flag)
 	config = (struct publisher_config){ .options = &s->options,
 					    .pages = s->pages,
 					    .microhttpd = "1" };
-	assert_int_equal(collector_new(&config, &s->collector), 0);
+	s->publisher = publisher_new(&config);
+	s->mailbox = mailbox_new();
+	assert_int_equal(collector_new(&s->options, s->publisher, s->mailbox, &s->collector), 0);
 	assert_int_equal(collector_start(s->collector), 0);
-	s->api = api_new(&s->options, s->collector);
+	s->api = api_new(&s->options, s->publisher, s->mailbox);
 	assert_non_null(s->api);
 	while (ask(s, PORTS, true, NULL) == 503 && clock_mono_ms() < end_ms)
 		(void)usleep(10000);
@@ -92,6 +97,8 @@ static void end(struct scene *s)
 	buf_done(&s->answer.text);
 	api_free(s->api);
 	assert_true(collector_stop(s->collector, PATIENCE_MS));
+	publisher_free(s->publisher);
+	mailbox_free(s->mailbox);
 	pageslot_free(s->pages);
 	free(s);
 }
@@ -153,7 +160,7 @@ static void test_after_an_interruption(void **state)
 	struct scene *s = begin("--web.connections=loopback");
 
 	(void)state;
-	collector_interrupt(s->collector);
+	mailbox_interrupt(s->mailbox);
 	assert_int_equal(ask(s, CONNECTIONS, true, NULL), 503);
 	assert_string_equal(s->answer.name, "Retry-After");
 	assert_string_equal(s->answer.value, "1");

@@ -3,6 +3,7 @@
  */
 #include "tcphealth/app/routes.h"
 
+#include "tcphealth/app/collector.h"
 #include "tcphealth/base/clock.h"
 
 #include <setjmp.h>
@@ -24,6 +25,8 @@ struct scene {
 	char flag[64]; /* options point into it */
 	struct options options;
 	struct pageslot *pages;
+	struct publisher *publisher;
+	struct mailbox *mailbox;
 	struct collector *collector;
 	struct routes routes;
 	struct httpd_answer answer;
@@ -91,8 +94,10 @@ static struct scene *begin(const char *flag)
 	config = (struct publisher_config){ .options = &s->options,
 					    .pages = s->pages,
 					    .microhttpd = "1" };
-	assert_int_equal(collector_new(&config, &s->collector), 0);
-	routes_init(&s->routes, &s->options, s->pages, s->collector, NULL);
+	s->publisher = publisher_new(&config);
+	s->mailbox = mailbox_new();
+	assert_int_equal(collector_new(&s->options, s->publisher, s->mailbox, &s->collector), 0);
+	routes_init(&s->routes, &s->options, s->pages, s->publisher, NULL);
 	return s;
 }
 
@@ -100,6 +105,8 @@ static void end(struct scene *s)
 {
 	forget(s);
 	assert_true(collector_stop(s->collector, PATIENCE_MS));
+	publisher_free(s->publisher);
+	mailbox_free(s->mailbox);
 	pageslot_free(s->pages);
 	free(s);
 }

@@ -8,14 +8,16 @@
 #ifndef TCPHEALTH_APP_API_H
 #define TCPHEALTH_APP_API_H
 
-#include "tcphealth/app/collector.h"
+#include "tcphealth/app/mailbox.h"
 #include "tcphealth/app/options.h"
+#include "tcphealth/app/publisher.h"
 #include "tcphealth/web/httpd.h"
 
 struct api;
 
-/* Borrows both. NULL when out of memory. */
-struct api *api_new(const struct options *options, struct collector *collector);
+/* Borrows all three. NULL when out of memory. */
+struct api *api_new(const struct options *options, struct publisher *publisher,
+		    struct mailbox *mailbox);
 void api_free(struct api *api);
 
 /* Answer /api/v1/ports and /api/v1/connections. `arg` is a struct api. */

@@ -9,8 +9,8 @@
 #define TCPHEALTH_APP_ROUTES_H
 
 #include "tcphealth/app/api.h"
-#include "tcphealth/app/collector.h"
 #include "tcphealth/app/options.h"
+#include "tcphealth/app/publisher.h"
 #include "tcphealth/render/html.h"
 #include "tcphealth/render/page.h"
 #include "tcphealth/web/httpd.h"
@@ -23,11 +23,11 @@
 struct routes {
 	struct httpd_route table[ROUTES_COUNT];
 	struct pageslot *pages;
-	struct collector *collector;
+	struct publisher *publisher;
 };
 
 /* Fills the table. Everything is borrowed as long as it is used. */
 void routes_init(struct routes *routes, const struct options *options, struct pageslot *pages,
-		 struct collector *collector, struct api *api);
+		 struct publisher *publisher, struct api *api);
 
 #endif
