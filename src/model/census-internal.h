@@ -1,8 +1,8 @@
 /*
  * census-internal: what the three files of census share, and the small tables that one sample needs.
  *
- * census.c begins, ends and sweeps; records.c takes a record; deaths.c takes an event. Each table is empty when zeroed, and knows no
- * counter.
+ * census.c begins and ends a sample, records.c takes a record, deaths.c takes an event. The tables know addresses, roles and
+ * ports; must not know counters. Each is empty when zeroed, and bounded.
  */
 #ifndef TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 #define TCPHEALTH_MODEL_CENSUS_INTERNAL_H
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Addresses seen as local, at most so many: more are not remembered. */
+/* Addresses of this host, as far as sockets have shown them. */
 #define ADDRSET_MAX 128u
 
 struct addrset {
@@ -31,7 +31,7 @@ void addrset_add(struct addrset *set, const struct in6_addr *addr);
 bool addrset_has(const struct addrset *set, const struct in6_addr *addr);
 void addrset_done(struct addrset *set);
 
-/* Roles by 4-tuple. */
+/* Roles by both addresses and ports, for the other end of a connection. */
 struct mirrored {
 	uint64_t key; /* tcptuple_hash() */
 	uint8_t role;
@@ -46,13 +46,13 @@ struct mirror {
 void mirror_reset(struct mirror *mirror);
 void mirror_done(struct mirror *mirror);
 
-/* 0 or -ENOMEM. Bounded: beyond some number of sockets nothing is added. */
+/* 0, also where there is no room for one more, or -ENOMEM. */
 int mirror_add(struct mirror *mirror, const struct tcpsock *sock, enum role role);
 
-/* The role of the other end of `sock`. */
+/* The role of the other end of `sock`; false if it was not added. */
 bool mirror_find(const struct mirror *mirror, const struct tcpsock *sock, enum role *ret_role);
 
-/* Sockets by (local address, remote address, remote port). */
+/* Connections by local address, remote address and remote port. */
 struct busyport {
 	uint64_t key;
 	uint32_t sockets;
@@ -68,12 +68,12 @@ struct busyports {
 void busyports_reset(struct busyports *busy);
 void busyports_done(struct busyports *busy);
 
-/* 0 or -ENOMEM. Bounded likewise. */
+/* As mirror_add(). */
 int busyports_add(struct busyports *busy, const struct tcpsock *sock);
 
-/* What a socket's destroy event told of its role: its TIME_WAIT may bear another cookie. */
+/* What a destroy event told of the role, for a TIME_WAIT that bears another cookie. The hash alone would mix up some. */
 struct death_role {
-	uint32_t tuple_hash; /* alone, one in 65536 sockets would meet a stranger's */
+	uint32_t tuple_hash;
 	uint16_t local_port;
 	uint16_t remote_port;
 	uint8_t role;
@@ -86,31 +86,37 @@ struct census {
 	struct ages_context context;
 	struct ledger *ledger;
 	struct listeners *listeners;
-	/* Ids that are cookies must not be mixed with others: each kind has its memory. `tuples` is NULL while it is not needed. */
+	/* Ids that are cookies, and others, must not be mixed: each have their memory. `tuples` is NULL where not needed. */
 	struct track *cookies, *tuples;
-	struct track *track; /* which of them this sample feeds */
-	bool baseline;       /* the first whole dump with cookies is behind us */
-	bool counting;       /* and so are the events of what died during it: strangers count */
-	struct track *last_track; /* of the last whole sample, or NULL */
-	uint64_t last_now_ms;
-	uint64_t last_full_ms;
-	unsigned int suspicious; /* full dumps left in which absence may be a lost event */
+	/* Which of them this sample feeds, and which the last whole one fed (NULL: there was none). */
+	struct track *track, *last_track;
+	/* A whole dump with cookies is behind us. */
+	bool baseline;
+	/* So are the events of what died during it: from now on strangers count. */
+	bool counting;
+	uint64_t last_now_ms;  /* the last whole sample */
+	uint64_t last_full_ms; /* the last whole full one */
+	/* Full dumps left in which what is missing may have died unseen. */
+	unsigned int suspicious;
+	/* Records that wait for the end of the dump, and the one that census_waiting() gave. */
 	struct tcpsock *deferred;
-	size_t deferred_count, deferred_cap;
-	size_t deferred_next; /* which of them census_waiting() gives */
-	struct addrset local; /* addresses of this host, as seen */
-	struct mirror mirror; /* roles by 4-tuple, for the other end; without cookies only */
+	size_t deferred_count, deferred_cap, deferred_next;
+	struct addrset local;
+	struct mirror mirror; /* without cookies only */
 	struct busyports busy;
 	struct death_role *deaths;
-	uint64_t *tombs; /* cookies whose entry had to go before its event */
+	/* Cookies whose entry had to go before their event. */
+	uint64_t *tombs;
 	struct tally tally;
 	uint64_t listening; /* LISTEN records of this sample */
 	uint64_t wiped_closes;
+	/* Entries that left the dumps and wait for their event. */
 	size_t invisible;
-	int error; /* of a callback that cannot return one */
+	/* 0 or -ENOMEM, of functions that cannot return it. */
+	int error;
 };
 
-/* When the sockets of this tier were looked at last. */
+/* When the last whole sample of this tier began; 0: none has. A full one is of both. */
 uint64_t census_looked_ms(const struct census *c, enum tier tier);
 
 /* `sock` is NULL for one that left the dumps. */
@@ -118,22 +124,22 @@ void census_note_stale(struct census *c, struct track_entry *entry, const struct
 		       const struct look *look);
 
 /*
- * A socket that the last full sample found is seen in another state, or has died: if it is still on show, it is no more.
- * Not for one that a full sample sees: that begins anew.
+ * A socket has died, or a states sample sees it in another state: if it is on show since the last full sample, it is no
+ * more.
  */
 void census_take_off(struct census *c, struct track_entry *entry);
 
-/* Judges the records that waited for the whole dump and have not been settled. 0 or -ENOMEM. */
+/* Counts the records that have waited and were not settled. 0 or -ENOMEM. */
 int records_count_deferred(struct census *c);
 
 /* 0 or -ENOMEM. */
 int deaths_init(struct census *c);
 void deaths_done(struct census *c);
 
-/* The role that the destroy event of a socket with these addresses and ports told. */
+/* The role that the event of a socket with these addresses and ports told; false if there was none. */
 bool deaths_find_role(const struct census *c, const struct tcpsock *sock, enum role *ret_role);
 
-/* The entry of `id` goes before its event: that shall not count as a stranger's. */
+/* The entry of `id` has to go before its event, which then must not count as a stranger's. */
 void deaths_bury(struct census *c, uint64_t id);
 
 #endif

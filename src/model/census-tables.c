@@ -1,5 +1,5 @@
 /*
- * census-tables: addresses, mirrored roles and busy ports of one sample. Bounded.
+ * census-tables: addresses, mirrored roles and busy ports.
  */
 #include "census-internal.h"
 #include "tcphealth/base/array.h"
@@ -111,7 +111,7 @@ int busyports_add(struct busyports *busy, const struct tcpsock *sock)
 	uint64_t key = tcptuple_hash(&sock->local, 0, &sock->remote, sock->remote_port);
 	struct busyport *port = find_busy(busy, key);
 
-	if (port != NULL) {
+	if (port) {
 		port->sockets++;
 		return 0;
 	}

@@ -1,5 +1,5 @@
 /*
- * census: listeners, memory, counters and ages of one namespace: a sample's begin and end. Knows no kernel interface.
+ * census: the begin and the end of a sample.
  */
 #include "tcphealth/model/census.h"
 
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INVISIBLE_MAX 65536u /* entries that wait for an event */
+/* Entries that wait for an event. */
+#define INVISIBLE_MAX 65536u
 
 void census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 		       const struct look *look)
@@ -20,12 +21,12 @@ void census_note_stale(struct census *c, struct track_entry *entry, const struct
 	struct census_stale stale = { (enum role)entry->role, entry->port, look->reason,
 				      look->stale_ms, sock };
 
-	if (entry->reason != look->reason && c->config.stale_fn != NULL)
+	if (entry->reason != look->reason && c->config.stale_fn)
 		c->config.stale_fn(c->config.stale_arg, &stale);
 	entry->reason = look->reason & 15u;
 }
 
-/* An open full dump has shown only what it has seen; the memory that is not in use shows nothing. */
+/* A full sample that has not ended shows only what it has seen, and a memory that it does not feed shows nothing. */
 static bool is_on_show(const struct census *c, const struct track_entry *entry)
 {
 	return entry->shown && c->sample.can & SOURCE_COOKIES &&
@@ -40,8 +41,8 @@ void census_take_off(struct census *c, struct track_entry *entry)
 	if (!is_on_show(c, entry))
 		return;
 	pair = ledger_pair(c->ledger, (enum role)entry->pair_role, entry->port);
-	view = pair != NULL ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
-	if (view == NULL)
+	view = pair ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
+	if (!view)
 		return;
 	tally_take_off(&c->tally, view, entry);
 }
@@ -50,13 +51,13 @@ struct census *census_new(const struct census_config *config)
 {
 	struct census *c = calloc(1, sizeof(*c));
 
-	if (c == NULL)
+	if (!c)
 		return NULL;
 	c->config = *config;
 	c->ledger = ledger_new(config->exclude);
 	c->listeners = listeners_new(config->keep_ms);
 	c->cookies = track_new();
-	if (c->ledger == NULL || c->listeners == NULL || c->cookies == NULL || deaths_init(c) < 0) {
+	if (!c->ledger || !c->listeners || !c->cookies || deaths_init(c) < 0) {
 		census_free(c);
 		return NULL;
 	}
@@ -65,7 +66,7 @@ struct census *census_new(const struct census_config *config)
 
 void census_free(struct census *c)
 {
-	if (c == NULL)
+	if (!c)
 		return;
 	track_free(c->cookies);
 	track_free(c->tuples);
@@ -80,16 +81,16 @@ void census_free(struct census *c)
 	free(c);
 }
 
-/* The memory by cookies is kept through the time without them. */
+/* The memory by cookies stays through the time without them. */
 static int choose_track(struct census *c, uint32_t can)
 {
 	if (can & SOURCE_COOKIES) {
 		c->track = c->cookies;
 		return 0;
 	}
-	if (c->tuples == NULL)
+	if (!c->tuples)
 		c->tuples = track_new();
-	if (c->tuples == NULL)
+	if (!c->tuples)
 		return -ENOMEM;
 	c->track = c->tuples;
 	return 0;
@@ -97,7 +98,7 @@ static int choose_track(struct census *c, uint32_t can)
 
 static int pin_included(struct census *c)
 {
-	if (c->config.include == NULL)
+	if (!c->config.include)
 		return 0;
 	for (unsigned int port = 1; port < 65536; port++) {
 		if (port % 64 == 0 && c->config.include->bits[port / 64] == 0) {
@@ -121,10 +122,10 @@ uint64_t census_looked_ms(const struct census *c, enum tier tier)
 int census_begin(struct census *c, const struct census_sample *sample)
 {
 	uint64_t looked = census_looked_ms(c, sample->tier);
-	int r = choose_track(c, sample->can);
+	int err = choose_track(c, sample->can);
 
-	if (r < 0)
-		return r;
+	if (err < 0)
+		return err;
 	c->sample = *sample;
 	c->context = (struct ages_context){
 		.now_ms = sample->now_ms,
@@ -133,7 +134,7 @@ int census_begin(struct census *c, const struct census_sample *sample)
 		.sysctl = &c->sample.sysctl,
 	};
 	track_begin(c->track, sample->tier == TIER_FULL);
-	listeners_begin(c->listeners, c->last_track != NULL && c->last_track != c->track);
+	listeners_begin(c->listeners, c->last_track && c->last_track != c->track);
 	mirror_reset(&c->mirror);
 	c->deferred_count = c->deferred_next = 0;
 	c->listening = 0;
@@ -149,14 +150,14 @@ static void forget(struct census *c, struct track_entry *entry)
 {
 	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
 
-	if (pair == NULL)
+	if (!pair)
 		c->error = -ENOMEM;
 	else
 		account_close(pair, entry);
 	track_remove(c->track, entry);
 }
 
-/* Reset or timed out, its descriptor still held: the kernel shows it nowhere until close(2) frees it. */
+/* Reset or timed out, while its program holds the descriptor: the kernel shows it nowhere until close(2) frees it. */
 static void count_invisible(struct census *c, struct track_entry *entry)
 {
 	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
@@ -164,7 +165,7 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	struct look look;
 
 	c->invisible++;
-	if (pair == NULL) {
+	if (!pair) {
 		c->error = -ENOMEM;
 		return;
 	}
@@ -175,8 +176,8 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	if (look.reason != STALE_NONE)
 		census_note_stale(c, entry, NULL, &look);
 	view = ledger_view(c->ledger, pair, TIER_FULL);
-	if (view == NULL || tally_add(&c->tally, view, entry, (struct tally_share){ 0 },
-				      look.reason, look.stale_ms) < 0)
+	if (!view || tally_add(&c->tally, view, entry, (struct tally_share){ 0 }, look.reason,
+			       look.stale_ms) < 0)
 		c->error = -ENOMEM;
 }
 
@@ -186,7 +187,7 @@ static bool event_is_due(const struct census *c, const struct track_entry *entry
 	       !entry->eventless && entry->state != TCP_STATE_SYN_RECV;
 }
 
-/* One dump may miss a socket that moved in the kernel's table meanwhile: two do not. */
+/* One dump may miss a socket that moves in the kernel's table meanwhile. Two do not. */
 static void sweep_entry(void *arg, struct track_entry *entry)
 {
 	struct census *c = arg;
@@ -204,15 +205,17 @@ static void sweep_entry(void *arg, struct track_entry *entry)
 	}
 	if (entry->state != TCP_STATE_CLOSE) {
 		entry->state = TCP_STATE_CLOSE;
-		entry->since = ages_tick(c->last_full_ms); /* when it was missing first */
+		/* When it was missing first. */
+		entry->since = ages_tick(c->last_full_ms);
 		entry->reason = STALE_NONE;
 	}
 	count_invisible(c, entry);
 }
 
+/* What has been invisible for so long goes, or only what may be lost of it. */
 struct thinning {
 	struct census *census;
-	uint64_t older_ms; /* what is invisible for longer goes */
+	uint64_t older_ms;
 	bool lost_only;
 };
 
@@ -229,7 +232,7 @@ static void thin_entry(void *arg, struct track_entry *entry)
 	c->invisible--;
 }
 
-/* Too many wait for an event that may never come: those that may be lost go first, then the oldest. */
+/* Too many wait for an event that may never come. Those whose event may be lost go first, then the oldest. */
 static void thin_invisible(struct census *c)
 {
 	struct thinning t = { c, 0, true };
@@ -257,11 +260,11 @@ static int fill_ephemeral(struct census *c)
 		struct portview *view;
 		double ratio;
 
-		/* Millionths are more than a share of some ten thousand ports can tell, and a short text. */
+		/* Millionths: more than a share of some ten thousand ports tells, and still a short text. */
 		ratio = (double)(uint64_t)(b->sockets / range * 1e6 + 0.5) / 1e6;
 		pair = ledger_pair(c->ledger, ROLE_CLIENT, b->port);
-		view = pair != NULL ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
-		if (view == NULL)
+		view = pair ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
+		if (!view)
 			return -ENOMEM;
 		if (ratio > view->ephemeral_ratio)
 			view->ephemeral_ratio = ratio;
@@ -281,7 +284,7 @@ static int pin_listening(struct census *c)
 	return 0;
 }
 
-/* A whole dump with cookies: what was remembered by tuples is of no use any more. */
+/* What was remembered without cookies is of no use any more. */
 static void settle_cookies(struct census *c)
 {
 	if (c->suspicious != 0)
@@ -291,7 +294,7 @@ static void settle_cookies(struct census *c)
 	c->baseline = true;
 }
 
-/* Only a full dump tells by what it does not show. */
+/* Only a full dump tells something by what it does not show. */
 static void settle_full(struct census *c)
 {
 	c->invisible = 0;
@@ -307,10 +310,10 @@ static void settle_full(struct census *c)
 
 int census_end(struct census *c)
 {
-	int r = records_count_deferred(c);
+	int err = records_count_deferred(c);
 
-	if (r < 0)
-		return r;
+	if (err < 0)
+		return err;
 	listeners_end(c->listeners, c->sample.now_ms);
 	if (c->sample.tier == TIER_FULL)
 		settle_full(c);
@@ -325,11 +328,11 @@ int census_end(struct census *c)
 
 void census_abort(struct census *c)
 {
-	/* Nothing is known of these but their id: an event must find no entry without a pair. */
+	/* Nothing is known of a new one but its id: an event must find no entry without a pair. */
 	for (size_t i = 0; i < c->deferred_count; i++) {
 		struct track_entry *entry = track_find(c->track, c->deferred[i].id);
 
-		if (entry != NULL && entry->state == TCP_STATE_NONE)
+		if (entry && entry->state == TCP_STATE_NONE)
 			track_remove(c->track, entry);
 	}
 	c->deferred_count = 0;

@@ -1,5 +1,5 @@
 /*
- * deaths: what a destroy event does to the census. Knows no kernel interface.
+ * deaths: what a destroy event does to the census.
  */
 #include "census-internal.h"
 #include "tcphealth/model/account.h"
@@ -9,16 +9,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Slots, by cookie and by hash of addresses and ports: who comes later takes the place. */
 #define TOMBS  65536u
 #define DEATHS 16384u
-#define OVERRUN_DUMPS                                                                              \
-	2u /* full dumps after an overrun in which what is missing may have died unseen */
+/* Full dumps after an overrun in which what is missing may have died unseen. */
+#define OVERRUN_DUMPS 2u
 
 int deaths_init(struct census *c)
 {
 	c->deaths = calloc(DEATHS, sizeof(*c->deaths));
 	c->tombs = calloc(TOMBS, sizeof(*c->tombs));
-	return c->deaths != NULL && c->tombs != NULL ? 0 : -ENOMEM;
+	return c->deaths && c->tombs ? 0 : -ENOMEM;
 }
 
 void deaths_done(struct census *c)
@@ -45,7 +46,7 @@ void deaths_bury(struct census *c, uint64_t id)
 	c->tombs[id % TOMBS] = id;
 }
 
-/* The pair of a socket that no dump has shown. */
+/* The pair of a socket that no dump has shown. A listener tells more than ports, which a wiped socket has lost in part. */
 static struct ledger_pair *pair_of_stranger(struct census *c, const struct tcpdeath *death,
 					    enum role *ret_role)
 {
@@ -78,7 +79,7 @@ static int count_stranger(struct census *c, const struct tcpdeath *death)
 	if (!c->counting || c->tombs[death->id % TOMBS] == death->id)
 		return 0;
 	pair = pair_of_stranger(c, death, &role);
-	if (pair == NULL)
+	if (!pair)
 		return -ENOMEM;
 	if (death->remote_port == 0)
 		c->wiped_closes++;
@@ -99,8 +100,8 @@ static int count_known(struct census *c, const struct tcpdeath *death, struct tr
 	struct account_numbers numbers = account_numbers_of_death(death);
 
 	if (entry->final)
-		return 0; /* told twice */
-	if (pair == NULL)
+		return 0;
+	if (!pair)
 		return -ENOMEM;
 	census_take_off(c, entry);
 	if (death->remote_port == 0)
@@ -109,7 +110,8 @@ static int count_known(struct census *c, const struct tcpdeath *death, struct tr
 		account_add(pair, entry, &numbers);
 	account_open(pair, entry);
 	account_close(pair, entry);
-	entry->final = true; /* kept: its TIME_WAIT inherits pair and role */
+	/* It stays: its TIME_WAIT inherits pair and role. */
+	entry->final = true;
 	if (entry->state == TCP_STATE_CLOSE)
 		entry->miss = 3;
 	return 0;
@@ -124,24 +126,23 @@ static int count_failure(struct census *c, const struct tcpdeath *death, struct 
 		[ACCOUNT_ABANDONED] = LEDGER_FAILED_OTHER,
 	};
 	struct ledger_pair *pair;
-	uint16_t port =
-		entry != NULL && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
+	uint16_t port = entry && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
 
 	if (!c->counting)
 		return 0;
 	pair = ledger_pair(c->ledger, ROLE_CLIENT, port);
-	if (pair == NULL)
+	if (!pair)
 		return -ENOMEM;
 	ledger_add(pair, counter[failure], 1);
 	return 0;
 }
 
-/* A record that waits to be judged when its socket dies is as good as unseen. */
+/* A new record that waits when its socket dies is as good as unseen. */
 static struct track_entry *find_known(struct census *c, uint64_t id)
 {
 	struct track_entry *entry = track_find(c->cookies, id);
 
-	if (entry == NULL || entry->state != TCP_STATE_NONE)
+	if (!entry || entry->state != TCP_STATE_NONE)
 		return entry;
 	track_remove(c->cookies, entry);
 	return NULL;
@@ -150,15 +151,15 @@ static struct track_entry *find_known(struct census *c, uint64_t id)
 int census_event(struct census *c, const struct tcpdeath *death)
 {
 	struct track_entry *entry = find_known(c, death->id);
-	bool syn_sent = entry != NULL && !entry->opened && entry->role == ROLE_CLIENT &&
+	bool syn_sent = entry && !entry->opened && entry->role == ROLE_CLIENT &&
 			entry->evidence == ROLE_BY_STATE;
 	enum account_failure failure = account_failure(death, syn_sent);
 
 	if (failure == ACCOUNT_NOISE)
 		return 0;
 	if (failure == ACCOUNT_NOT_FAILED)
-		return entry != NULL ? count_known(c, death, entry) : count_stranger(c, death);
-	if (entry != NULL) {
+		return entry ? count_known(c, death, entry) : count_stranger(c, death);
+	if (entry) {
 		if (entry->final)
 			return 0;
 		census_take_off(c, entry);

@@ -1,5 +1,5 @@
 /*
- * records: what one record of a dump does to the census. Knows no kernel interface.
+ * records: what one record of a dump does to the census.
  */
 #include "census-internal.h"
 #include "tcphealth/base/address.h"
@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define DEFERRED_MAX 16384u /* records kept until the end of a dump */
+/* Records that wait for the end of a dump. */
+#define DEFERRED_MAX 16384u
 
 static void take_over_role(struct track_entry *entry, const struct role_guess *guess)
 {
@@ -21,7 +22,7 @@ static void take_over_role(struct track_entry *entry, const struct role_guess *g
 	entry->sure = guess->sure;
 }
 
-/* The stronger evidence wins; of the same strength the newer. Two looks that agree on the handshake settle it. */
+/* The stronger evidence wins, or the newer if they are equal. Two looks that agree on the handshake settle the role. */
 static void weigh(struct track_entry *entry, const struct role_guess *guess, bool created)
 {
 	bool agree = !created && entry->evidence == ROLE_BY_HANDSHAKE &&
@@ -35,9 +36,9 @@ static void weigh(struct track_entry *entry, const struct role_guess *guess, boo
 }
 
 /*
- * By what this record alone tells, or a listener that is alive. The kernel reads the state before it locks the socket: where the FIN of an
- * accepted one is acknowledged in between, it passes for a SYN. A listener on that port knows better than one such look, not better than
- * two.
+ * By what this record alone tells, or by a listener that is alive. The kernel reads the state before it locks the socket: if
+ * the FIN of an accepted connection is acknowledged in between, it looks like a SYN. A listener on that port knows better than
+ * one such look, but not better than two.
  */
 static bool strong_evidence(const struct census *c, struct track_entry *entry,
 			    const struct tcpsock *sock, struct role_guess *ret_guess)
@@ -92,9 +93,9 @@ static bool is_established(const struct tcpsock *sock)
 }
 
 /*
- * What the first dump finds did its work before we looked. A mini that no dump had shown before is counted by its event, which
+ * What the first dump shows is older than this program. A mini that no dump has shown before is counted by its event, which
  * bears another cookie; without events it is all that will ever be seen of its connection. Ids without cookies change in
- * a socket's life (by accept and close): nothing is counted by them, and what was missed follows when cookies are back.
+ * the life of a socket (by accept and close): nothing is counted by them, and what was missed follows when cookies are back.
  */
 static void count_first_sight(struct census *c, struct ledger_pair *pair, struct track_entry *entry,
 			      const struct tcpsock *sock)
@@ -124,7 +125,7 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 	if (created)
 		count_first_sight(c, pair, entry, sock);
 	if (entry->final)
-		return; /* an anomaly: its event has told all there was */
+		return; /* an anomaly: its event has told it all */
 	if (tcpsock_knows(sock, TCPSOCK_BYTES) && !account_is_unchanged(entry, sock)) {
 		const struct account_numbers numbers = account_numbers_of(sock);
 
@@ -134,10 +135,7 @@ static void count_record(struct census *c, struct ledger_pair *pair, struct trac
 		account_open(pair, entry);
 }
 
-/*
- * Wanted when the record is judged; with many ports the kernel's work on the next records has driven it out of the cache. Its first 64 bytes,
- * which lie across two lines.
- */
+/* Wanted when the record has been judged; with many ports it is in no cache. Its first 64 bytes may lie across two lines. */
 static void fetch_view(const struct portview *view)
 {
 	__builtin_prefetch(view, 1);
@@ -162,7 +160,7 @@ static int add_share(struct census *c, struct portview *view, struct track_entry
 	return tally_add(&c->tally, view, entry, share, look->reason, look->stale_ms);
 }
 
-/* The busiest pair of addresses towards a remote port decides how soon connect() finds no local port. */
+/* The busiest pair of addresses towards a remote port decides when connect() finds no local port. */
 static int note_ephemeral(struct census *c, const struct tcpsock *sock)
 {
 	const struct netsysctl *sysctl = &c->sample.sysctl;
@@ -174,8 +172,8 @@ static int note_ephemeral(struct census *c, const struct tcpsock *sock)
 }
 
 /*
- * Better evidence, or a new peer, takes a connection to another pair: it leaves the old one as closed and comes to the new one as
- * opened, so that in each the difference stays what is open.
+ * Better evidence, or a new peer, moves a connection to another pair: it is closed in the old one and opened in the new one,
+ * so that in each the difference stays what is open.
  */
 static int change_pair(struct census *c, struct track_entry *entry, uint16_t port)
 {
@@ -184,7 +182,7 @@ static int change_pair(struct census *c, struct track_entry *entry, uint16_t por
 	if (entry->opened && !entry->closed &&
 	    (entry->pair_role != entry->role || entry->port != port)) {
 		old = ledger_pair(c->ledger, (enum role)entry->pair_role, entry->port);
-		if (old == NULL)
+		if (!old)
 			return -ENOMEM;
 		account_close(old, entry);
 		entry->opened = entry->closed = false;
@@ -200,30 +198,30 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	struct ledger_pair *pair;
 	struct portview *view;
 	struct look look;
-	int r = change_pair(c, entry, service_port(entry, sock));
+	int err = change_pair(c, entry, service_port(entry, sock));
 
-	if (r < 0)
-		return r;
+	if (err < 0)
+		return err;
 	entry->mini = tcpsock_knows(sock, TCPSOCK_MINI);
 	entry->eventless = c->config.kernel_cgroup_id != 0 &&
 			   sock->cgroup_id == c->config.kernel_cgroup_id && sock->uid == 0;
 	pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
-	if (pair == NULL)
+	if (!pair)
 		return -ENOMEM;
 	view = ledger_view(c->ledger, pair, tally_tier(sock->state));
-	if (view == NULL)
+	if (!view)
 		return -ENOMEM;
 	fetch_view(view);
 	ages_look(entry, sock, created, &c->context, &look);
 	count_record(c, pair, entry, sock, created);
-	r = add_share(c, view, entry, sock, &look);
+	err = add_share(c, view, entry, sock, &look);
 	if (look.reason != STALE_NONE)
 		census_note_stale(c, entry, sock, &look);
-	if (r == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
-		r = note_ephemeral(c, sock);
-	if (r == 0 && !(c->sample.can & SOURCE_COOKIES))
-		r = mirror_add(&c->mirror, sock, (enum role)entry->role);
-	return r;
+	if (err == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
+		err = note_ephemeral(c, sock);
+	if (err == 0 && !(c->sample.can & SOURCE_COOKIES))
+		err = mirror_add(&c->mirror, sock, (enum role)entry->role);
+	return err;
 }
 
 static int defer(struct census *c, struct track_entry *entry, const struct tcpsock *sock)
@@ -235,7 +233,7 @@ static int defer(struct census *c, struct track_entry *entry, const struct tcpso
 	return 0;
 }
 
-/* Its other end may be here, and know more. */
+/* Then its other end may know more. */
 static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
 {
 	return memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
@@ -243,8 +241,8 @@ static bool may_be_on_this_host(const struct census *c, const struct tcpsock *so
 }
 
 /*
- * Judged when the whole dump is in. A new mini may have left its role in an event that is on its way; one that was judged
- * gets no wiser, nor does it come back to life.
+ * Until the dump is whole: the other end may be in it, and the event of a new mini, which tells its role, may be on its way.
+ * A mini that was judged once never tells more.
  */
 static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock, bool created)
 {
@@ -267,17 +265,17 @@ static int take_connection(struct census *c, const struct tcpsock *sock)
 	struct track_entry *entry;
 	bool created, again;
 
-	/* CLOSE: caught on its way out of the kernel's table; the next dump will not show it. */
+	/* CLOSE: on its way out of the kernel's table. The next dump will not show it. */
 	if (sock->state == TCP_STATE_CLOSE || sock->state == TCP_STATE_NONE ||
 	    sock->state >= TCP_STATE_COUNT)
 		return 0;
 	entry = track_see(c->track, sock->id, &created, &again);
-	if (entry == NULL)
+	if (!entry)
 		return -ENOMEM;
 	if (again)
 		return 0;
-	created =
-		entry->state == TCP_STATE_NONE; /* also what a dump that broke off had only begun */
+	/* Or a dump that broke off has only begun it. */
+	created = entry->state == TCP_STATE_NONE;
 	if (c->sample.tier == TIER_STATES)
 		census_take_off(c, entry);
 	entry->miss = 0;
@@ -302,17 +300,17 @@ static int take_connection(struct census *c, const struct tcpsock *sock)
 int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms)
 {
 	struct census *c = census;
-	int r = 0;
+	int err = 0;
 
-	/* Ages are of the moment when the kernel filled the record, which may be long after the dump began: they are lower bounds. */
+	/* Ages count from when the kernel filled the record, which may be long after the dump began. */
 	c->context.now_ms = read_ms;
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = socks[i].state == TCP_STATE_LISTEN ? take_listener(c, &socks[i])
-						       : take_connection(c, &socks[i]);
-	return r;
+	for (size_t i = 0; i < count && err == 0; i++)
+		err = socks[i].state == TCP_STATE_LISTEN ? take_listener(c, &socks[i])
+							 : take_connection(c, &socks[i]);
+	return err;
 }
 
-/* The role of the other end: as a sample without cookies has seen it, or as its record `other` and the memory tell. */
+/* The role of the other end: as this sample has seen it, or with cookies as its record and the memory tell. */
 static bool role_of_other(const struct census *c, const struct tcpsock *sock,
 			  const struct tcpsock *other, enum role *ret_role)
 {
@@ -321,7 +319,7 @@ static bool role_of_other(const struct census *c, const struct tcpsock *sock,
 
 	if (!(c->sample.can & SOURCE_COOKIES))
 		return mirror_find(&c->mirror, sock, ret_role);
-	if (other == NULL)
+	if (!other)
 		return false;
 	if (role_from_state(other, &its) ||
 	    role_from_handshake(other, &its) == ROLE_HANDSHAKE_TELLS) {
@@ -329,18 +327,18 @@ static bool role_of_other(const struct census *c, const struct tcpsock *sock,
 		return true;
 	}
 	entry = track_find(c->track, other->id);
-	if (entry == NULL || entry->state == TCP_STATE_NONE || entry->evidence > ROLE_BY_LISTENER)
+	if (!entry || entry->state == TCP_STATE_NONE || entry->evidence > ROLE_BY_LISTENER)
 		return false;
 	*ret_role = (enum role)entry->role;
 	return true;
 }
 
-/* NULL for one that has died meanwhile. */
+/* NULL if it has died meanwhile. */
 static struct track_entry *find_deferred(const struct census *c, const struct tcpsock *sock)
 {
 	struct track_entry *entry = track_find(c->track, sock->id);
 
-	return entry != NULL && !entry->final ? entry : NULL;
+	return entry && !entry->final ? entry : NULL;
 }
 
 static int count_deferred(struct census *c, const struct tcpsock *sock, const struct tcpsock *other)
@@ -350,7 +348,7 @@ static int count_deferred(struct census *c, const struct tcpsock *sock, const st
 	enum role role;
 	bool created;
 
-	if (entry == NULL)
+	if (!entry)
 		return 0;
 	created = entry->state == TCP_STATE_NONE;
 	if (may_be_on_this_host(c, sock) && role_of_other(c, sock, other, &role))
@@ -366,7 +364,7 @@ const struct tcpsock *census_waiting(struct census *c)
 	for (; c->deferred_next < c->deferred_count; c->deferred_next++) {
 		const struct tcpsock *sock = &c->deferred[c->deferred_next];
 
-		if (may_be_on_this_host(c, sock) && find_deferred(c, sock) != NULL)
+		if (may_be_on_this_host(c, sock) && find_deferred(c, sock))
 			return sock;
 	}
 	return NULL;
@@ -382,18 +380,18 @@ int census_settle(struct census *c, const struct tcpsock *other)
 
 int records_count_deferred(struct census *c)
 {
-	int r = 0;
+	int err = 0;
 
-	for (size_t i = 0; i < c->deferred_count && r == 0; i++)
-		r = count_deferred(c, &c->deferred[i], NULL);
-	return r;
+	for (size_t i = 0; i < c->deferred_count && err == 0; i++)
+		err = count_deferred(c, &c->deferred[i], NULL);
+	return err;
 }
 
 void census_look(const struct census *c, const struct tcpsock *sock, uint64_t now_ms,
 		 struct census_place *ret_place, struct look *ret_look)
 {
-	const struct track_entry *known = c->track != NULL ? track_find(c->track, sock->id) : NULL;
-	bool created = known == NULL || known->state == TCP_STATE_NONE;
+	const struct track_entry *known = c->track ? track_find(c->track, sock->id) : NULL;
+	bool created = !known || known->state == TCP_STATE_NONE;
 	struct track_entry entry = { .id = sock->id };
 	struct ages_context context = c->context;
 	struct role_guess guess;

@@ -1,13 +1,12 @@
 /*
  * census: all that is known of the sockets of one network namespace.
  *
- * Composes listeners, track, ledger, role, ages and account: takes records and events, whatever source they come
- * from, and gives counts and gauges. Knows no kernel interface and does no I/O. One thread.
+ * Takes records and destroy events from whatever source, and gives counts and gauges. Puts role, listeners, track, ages,
+ * account, tally and ledger together. Must not know kernel interfaces, and calls nobody back. One thread.
  *
- * A sample: census_begin(), census_take() of listeners, census_take() of all others,
- * census_end(). A sample that broke off is left by census_abort(): nothing it saw is shown, nothing it
- * counted is lost (after a full one that broke off the next must be full). Events go in between samples, never during one: an event taken after the end of a dump follows
- * every record of its socket.
+ * A sample is census_begin(), census_take() of the listeners, census_take() of the rest, and census_end(). If the dump
+ * breaks off, or one of them fails, census_abort() ends the sample: its gauges must not be shown, no count is lost, and the
+ * sample after a full one must be full. Events go in while no dump is open: so each follows all records of its socket.
  */
 #ifndef TCPHEALTH_MODEL_CENSUS_H
 #define TCPHEALTH_MODEL_CENSUS_H
@@ -41,12 +40,13 @@ typedef void (*census_stale_fn)(void *arg, const struct census_stale *stale);
 
 struct census_config {
 	struct stale_thresholds thresholds;
-	uint64_t keep_ms;              /* --ports.keep */
-	const struct portset *include; /* borrowed; NULL: none */
-	const struct portset *exclude; /* borrowed; NULL: none */
+	/* How long a port without connections keeps its series. */
+	uint64_t keep_ms;
+	/* Ports that always and never have series; borrowed, may be NULL. */
+	const struct portset *include, *exclude;
 	/*
-	 * cgroup of the kernel's own sockets, which die without an event, or 0 where it cannot be told from programs' (nothing
-	 * runs in a cgroup of its own).
+	 * cgroup of the kernel's own sockets, which die without an event. 0: it cannot be told from that of programs, as nothing
+	 * runs in a cgroup of its own.
 	 */
 	uint64_t kernel_cgroup_id;
 	census_stale_fn stale_fn; /* NULL: not told */
@@ -55,7 +55,7 @@ struct census_config {
 
 struct census_sample {
 	enum tier tier;
-	/* enum source_can: SOURCE_COOKIES tells what ids are; SOURCE_EVENTS only where destroy events of this namespace come in. */
+	/* enum source_can: what ids are, and whether destroy events of this namespace come in. */
 	uint32_t can;
 	uint64_t now_ms; /* monotonic */
 	struct netsysctl sysctl;
@@ -69,18 +69,18 @@ void census_free(struct census *census);
 /* 0 or -ENOMEM. */
 int census_begin(struct census *census, const struct census_sample *sample);
 
-/* A source_take_fn: takes records, those in LISTEN first of a sample; `census` is a struct census. 0 or -ENOMEM. */
+/* A source_take_fn for a struct census. 0 or -ENOMEM. */
 int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms);
 
 /*
- * A record that was taken and waits for what its other end tells, which may be on this host; NULL if there is none (left). Valid until
- * census_settle(), which takes that other end as a record, or NULL if it was not found; 0 or -ENOMEM. Once the dump and the
- * events that it caused have been given.
+ * When the dump is whole and its events have been given: a record whose role depends on its other end, which may be on
+ * this host, or NULL if there is none left. Valid until census_settle(), which takes the record of that other end, or NULL
+ * if it was not found; 0 or -ENOMEM.
  */
 const struct tcpsock *census_waiting(struct census *census);
 int census_settle(struct census *census, const struct tcpsock *other);
 
-/* 0 or -ENOMEM (then the sample has failed: census_abort()). */
+/* 0 or -ENOMEM. */
 int census_end(struct census *census);
 
 void census_abort(struct census *census);
@@ -89,34 +89,36 @@ void census_abort(struct census *census);
 int census_event(struct census *census, const struct tcpdeath *death);
 
 /*
- * All events that were there when the last dump ended have been given: from now on a death that no dump knew is a connection since the
- * first one. What died while the first dump ran is older than that.
+ * All events have been given that were there when the last dump ended. What died while the first dump ran is older than that
+ * dump; from now on, a death of which no dump knew is a connection that opened since.
  */
 void census_drained(struct census *census);
 
-/* Events were lost: what is missing from the next dumps may have died unseen. */
+/* Events were lost: what the next dumps do not show may have died unseen. */
 void census_overrun(struct census *census);
 
-/* Where a socket is counted. */
+/* Where a socket is counted; port 0: unknown. */
 struct census_place {
 	enum role role;
 	enum role_evidence evidence;
-	uint16_t port; /* of its pair; 0: unknown */
+	uint16_t port;
 };
 
-/* What the census makes of one record, without taking part in any count: nothing is remembered. Between samples. */
+/* What the census makes of one record. Counts nothing and remembers nothing. Between samples. */
 void census_look(const struct census *census, const struct tcpsock *sock, uint64_t now_ms,
 		 struct census_place *ret_place, struct look *ret_look);
 
-/* Of the last whole sample; the ledger's series are arbitrated by the caller (ledger_arbitrate()). */
+/* Of the last whole sample. Which pairs have series is up to the caller: ledger_arbitrate(). */
 struct ledger *census_ledger(struct census *census);
 const struct listeners *census_listeners(const struct census *census);
-/* Connections on show whose role it decided. */
+/* Connections on show whose role this evidence decided. */
 uint64_t census_evidence(const struct census *census, enum role_evidence evidence);
-/* Stale connections on show by cgroup, those of each tier apart. */
+/* Stale connections on show by cgroup, as the samples of one tier find them. */
 const struct tally_cgroup *census_cgroups(const struct census *census, enum tier tier,
 					  size_t *ret_count);
-uint64_t census_sockets(const struct census *census);      /* on show, listeners included */
-uint64_t census_wiped_closes(const struct census *census); /* since the start */
+/* Connections on show, and listeners. */
+uint64_t census_sockets(const struct census *census);
+/* Deaths since the start whose event had lost its numbers. */
+uint64_t census_wiped_closes(const struct census *census);
 
 #endif
