@@ -59,7 +59,7 @@ static void answer_metrics(void *arg, const struct httpd_request *request,
 	if (request->arg(request, "collect[]")) {
 		answer->status = 400;
 		buf_puts(&answer->text,
-			 "collect[] is not supported: every scrape is the whole page.\n");
+			 "collect[] is not supported: every scrape returns all metrics.\n");
 		return;
 	}
 	answer_page(arg, kinds[format], expo_content_type(format), request, answer);

@@ -32,7 +32,7 @@
 
 _Static_assert(OPTIONS_LISTEN_MAX <= HTTPD_LISTENERS_MAX &&
 		       SYSTEMD_SOCKETS_MAX <= HTTPD_LISTENERS_MAX,
-	       "httpd listens wherever it may be told to");
+	       "httpd has room for every address and socket");
 
 struct service {
 	const struct options *options;
@@ -83,9 +83,8 @@ static bool use_sockets(const struct service *service, struct httpd_config *serv
 		return true;
 	if (systemd->sockets_error)
 		log_error("no socket from the service manager", "err",
-			  systemd->sockets_error == -ENOTSOCK
-				  ? "one of them is not a listening TCP socket"
-				  : strerror(-systemd->sockets_error),
+			  systemd->sockets_error == -ENOTSOCK ? "one of them is not a TCP listener"
+							      : strerror(-systemd->sockets_error),
 			  NULL);
 	else if (systemd->socket_count == 0)
 		log_error("no socket from the service manager (--web.systemd-socket)", NULL);
@@ -213,7 +212,7 @@ static void reload(struct service *service)
 	if (err == -ENOENT && error.text[0] == '\0')
 		log_info("nothing to reload", NULL);
 	else if (err < 0)
-		log_error("web configuration not reloaded, the old one stays", "err", error.text,
+		log_error("web configuration not reloaded, keeping the old one", "err", error.text,
 			  NULL);
 	else
 		log_info("web configuration reloaded", NULL);
@@ -265,7 +264,7 @@ static void end_httpd(struct service *service, int status)
 	httpd_quiesce(service->httpd);
 	mailbox_interrupt(service->mailbox);
 	if (!httpd_settle(service->httpd, SETTLE_MS)) {
-		log_warn("a password is still being checked, ending without it", NULL);
+		log_warn("a password is still being checked, exiting without waiting", NULL);
 		_exit(status);
 	}
 	httpd_stop(service->httpd);
@@ -280,7 +279,8 @@ static int end(struct service *service, int status)
 	end_httpd(service, status);
 	api_free(service->api);
 	if (service->collector && !collector_stop(service->collector, STOP_WAIT_MS)) {
-		log_warn("the kernel still holds the sampling thread, ending without it", NULL);
+		log_warn("the kernel still holds the sampling thread, exiting without waiting",
+			 NULL);
 		_exit(status);
 	}
 	publisher_free(service->publisher);

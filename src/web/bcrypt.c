@@ -45,7 +45,7 @@ const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_h
 	if (number_take(&digits, at + 2, 99, &cost) || digits != at + 2)
 		return "not a bcrypt hash: its cost is not a number";
 	if (cost < BCRYPT_COST_MIN || cost > BCRYPT_COST_MAX)
-		return "the cost of a bcrypt hash is 4 to 31";
+		return "the cost of a bcrypt hash must be from 4 to 31";
 	hash.cost = (unsigned int)cost;
 	at += 3;
 	memcpy(hash.salt, at, BCRYPT_SALT_LEN);

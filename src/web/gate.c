@@ -206,7 +206,7 @@ static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *
 	if (!err)
 		return;
 	gate_closed(gate, fd);
-	complain(gate, "http connection not admitted", "err", strerror(-err));
+	complain(gate, "http connection not served", "err", strerror(-err));
 }
 
 /*
@@ -242,7 +242,7 @@ static void accept_one(struct gate *gate, int listener)
 	if (error_is_of_peer(err))
 		return;
 	gate->resume_ms = clock_mono_ms() + BACKOFF_MS;
-	complain(gate, "http connections cannot be accepted", "err", strerror(err));
+	complain(gate, "cannot accept http connections", "err", strerror(err));
 }
 
 /* Sweeps, and decides what to wait for. False at the end. */

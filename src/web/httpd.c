@@ -36,7 +36,7 @@ static void report_held_back(struct httpd *httpd, uint64_t now_ms, bool final)
 	uint64_t count = loglimit_report(&httpd->log_limit, now_ms, final);
 
 	if (count)
-		log_warn("http: messages held back", "count", LOG_U64(count), NULL);
+		log_warn("http log lines suppressed", "count", LOG_U64(count), NULL);
 }
 
 void httpd_log(struct httpd *httpd, enum log_level level, const char *msg, const char *key,
@@ -86,7 +86,7 @@ void httpd_renew(struct httpd *httpd)
 		log_info("web configuration renewed", NULL);
 		break;
 	case GUARD_FAILED:
-		log_error("web configuration not renewed, the old one stays", "err", error.text,
+		log_error("web configuration not renewed, keeping the old one", "err", error.text,
 			  NULL);
 		break;
 	case GUARD_NOTHING:

@@ -141,8 +141,7 @@ static void log_refusal(const struct request *request)
 		len = sizeof(struct sockaddr_in6);
 	if (client)
 		getnameinfo(client, len, peer, sizeof(peer), NULL, 0, NI_NUMERICHOST);
-	httpd_log(request->httpd, LOG_LEVEL_WARN, "http user name or password refused", "peer",
-		  peer);
+	httpd_log(request->httpd, LOG_LEVEL_WARN, "http authentication failed", "peer", peer);
 }
 
 /* A request without a password is not logged: a browser first tries without. */

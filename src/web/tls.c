@@ -227,7 +227,7 @@ static int make_priority(const struct tls *tls, struct buf *text, gnutls_priorit
 	if (r >= 0)
 		return 0;
 	return web_fail_at(ret_error, web->name, web->cert.place,
-			   "versions, cipher suites and curves do not go together: %s",
+			   "these versions, cipher suites and curves cannot be combined: %s",
 			   gnutls_strerror(r));
 }
 
@@ -332,11 +332,11 @@ static int verify_chain(const struct tls *tls, gnutls_session_t session)
 	unsigned int status = 0;
 
 	if (gnutls_certificate_verify_peers(session, &purpose, 1, &status) < 0)
-		return refuse(tls, "it cannot be verified");
+		return refuse(tls, "cannot be verified");
 	if (status == 0)
 		return 0;
 	(void)gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &why, 0);
-	r = refuse(tls, why.data ? (const char *)why.data : "it is not trusted");
+	r = refuse(tls, why.data ? (const char *)why.data : "not trusted");
 	gnutls_free(why.data);
 	return r;
 }
@@ -353,11 +353,11 @@ static int on_client_certificate(gnutls_session_t session)
 	if (!chain || count == 0) {
 		bool required = web->client_auth == WEBCONFIG_CLIENT_REQUIRE_ANY ||
 				web->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
-		return required ? refuse(tls, "there is none") : 0;
+		return required ? refuse(tls, "none sent") : 0;
 	}
 	err = verifies(web) ? verify_chain(tls, session) : 0;
 	if (!err && web->has_allowed_sans && !san_is_allowed(web, &chain[0]))
-		return refuse(tls, "no subject alternative name of it is allowed");
+		return refuse(tls, "no allowed subject alternative name");
 	return err;
 }
 

@@ -242,7 +242,7 @@ static int read_ciphers(struct yaml *yaml, struct fy_node *node, void *target)
 		{ NULL, 0 },
 	};
 	static const struct words words = { "cipher suite", ciphers,
-					    "the names of Go's crypto/tls that are secure" };
+					    "Go's names of secure cipher suites" };
 
 	return read_words(yaml, node, &words, target);
 }
@@ -367,7 +367,7 @@ static int read_headers(struct yaml *yaml, struct fy_node *node, void *target)
 		for (i = 0; i < WEBCONFIG_HEADERS && strcmp(key.text, headers[i].name) != 0; i++)
 			;
 		if (i == WEBCONFIG_HEADERS)
-			return yaml_fail(yaml, "HTTP header \"%.60s\" can not be configured",
+			return yaml_fail(yaml, "HTTP header \"%.60s\" cannot be configured",
 					 key.text);
 		err = read_header(yaml, value, i, &values[i]);
 		if (err)
@@ -531,8 +531,7 @@ static int read_tls(struct yaml *yaml, struct fy_node *node, void *target)
 	yaml->place = config->client_ca.place;
 	if (config->client_ca.path && config->client_auth == WEBCONFIG_CLIENT_NONE)
 		return yaml_fail(
-			yaml,
-			"client_ca_file without a client_auth_type that asks for certificates");
+			yaml, "client_ca_file needs a client_auth_type that requests certificates");
 	return 0;
 }
 

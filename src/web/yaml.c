@@ -51,7 +51,7 @@ static void go_to(struct yaml *yaml, struct fy_node *node)
 static int enter(struct yaml *yaml, struct fy_node *node, enum fy_node_type type)
 {
 	static const char *const types[] = {
-		[FYNT_SCALAR] = "text",
+		[FYNT_SCALAR] = "string",
 		[FYNT_SEQUENCE] = "list",
 		[FYNT_MAPPING] = "mapping",
 	};
@@ -71,7 +71,7 @@ static int enter(struct yaml *yaml, struct fy_node *node, enum fy_node_type type
 	err = fy_node_is_scalar(node) ? yaml_scalar(yaml, node, &scalar) : 0;
 	if (err || scalar.is_null)
 		return err;
-	return yaml_fail(yaml, "a %s is needed here, not a %s", types[type],
+	return yaml_fail(yaml, "expected a %s, not a %s", types[type],
 			 types[fy_node_get_type(node)]);
 }
 

@@ -190,7 +190,7 @@ class AuthTest(NetTest):
         program = self.start_with_users(alice=bcrypt('secret'))
         for number in range(50):
             self.status(program, basic('alice', f'guess{number}'))
-        refused = [entry for entry in program.log_entries() if entry['msg'] == 'http user name or password refused']
+        refused = [entry for entry in program.log_entries() if entry['msg'] == 'http authentication failed']
         self.assertTrue(1 <= len(refused) <= 10, program.log_tail())
         self.assertEqual(refused[0]['peer'], '127.0.0.1')
         self.assertNotIn('guess', program.log_text())
@@ -216,7 +216,7 @@ class AuthTest(NetTest):
         self.assertEqual(self.status(program, basic('alice', 'secret')), 401)
         self.write('basic_auth_users:\n  bob: secret\n')
         program.process.send_signal(signal.SIGHUP)
-        eventually(lambda: 'not reloaded, the old one stays' in program.log_text(), timeout=exporter.patience(5),
+        eventually(lambda: 'not reloaded, keeping the old one' in program.log_text(), timeout=exporter.patience(5),
                    what=program.log_tail)
         self.assertIn(f'{self.path}:2:', program.log_text())
         self.assertEqual(self.status(program, basic('bob', 'secret')), 200)

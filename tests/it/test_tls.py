@@ -149,7 +149,7 @@ class TlsTest(NetTest):
                              client=clients['dns'])
         self.assertEqual({name for name, client in clients.items() if self.accepts(program, client=client)},
                          set(clients) - {'not'})
-        self.assertIn('no subject alternative name of it is allowed', program.log_text())
+        self.assertIn('no allowed subject alternative name', program.log_text())
 
     # Renewal.
 

@@ -43,7 +43,7 @@ class ValgrindTest(RobustTest):
         status = self.program.process.wait(TIMEOUT)
         log = self.program.log_text()
         self.assertEqual(status, 0, log[-6000:])
-        self.assertNotRegex(log, 'ending without it', log[-6000:])
+        self.assertNotRegex(log, 'exiting without waiting', log[-6000:])
         self.assertNotRegex(log, r'Open (file descriptor|\S+ socket) \d+:.*\n(?!.*inherited)', log[-6000:])
 
     def test_plain(self):
