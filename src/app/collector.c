@@ -15,10 +15,10 @@
 #include "tcphealth/base/log.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
-#include "tcphealth/model/unit.h"
 #include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/procfs.h"
+#include "tcphealth/source/unit.h"
 
 #include <errno.h>
 #include <limits.h>

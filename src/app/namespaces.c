@@ -7,10 +7,10 @@
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
-#include "tcphealth/model/unit.h"
 #include "tcphealth/source/netns.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/source.h"
+#include "tcphealth/source/unit.h"
 
 #include <errno.h>
 #include <fnmatch.h>

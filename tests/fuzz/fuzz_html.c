@@ -1,6 +1,6 @@
 /* html: whatever units and namespaces are called, the document is UTF-8, its elements are balanced, and there is none that names made. */
-#include "tcphealth/model/unit.h"
 #include "tcphealth/render/html.h"
+#include "tcphealth/source/unit.h"
 #include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

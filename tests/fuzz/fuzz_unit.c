@@ -1,6 +1,6 @@
 /* unit: whatever a path is, the name is valid UTF-8 without control characters, and fits; it reads no byte past its end. */
 #include "tcphealth/base/utf8.h"
-#include "tcphealth/model/unit.h"
+#include "tcphealth/source/unit.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* unit: the layouts of systemd, Kubernetes and container engines, and names that mean harm. */
-#include "tcphealth/model/unit.h"
+#include "tcphealth/source/unit.h"
 
 #include "tcphealth/base/utf8.h"
 

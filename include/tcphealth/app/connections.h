@@ -10,9 +10,9 @@
 #include "tcphealth/app/chooser.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
-#include "tcphealth/model/unit.h"
 #include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/holders.h"
+#include "tcphealth/source/unit.h"
 
 #include <stdbool.h>
 #include <stddef.h>

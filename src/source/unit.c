@@ -1,7 +1,7 @@
 /*
  * unit: the layouts of cgroup trees, by the names in a path. Must not know where a path comes from.
  */
-#include "tcphealth/model/unit.h"
+#include "tcphealth/source/unit.h"
 
 #include "tcphealth/base/escape.h"
 

@@ -3,8 +3,8 @@
  *
  * Pure. Knows how systemd, Kubernetes and container engines lay out their cgroups.
  */
-#ifndef TCPHEALTH_MODEL_UNIT_H
-#define TCPHEALTH_MODEL_UNIT_H
+#ifndef TCPHEALTH_SOURCE_UNIT_H
+#define TCPHEALTH_SOURCE_UNIT_H
 
 #include <stddef.h>
 
