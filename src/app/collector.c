@@ -11,17 +11,14 @@
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
-#include "tcphealth/base/file.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
-#include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/procfs.h"
-#include "tcphealth/source/unit.h"
+#include "tcphealth/source/units.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -31,8 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NICE           19
-#define ROOT_CGROUP_ID 1u
+#define NICE 19
 
 struct collector {
 	const struct options *options;
@@ -42,7 +38,7 @@ struct collector {
 	/* the sampling thread's own */
 	struct chooser *chooser;
 	struct census *census;
-	struct cgroups *cgroups;
+	struct units *units;
 	struct namespaces *namespaces; /* NULL: the own namespace only */
 	struct eventfeed events;
 	struct stalelog stalelog;
@@ -53,7 +49,6 @@ struct collector {
 	uint64_t cpu_ns;
 	int logged_error;
 	bool sampled; /* once, with success */
-	char unit[UNIT_NAME_MAX];
 	/* shared; not owned */
 	struct publisher *publisher;
 	struct mailbox *mailbox;
@@ -62,48 +57,15 @@ struct collector {
 	bool ended;
 };
 
-/*
- * The kernel's own sockets (NFS, for one) live in the root cgroup and die without an event. Where programs have cgroups of their
- * own, as under systemd, a socket of the root cgroup is the kernel's.
- */
-static uint64_t kernel_cgroup_id(void)
-{
-	char text[4096];
-	const char *line;
-
-	if (file_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text)) < 0)
-		return 0;
-	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	if (line == NULL)
-		return 0;
-	line = strstr(line, "0::/");
-	return line != NULL && line[4] != '\n' && line[4] != '\0' ? ROOT_CGROUP_ID : 0;
-}
-
-/* The unit that owns a cgroup; `dst` has UNIT_NAME_MAX bytes. */
-static const char *unit_of(struct collector *c, uint64_t cgroup_id, char *dst)
-{
-	const char *path =
-		cgroup_id != 0 ? cgroups_path(c->cgroups, cgroup_id, clock_mono_ms()) : NULL;
-
-	return unit_name(dst, path != NULL ? path : "");
-}
-
-static const char *survey_unit(void *arg, uint64_t cgroup_id)
-{
-	struct collector *c = arg;
-
-	return unit_of(c, cgroup_id, c->unit);
-}
-
 static void tell_stale(void *arg, const struct census_stale *stale)
 {
 	struct collector *c = arg;
-	char unit[UNIT_NAME_MAX] = "";
+	uint64_t now_ms = clock_mono_ms();
+	const char *unit = "";
 
 	if (stale->sock != NULL && c->stalelog.enabled)
-		unit_of(c, stale->sock->cgroup_id, unit);
-	stalelog_tell(&c->stalelog, stale, unit, clock_mono_ms());
+		unit = units_name(c->units, stale->sock->cgroup_id, now_ms);
+	stalelog_tell(&c->stalelog, stale, unit, now_ms);
 }
 
 static struct health health_of(struct collector *c, uint64_t begin_ns)
@@ -183,8 +145,7 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 		.now_ms = clock_mono_ms(),
 		.timestamp = c->full_timestamp,
 		.states_timestamp = clock_wall(),
-		.unit_fn = survey_unit,
-		.unit_arg = c,
+		.units = c->units,
 	};
 
 	return survey_take(&survey, ret_snapshot);
@@ -252,7 +213,7 @@ static void answer_mail(struct collector *c)
 
 	if (!mailbox_take(c->mailbox, &query))
 		return;
-	r = connections_take(c->chooser, c->census, c->cgroups, &query, clock_mono_ms(), &result);
+	r = connections_take(c->chooser, c->census, c->units, &query, clock_mono_ms(), &result);
 	mailbox_answer(c->mailbox, r, &result);
 }
 
@@ -317,7 +278,7 @@ static void free_all(struct collector *c)
 	eventfeed_done(&c->events);
 	chooser_free(c->chooser);
 	census_free(c->census);
-	cgroups_free(c->cgroups);
+	units_free(c->units);
 	namespaces_free(c->namespaces);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
@@ -347,7 +308,7 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 		.keep_ms = o->ports_keep_ms,
 		.include = &o->ports_include,
 		.exclude = &o->ports_exclude,
-		.kernel_cgroup_id = kernel_cgroup_id(),
+		.kernel_cgroup_id = units_kernel_cgroup(),
 		.stale_fn = tell_stale,
 		.stale_arg = c,
 	};
@@ -366,11 +327,11 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->publisher = publisher;
 	c->mailbox = mailbox;
-	c->cgroups = cgroups_new(o->path_cgroupfs, o->path_procfs);
+	c->units = units_new(o->path_cgroupfs, o->path_procfs);
 	c->chooser = chooser_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
 	c->namespaces = own_only ? NULL : create_namespaces(o, &census);
-	if (c->stop_fd < 0 || c->cgroups == NULL || c->chooser == NULL || c->census == NULL ||
+	if (c->stop_fd < 0 || c->units == NULL || c->chooser == NULL || c->census == NULL ||
 	    (c->namespaces == NULL && !own_only)) {
 		free_all(c);
 		return -ENOMEM;
@@ -430,7 +391,7 @@ int collector_list_stale(const struct options *options, size_t limit,
 	r = sample_once(c, TIER_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)
-		r = connections_take(c->chooser, c->census, c->cgroups, &query, clock_mono_ms(),
+		r = connections_take(c->chooser, c->census, c->units, &query, clock_mono_ms(),
 				     ret_result);
 	free_all(c);
 	return r;

@@ -144,13 +144,11 @@ static void render_look(struct json *j, const struct look *look)
 
 static void render_holder(struct json *j, const struct holder *h)
 {
-	char unit[UNIT_NAME_MAX];
-
 	json_open(j, NULL, '{');
 	json_u64(j, "pid", (uint64_t)h->pid);
 	json_text(j, "comm", h->comm);
 	json_u64(j, "fd", (uint64_t)h->fd);
-	json_text(j, "unit", unit_name(unit, h->cgroup));
+	json_text(j, "unit", h->unit);
 	if (h->start_time_seconds > 0)
 		json_double(j, "start_time_seconds", h->start_time_seconds);
 	json_close(j, '}');

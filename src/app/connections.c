@@ -6,6 +6,7 @@
 #include "tcphealth/base/number.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,7 +225,7 @@ static bool is_unseen(const struct connections_query *query)
 	       (query->has_reason && stale_rule(query->reason)->where == STALE_GONE);
 }
 
-int connections_take(struct chooser *chooser, struct census *census, struct cgroups *cgroups,
+int connections_take(struct chooser *chooser, struct census *census, struct units *units,
 		     const struct connections_query *query, uint64_t now_ms,
 		     struct connections_result *ret_result)
 {
@@ -243,14 +244,9 @@ int connections_take(struct chooser *chooser, struct census *census, struct cgro
 	if (r < 0)
 		return r;
 	qsort(d->rows, d->count, sizeof(*d->rows), compare_rows);
-	for (size_t i = 0; i < d->count; i++) {
-		const char *path =
-			d->rows[i].sock.cgroup_id != 0 && cgroups != NULL
-				? cgroups_path(cgroups, d->rows[i].sock.cgroup_id, now_ms)
-				: NULL;
-
-		unit_name(d->rows[i].unit, path != NULL ? path : "");
-	}
+	for (size_t i = 0; i < d->count; i++)
+		(void)snprintf(d->rows[i].unit, sizeof(d->rows[i].unit), "%s",
+			       units_name(units, d->rows[i].sock.cgroup_id, now_ms));
 	return 0;
 }
 

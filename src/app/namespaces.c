@@ -6,13 +6,13 @@
 #include "tcphealth/app/sample.h"
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/escape.h"
-#include "tcphealth/base/file.h"
 #include "tcphealth/source/netns.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/source.h"
-#include "tcphealth/source/unit.h"
+#include "tcphealth/source/units.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
 #include <malloc.h>
@@ -57,24 +57,11 @@ static void free_netns(struct known_netns *netns)
 	free(netns);
 }
 
-/* Whether the line of /proc/PID/cgroup with that key names a unit. */
-static bool name_unit(const char *text, const char *key, char unit[UNIT_NAME_MAX])
-{
-	char path[PATH_MAX];
-	const char *at = strstr(text, key);
-
-	if (at == NULL)
-		return false;
-	at += strlen(key);
-	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, "\n"), at);
-	return unit_name(unit, path)[0] != '\0';
-}
-
 /* The name under /run/netns, or who runs inside; valid UTF-8, so that what differs here differs as a label. */
 static void name_netns(const struct namespaces *s, const struct netns_found *found, char *dst,
 		       size_t size)
 {
-	char path[PATH_MAX], text[4096], unit[UNIT_NAME_MAX] = "";
+	char path[PATH_MAX], unit[UNIT_NAME_MAX];
 
 	if (found->name[0] != '\0') {
 		(void)escape_clean(dst, size, found->name, strlen(found->name), 0);
@@ -84,9 +71,7 @@ static void name_netns(const struct namespaces *s, const struct netns_found *fou
 	if (found->pid == 0)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/%d/cgroup", s->config.procfs, (int)found->pid);
-	if (file_read(AT_FDCWD, path, text, sizeof(text)) > 0 && !name_unit(text, "0::", unit))
-		(void)name_unit(text, ":name=systemd:", unit);
-	if (unit[0] != '\0')
+	if (units_of_process(AT_FDCWD, path, unit)[0] != '\0')
 		(void)snprintf(dst, size, "%s", unit);
 }
 

@@ -206,14 +206,12 @@ static int fill_unit(struct snapshot *snapshot, struct snapshot_ns *to, const st
 		.reason = (enum stale_reason)cgroup->reason,
 		.sockets = cgroup->sockets,
 		.oldest_ms = cgroup->oldest_ms,
-		.unit = "",
 	};
 
 	if (cgroup->sockets == 0)
 		return 0;
-	if (survey->unit_fn != NULL && cgroup->cgroup_id != 0)
-		unit.unit =
-			copy_text(snapshot, survey->unit_fn(survey->unit_arg, cgroup->cgroup_id));
+	unit.unit =
+		copy_text(snapshot, units_name(survey->units, cgroup->cgroup_id, survey->now_ms));
 	if (unit.unit == NULL)
 		return -ENOMEM;
 	merge_unit(to, &unit);
@@ -273,8 +271,6 @@ static int fill_listener_units(struct snapshot *snapshot, struct snapshot_ns *to
 	size_t n;
 	const struct listener *sockets = listeners_all(census_listeners(census), &n);
 
-	if (survey->unit_fn == NULL)
-		return 0;
 	to->listener_units = snapshot_alloc(snapshot, n, sizeof(*to->listener_units));
 	if (to->listener_units == NULL)
 		return -ENOMEM;
@@ -284,8 +280,8 @@ static int fill_listener_units(struct snapshot *snapshot, struct snapshot_ns *to
 		if (!sockets[i].alive || sockets[i].cgroup_id == 0)
 			continue;
 		unit->port = shown_port(census_ledger(census), ROLE_SERVER, sockets[i].port);
-		unit->unit = copy_text(snapshot,
-				       survey->unit_fn(survey->unit_arg, sockets[i].cgroup_id));
+		unit->unit = copy_text(
+			snapshot, units_name(survey->units, sockets[i].cgroup_id, survey->now_ms));
 		if (unit->unit == NULL)
 			return -ENOMEM;
 		to->listener_unit_count++;

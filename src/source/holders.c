@@ -8,6 +8,7 @@
 #include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
+#include "tcphealth/source/units.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -85,45 +86,6 @@ static void read_start_time(struct scan *scan, int dir, struct holder *process)
 			scan->boot_seconds + (double)ticks / (double)ticks_per_second;
 }
 
-/* The path in the line that begins with or, for a named hierarchy, holds `key`: "0::/a" and "1:name=systemd:/a". */
-static bool find_cgroup(const char *text, const char *key, char dst[HOLDER_CGROUP_LEN])
-{
-	static const char gone[] = " (deleted)";
-
-	for (const char *line = text, *next; *line; line = next) {
-		size_t len = strcspn(line, "\n");
-		const char *path = memmem(line, len, key, strlen(key));
-
-		next = line + len + (line[len] == '\n');
-		if (!path || memchr(line, '/', (size_t)(path - line)))
-			continue;
-		path += strlen(key);
-		len -= (size_t)(path - line);
-		if (len > strlen(gone) &&
-		    memcmp(path + len - strlen(gone), gone, strlen(gone)) == 0)
-			len -= strlen(gone);
-		/* Cut, it would be the name of something else. */
-		if (len >= HOLDER_CGROUP_LEN)
-			return false;
-		memcpy(dst, path, len);
-		dst[len] = '\0';
-		return true;
-	}
-	return false;
-}
-
-/* On hosts that still run by cgroup1 all are in the root of cgroup2, if there is any: systemd's own hierarchy knows more. */
-static void read_cgroup(int dir, struct holder *process)
-{
-	char text[TEXT_SIZE], legacy[HOLDER_CGROUP_LEN];
-
-	(void)file_read(dir, "cgroup", text, sizeof(text));
-	if (find_cgroup(text, "0::", process->cgroup) && strcmp(process->cgroup, "/") != 0)
-		return;
-	if (find_cgroup(text, ":name=systemd:", legacy))
-		strcpy(process->cgroup, legacy);
-}
-
 /* --- the scan --- */
 
 static bool is_over(struct scan *scan)
@@ -180,7 +142,7 @@ static void describe(struct scan *scan, int dir)
 	scan->described = true;
 	read_comm(dir, process);
 	read_start_time(scan, dir, process);
-	read_cgroup(dir, process);
+	units_of_process(dir, "cgroup", process->unit);
 }
 
 static void add_holder(struct scan *scan, int dir, uint32_t inode, int fd)

@@ -39,6 +39,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(isfinite(holder.start_time_seconds) && holder.start_time_seconds >= 0);
 	require(strnlen(holder.comm, HOLDER_COMM_LEN) < HOLDER_COMM_LEN);
 	require_printable(holder.comm, strlen(holder.comm));
-	require(strnlen(holder.cgroup, HOLDER_CGROUP_LEN) < HOLDER_CGROUP_LEN);
+	require(strnlen(holder.unit, UNIT_NAME_MAX) < UNIT_NAME_MAX);
 	return 0;
 }

@@ -274,51 +274,17 @@ static void reads_the_boot_time_behind_a_long_line(void **state)
 	assert_float_equal(fixture->found[0].start_time_seconds, 1000, 1e-6);
 }
 
-static void reads_cgroups(void **state)
+static void reads_units(void **state)
 {
 	static const uint32_t inodes[] = { 7 };
-	static const struct {
-		const char *text, *expected;
-	} cases[] = {
-		{ "0::/system.slice/cron.service\n", "/system.slice/cron.service" },
-		{ "9:cpu:/a\n1:name=systemd:/legacy\n0::/unified\n", "/unified" },
-		{ "0::/system.slice/x.service (deleted)\n", "/system.slice/x.service" },
-		{ "0:: (deleted)\n", " (deleted)" },
-		{ "5:cpu:/a/0::/b\n0::/c\n", "/c" },
-		{ "0::/with:colons 0::/and \"quotes\"\n", "/with:colons 0::/and \"quotes\"" },
-		/* hosts by cgroup1 */
-		{ "4:pids:/a\n1:name=systemd:/system.slice/cron.service\n0::/\n",
-		  "/system.slice/cron.service" },
-		{ "4:pids:/a\n1:name=systemd:/system.slice/cron.service\n",
-		  "/system.slice/cron.service" },
-		{ "0::/\n", "/" },
-		{ "1:name=systemd:/\n0::/\n", "/" },
-		{ "4:pids:/a:name=systemd:/x\n", "" },
-		{ "", "" },
-		{ "0::", "" },
-		{ "\n\n\n", "" },
-	};
 	struct fixture *fixture = *state;
-	char text[600];
 
 	make_fd(fixture, "7", "3", "socket:[7]");
-	for (size_t i = 0; i < LENGTH(cases); i++) {
-		make_file(fixture, "7/cgroup", cases[i].text);
-		assert_int_equal(find_in(fixture, fixture->dir, inodes, 1), 0);
-		assert_string_equal(fixture->found[0].cgroup, cases[i].expected);
-	}
-	/* The longest path that fits, and one that would be cut. */
-	memset(text, 'x', sizeof(text));
-	memcpy(text, "0::", 3);
-	text[3 + HOLDER_CGROUP_LEN - 1] = '\0';
-	make_file(fixture, "7/cgroup", text);
 	assert_int_equal(find_in(fixture, fixture->dir, inodes, 1), 0);
-	assert_int_equal(strlen(fixture->found[0].cgroup), HOLDER_CGROUP_LEN - 1);
-	text[3 + HOLDER_CGROUP_LEN - 1] = 'x';
-	text[3 + HOLDER_CGROUP_LEN] = '\0';
-	make_file(fixture, "7/cgroup", text);
+	assert_string_equal(fixture->found[0].unit, "");
+	make_file(fixture, "7/cgroup", "0::/system.slice/cron.service\n");
 	assert_int_equal(find_in(fixture, fixture->dir, inodes, 1), 0);
-	assert_string_equal(fixture->found[0].cgroup, "");
+	assert_string_equal(fixture->found[0].unit, "cron.service");
 }
 
 static void stops_when_full(void **state)
@@ -568,7 +534,7 @@ int main(void)
 		test(cleans_names),
 		test(reads_start_times),
 		test(reads_the_boot_time_behind_a_long_line),
-		test(reads_cgroups),
+		test(reads_units),
 		test(stops_when_full),
 		test(stops_in_time),
 		test(needs_a_process_table),

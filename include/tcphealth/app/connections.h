@@ -10,9 +10,8 @@
 #include "tcphealth/app/chooser.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
-#include "tcphealth/source/cgroups.h"
 #include "tcphealth/source/holders.h"
-#include "tcphealth/source/unit.h"
+#include "tcphealth/source/units.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,7 +61,7 @@ struct connections_result {
 };
 
 /* Dumps and selects. 0 or -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread. */
-int connections_take(struct chooser *chooser, struct census *census, struct cgroups *cgroups,
+int connections_take(struct chooser *chooser, struct census *census, struct units *units,
 		     const struct connections_query *query, uint64_t now_ms,
 		     struct connections_result *ret_result);
 void connections_done(struct connections_result *result);

@@ -10,12 +10,10 @@
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/snapshot.h"
 #include "tcphealth/source/netstat.h"
+#include "tcphealth/source/units.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* The name of the unit that owns a cgroup, "" if unknown; borrowed until the next call. */
-typedef const char *(*survey_unit_fn)(void *arg, uint64_t cgroup_id);
 
 struct survey_ns {
 	struct census *census;
@@ -37,8 +35,7 @@ struct survey {
 	uint64_t now_ms; /* monotonic */
 	/* When the last full sample ended, and the last of any tier: seconds since the epoch. */
 	double timestamp, states_timestamp;
-	survey_unit_fn unit_fn; /* NULL: no names */
-	void *unit_arg;
+	struct units *units; /* NULL: no names */
 };
 
 /*

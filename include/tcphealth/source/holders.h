@@ -7,22 +7,23 @@
 #ifndef TCPHEALTH_SOURCE_HOLDERS_H
 #define TCPHEALTH_SOURCE_HOLDERS_H
 
+#include "tcphealth/source/unit.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HOLDER_COMM_LEN   64
-#define HOLDER_CGROUP_LEN 256
+#define HOLDER_COMM_LEN 64
 
-/* `comm` is valid UTF-8 without control characters; `cgroup` the path of the process's cgroup in raw bytes, "" if unknown. */
+/* `comm` is valid UTF-8 without control characters; `unit` is what units_of_process() says. */
 struct holder {
 	uint32_t inode;
 	pid_t pid;
 	int fd;
 	char comm[HOLDER_COMM_LEN];
 	double start_time_seconds; /* since the epoch; 0 if unknown */
-	char cgroup[HOLDER_CGROUP_LEN];
+	char unit[UNIT_NAME_MAX];
 };
 
 struct holders_result {
