@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs, and only those that are missing.
 #
-#   deploy/setup.sh COMPONENT...      build, alerts, check, bench, fuzz, robust, deb, packages, lint, ci
+#   deploy/setup.sh COMPONENT...      build, alerts, check, bench, healthy, fuzz, robust, deb, packages, lint, ci
 #
 # Prints what it installs, and runs apt-get as root or through sudo. If it cannot (another distribution,
 # no root and no sudo), it lists the packages and exits with status 1. It never prompts.
@@ -18,6 +18,9 @@ CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanage
 # The programs that the exporter is compared with.
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 	golang-github-prometheus-client-golang-dev'
+# Real programs whose healthy load is watched.
+HEALTHY='apache2 haproxy nginx-light pgbouncer postgresql redis-server openssh-server
+	openssh-client python3-requests curl prometheus'
 FUZZ='clang-14 libclang-rt-14-dev'
 # Fault injection, and checks for what broke.
 ROBUST='strace valgrind slowhttptest devscripts'
@@ -29,7 +32,8 @@ LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'
 
 # Packages that start a daemon when installed; the tests need only the programs.
-SERVICES='prometheus prometheus-alertmanager prometheus-node-exporter collectd zabbix-agent'
+SERVICES='prometheus prometheus-alertmanager prometheus-node-exporter collectd zabbix-agent
+	apache2 haproxy nginx pgbouncer postgresql redis-server ssh'
 
 POLICY=/usr/sbin/policy-rc.d
 policy_made=
@@ -44,6 +48,7 @@ packages_of() {
 	alerts) echo "$ALERTS" ;;
 	check) echo "$CHECK" ;;
 	bench) echo "$BENCH" ;;
+	healthy) echo "$HEALTHY" ;;
 	fuzz) echo "$FUZZ" ;;
 	robust) echo "$ROBUST" ;;
 	deb) echo "$DEB" ;;
@@ -51,7 +56,7 @@ packages_of() {
 	lint) echo "$LINT" ;;
 	ci) echo "$CI" ;;
 	*)
-		say "unknown component '$1': build, alerts, check, bench, fuzz, robust, deb, packages, lint or ci"
+		say "unknown component '$1': build, alerts, check, bench, healthy, fuzz, robust, deb, packages, lint or ci"
 		return 2
 		;;
 	esac
@@ -139,7 +144,7 @@ install_missing() {
 }
 
 if [ $# -eq 0 ]; then
-	say "usage: deploy/setup.sh COMPONENT... (build, alerts, check, bench, fuzz, robust, deb, packages, lint, ci)"
+	say "usage: deploy/setup.sh COMPONENT... (build, alerts, check, bench, healthy, fuzz, robust, deb, packages, lint, ci)"
 	exit 2
 fi
 wanted=

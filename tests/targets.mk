@@ -74,6 +74,11 @@ tsan: ## run all tests under ThreadSanitizer (CC=clang-14 for clang's)
 	@deploy/setup.sh build check $(if $(BY_CLANG),fuzz)
 	+@$(AGAIN) BUILD=build-tsan$(BY_CLANG) $(TSAN) suite
 
+healthy: ## watch healthy load by real programs, of which nothing may be called stale (HEALTHY_SECONDS=120, as root)
+	@deploy/setup.sh build check healthy
+	+@$(AGAIN) all
+	@TCPHEALTH_BUILD=$(BUILD) /usr/bin/python3 tests/healthy/run.py $(HEALTHY_SECONDS)
+
 lint: ## run the static checkers (CHECKERS='format headers shell python cppcheck gcc_analyzer clang_tidy')
 	@deploy/setup.sh build check lint
 	+@$(AGAIN) lint-run
@@ -180,6 +185,6 @@ first-alert: ## follow docs/first-alert.md and compare its output (as root, four
 help-tests: ## show this list
 	$(call targets_of,tests/targets.mk)
 
-.PHONY: programs suite unit fuzz-replay it asan tsan lint lint-run format count-lines words instructions
+.PHONY: programs suite unit fuzz-replay it healthy asan tsan lint lint-run format count-lines words instructions
 .PHONY: bench-quick bench-docs bench-run fuzz fuzz-run robust $(ROBUST_PARTS) robust-run hardening coverage coverage-run
 .PHONY: mixin panels scale packages first-alert help-tests

@@ -9,7 +9,7 @@
 
 #define IN(state) TCP_STATE_BIT(TCP_STATE_##state)
 
-#define TICKET_BYTES       1024u /* of unread session tickets */
+#define UNASKED_BYTES      1024u /* of session tickets, or of a farewell */
 #define HANDSHAKE_SEGMENTS 4u    /* with data, that a client sends in a TLS handshake */
 #define UNASKED_MS         1000u /* what comes so long after the last was sent answers nothing */
 
@@ -66,7 +66,7 @@ static bool is_session_ticket(const struct stale_look *look)
 				    : sock->last_data_recv_ms - sock->last_data_sent_ms;
 
 	return sock->state == TCP_STATE_ESTABLISHED && look->entry->role == ROLE_CLIENT &&
-	       sock->rqueue <= TICKET_BYTES && bytes_read(sock) != 0 &&
+	       sock->rqueue <= UNASKED_BYTES && bytes_read(sock) != 0 &&
 	       tcpsock_knows(sock, TCPSOCK_DATA_SEGS) &&
 	       sock->data_segs_out <= HANDSHAKE_SEGMENTS && apart_ms < UNASKED_MS;
 }
@@ -80,7 +80,7 @@ static bool is_farewell(const struct stale_look *look)
 	const struct tcpsock *sock = look->sock;
 
 	return sock->state == TCP_STATE_CLOSE_WAIT && look->entry->role == ROLE_CLIENT &&
-	       bytes_read(sock) != 0 &&
+	       unread_bytes(sock) <= UNASKED_BYTES && bytes_read(sock) != 0 &&
 	       sock->last_data_recv_ms < look->clock[STALE_AGE] + UNASKED_MS &&
 	       sock->last_data_sent_ms >= sock->last_data_recv_ms + UNASKED_MS;
 }

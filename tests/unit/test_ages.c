@@ -1162,6 +1162,14 @@ static void test_farewells_and_tickets(void **state)
 	w = watch_new();
 	w.entry.role = ROLE_SERVER;
 	assert_int_equal(look(&w, &sock, START), STALE_UNREAD);
+	/* Too much for a farewell. */
+	w = watch_new();
+	w.entry.role = ROLE_CLIENT;
+	sock.bytes_received = 3000;
+	sock.rqueue = 1026;
+	assert_int_equal(look(&w, &sock, START), STALE_UNREAD);
+	sock.bytes_received = 533;
+	sock.rqueue = 33;
 	/* It had never read anything; or the data had lain there before the peer gave up; or it answers what was asked. */
 	w = watch_new();
 	w.entry.role = ROLE_CLIENT;

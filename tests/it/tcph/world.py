@@ -358,7 +358,8 @@ class Connection:
         if state in ('established', 'close_wait') and self._is_outstanding(end) and not shut:
             return {'retransmit'}
         if held and self.unread(end) and state in ('established', 'fin_wait2', 'close_wait'):
-            return {'unread', 'retransmit'} if self._is_outstanding(end) else {'unread'}
+            found = {'unread', 'retransmit'} if self._is_outstanding(end) else {'unread'}
+            return found | self._unasked(end, state, shut)
         if state in ('established', 'close_wait') and shut:
             return {'retransmit'} | shut if self._is_outstanding(end) else shut
         if state == 'close_wait':
@@ -372,6 +373,12 @@ class Connection:
                 return {None, 'idle'}  # what the peer sends again is heard, now and then
             return {None} if self._streams(end) or self._streams(other) else {'idle'}
         return {None, 'dead'} if held and into.fin_first else {None}
+
+    def _unasked(self, end, state, shut):
+        """What little a server says unasked may be a farewell, or a ticket of TLS, and is no data that a client should have read."""
+        if end is not self.client or self.unread(end) > 1024:
+            return set()
+        return shut or ({'eof_unread'} if state == 'close_wait' else {'idle', None} if state == 'established' else set())
 
     def is_hidden(self, end, reason):
         """What a first look cannot tell: heartbeats set the kernel's clocks anew, and only the memory of one more look knows better."""
