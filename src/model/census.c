@@ -133,7 +133,7 @@ int census_begin(struct census *c, const struct census_sample *sample)
 		.thresholds = &c->config.thresholds,
 		.sysctl = &c->sample.sysctl,
 	};
-	track_begin(c->track, sample->tier == TIER_FULL);
+	track_begin(c->track, sample->tier);
 	listeners_begin(c->listeners, c->last_track && c->last_track != c->track);
 	mirror_reset(&c->mirror);
 	c->deferred_count = c->deferred_next = 0;
@@ -318,7 +318,7 @@ int census_end(struct census *c)
 	if (c->sample.tier == TIER_FULL)
 		settle_full(c);
 	else
-		track_end_part(c->track);
+		track_end_states(c->track);
 	c->last_track = c->track;
 	c->last_now_ms = c->sample.now_ms;
 	if (c->error == 0)

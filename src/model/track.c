@@ -13,10 +13,10 @@
 #define SMALLEST 1024u /* entries */
 /* So many entries take about as long to work on as memory takes to answer. */
 #define AHEAD 4u
-/* So many entries of the last part in a row may be missing from this one. */
+/* So many entries of the last states dump in a row may be missing from this one. */
 #define WINDOW 64u
 
-/* Indices of entries in the order of a dump of a part. */
+/* Indices of entries in the order of a states dump. */
 struct order {
 	uint32_t *list;
 	size_t count, cap;
@@ -37,15 +37,15 @@ struct track {
 	size_t hash_size; /* a power of two */
 	/* First of the free list, which `next` links. */
 	uint32_t free;
-	/* Entry of the last record, whose `next` is the guess; first entry of the last dump. */
+	/* Entry of the last record, whose `next` is the guess; first entry of the last full dump. */
 	uint32_t cursor, head;
-	/* This dump and the one before, if they are of a part; where in `last` it goes on. */
-	struct order part, last;
+	/* Of this states dump and of the last one; where in that it goes on. */
+	struct order states, last;
 	size_t reading;
 	/* Of this dump. Between dumps every entry has it. */
 	bool parity;
-	bool open;  /* a dump was not ended */
-	bool whole; /* this dump is not of a part */
+	bool open; /* a dump was not ended */
+	enum tier tier;
 };
 
 static void *map_pages(size_t size)
@@ -151,14 +151,14 @@ static void fetch_ahead(const struct track *track, const struct track_entry *ent
 		__builtin_prefetch(&track->entries[entry->next + AHEAD], 1);
 }
 
-/* `next` has the order of whole dumps. That of a part is a list. */
-static uint32_t guess_part(const struct track *track)
+/* `next` has the order of full dumps. That of states dumps is a list. */
+static uint32_t guess_states(const struct track *track)
 {
 	return track->reading < track->last.count ? track->last.list[track->reading] : NO_ENTRY;
 }
 
-/* Goes on in the list of the last part behind this entry: what left the part since then is passed over. */
-static void follow_part(struct track *track, uint32_t i)
+/* Goes on in the list behind this entry: what has left these states since then is passed over. */
+static void follow_states(struct track *track, uint32_t i)
 {
 	const struct order *last = &track->last;
 	size_t end = track->reading + WINDOW < last->count ? track->reading + WINDOW : last->count;
@@ -173,13 +173,13 @@ static void follow_part(struct track *track, uint32_t i)
 	}
 }
 
-static bool remember_part(struct track *track, uint32_t i)
+static bool remember_states(struct track *track, uint32_t i)
 {
-	struct order *part = &track->part;
+	struct order *states = &track->states;
 
-	if (!array_room((void **)&part->list, &part->cap, part->count, sizeof(*part->list)))
+	if (!array_room((void **)&states->list, &states->cap, states->count, sizeof(*states->list)))
 		return false;
-	part->list[part->count++] = i;
+	states->list[states->count++] = i;
 	return true;
 }
 
@@ -213,7 +213,7 @@ void track_free(struct track *track)
 		munmap(track->entries, track->cap * sizeof(*track->entries));
 	if (track->hash)
 		munmap(track->hash, track->hash_size * sizeof(*track->hash));
-	forget_order(&track->part);
+	forget_order(&track->states);
 	forget_order(&track->last);
 	free(track);
 }
@@ -226,22 +226,22 @@ static void level(struct track *track)
 	track->open = false;
 }
 
-void track_begin(struct track *track, bool whole)
+void track_begin(struct track *track, enum tier tier)
 {
 	if (track->open)
 		level(track);
 	track->open = true;
-	track->whole = whole;
+	track->tier = tier;
 	track->parity = !track->parity;
 	track->seen = 0;
 	track->cursor = NO_ENTRY;
-	track->part.count = 0;
+	track->states.count = 0;
 	track->reading = 0;
 }
 
 struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_created, bool *ret_again)
 {
-	uint32_t i = track->whole ? guess(track) : guess_part(track);
+	uint32_t i = track->tier == TIER_FULL ? guess(track) : guess_states(track);
 	struct track_entry *entry;
 
 	*ret_created = *ret_again = false;
@@ -260,13 +260,13 @@ struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_create
 		*ret_again = true;
 		return entry;
 	}
-	if (track->whole) {
+	if (track->tier == TIER_FULL) {
 		fetch_ahead(track, entry);
 		remember_order(track, i);
 	} else {
 		if (!*ret_created)
-			follow_part(track, i);
-		if (!remember_part(track, i))
+			follow_states(track, i);
+		if (!remember_states(track, i))
 			return NULL;
 	}
 	entry->seen = track->parity;
@@ -333,16 +333,16 @@ void track_sweep(struct track *track, track_fn fn, void *arg)
 	}
 }
 
-void track_end_part(struct track *track)
+void track_end_states(struct track *track)
 {
 	struct order last = track->last;
 
 	/* Back to the parity of the others, which are many more. */
 	track->parity = !track->parity;
-	for (size_t i = 0; i < track->part.count; i++)
-		track->entries[track->part.list[i]].seen = track->parity;
-	track->last = track->part;
-	track->part = last;
+	for (size_t i = 0; i < track->states.count; i++)
+		track->entries[track->states.list[i]].seen = track->parity;
+	track->last = track->states;
+	track->states = last;
 	track->open = false;
 }
 
@@ -369,7 +369,7 @@ static void compact(struct track *track)
 	}
 	track->end = to;
 	track->free = track->cursor = track->head = NO_ENTRY;
-	forget_order(&track->part);
+	forget_order(&track->states);
 	forget_order(&track->last);
 }
 

@@ -145,11 +145,11 @@ static void see_number(struct track *track, struct plain *plain, uint32_t i, boo
 	seen[i] = true;
 }
 
-/* One dump of a part of the numbers, in an order that changes little or much, some twice. */
-static void dump(struct track *track, struct plain *plain, bool whole, uint32_t *order, size_t n,
-		 bool *seen, uint64_t *rng)
+/* One dump of some of the numbers, in an order that changes little or much, some twice. */
+static void dump(struct track *track, struct plain *plain, enum tier tier, uint32_t *order,
+		 size_t n, bool *seen, uint64_t *rng)
 {
-	track_begin(track, whole);
+	track_begin(track, tier);
 	memset(seen, 0, IDS * sizeof(*seen));
 	for (size_t i = 0; i < n; i++) {
 		see_number(track, plain, order[i], seen, rng);
@@ -173,8 +173,8 @@ static void remove_some(struct track *track, struct plain *plain, uint64_t *rng)
 	}
 }
 
-/* Some dumps of a part, of which some break off and some lose an entry: the whole dump behind them must not notice. */
-static void dump_parts(struct track *track, struct plain *plain, uint32_t *order, uint64_t *rng)
+/* Some states dumps, of which some break off and some lose an entry: the full dump behind them must not notice. */
+static void dump_states(struct track *track, struct plain *plain, uint32_t *order, uint64_t *rng)
 {
 	static bool seen[IDS];
 
@@ -182,11 +182,11 @@ static void dump_parts(struct track *track, struct plain *plain, uint32_t *order
 		size_t n = next_random(rng) % (IDS / 10);
 
 		shuffle(order, n, rng, next_random(rng) % 3 == 0 ? IDS : 3);
-		dump(track, plain, false, order, n, seen, rng);
+		dump(track, plain, TIER_STATES, order, n, seen, rng);
 		if (next_random(rng) % 4 == 0)
 			remove_some(track, plain, rng);
 		if (next_random(rng) % 5 != 0)
-			track_end_part(track);
+			track_end_states(track);
 		if (next_random(rng) % 4 == 0)
 			remove_some(track, plain, rng);
 		compare(track, plain);
@@ -211,8 +211,8 @@ static void test_against_a_plain_table(void **state)
 		size_t unseen = 0;
 
 		shuffle(order, n, &rng, round % 4 == 0 ? IDS : 20);
-		dump_parts(track, &plain, order, &rng);
-		dump(track, &plain, true, order, n, seen, &rng);
+		dump_states(track, &plain, order, &rng);
+		dump(track, &plain, TIER_FULL, order, n, seen, &rng);
 		if (round % 7 == 0)
 			remove_some(track, &plain, &rng);
 		for (uint32_t i = 0; i < IDS; i++)
@@ -244,7 +244,7 @@ static void test_growth_each_and_trim(void **state)
 	const uint64_t n = 200000;
 	struct track *track = track_new();
 
-	track_begin(track, true);
+	track_begin(track, TIER_FULL);
 	for (uint64_t id = 1; id <= n; id++)
 		see(track, id, true, false);
 	track_sweep(track, nothing, NULL);
@@ -262,7 +262,7 @@ static void test_growth_each_and_trim(void **state)
 	assert_int_equal(count_of(track), n / 1000);
 	for (uint64_t id = 1; id <= n; id++)
 		assert_int_equal(track_find(track, id) != NULL, id % 1000 == 0);
-	track_begin(track, true);
+	track_begin(track, TIER_FULL);
 	for (uint64_t id = 1; id <= n; id++)
 		see(track, id, id % 1000 != 0, false);
 	track_sweep(track, nothing, NULL);
@@ -275,7 +275,7 @@ static void test_trim_of_an_empty_table(void **state)
 	(void)state;
 	struct track *track = track_new();
 
-	track_begin(track, true);
+	track_begin(track, TIER_FULL);
 	for (uint64_t id = 1; id <= 5000; id++)
 		see(track, id, true, false);
 	track_sweep(track, nothing, NULL);
@@ -283,7 +283,7 @@ static void test_trim_of_an_empty_table(void **state)
 		track_remove(track, track_find(track, id));
 	track_trim(track);
 	assert_int_equal(count_of(track), 0);
-	track_begin(track, true);
+	track_begin(track, TIER_FULL);
 	see(track, 7, true, false);
 	track_sweep(track, nothing, NULL);
 	assert_non_null(track_find(track, 7));
@@ -303,24 +303,24 @@ static void test_aborted_dumps(void **state)
 		struct track *track = track_new();
 		uint64_t unseen = 0;
 
-		track_begin(track, true);
+		track_begin(track, TIER_FULL);
 		see(track, 1, true, false);
 		see(track, 2, true, false);
 		see(track, 4, true, false);
 		track_sweep(track, collect, &unseen);
 		assert_int_equal(unseen, 0);
 		for (int i = 0; i < aborts; i++) {
-			track_begin(track, true);
+			track_begin(track, TIER_FULL);
 			see(track, 2, false, false);
 			see(track, 8, i == 0, false);
 		}
-		track_begin(track, true);
+		track_begin(track, TIER_FULL);
 		see(track, 1, false, false);
 		see(track, 1, false, true);
 		track_sweep(track, collect, &unseen);
 		assert_int_equal(unseen, 2 + 4 + 8);
 		unseen = 0;
-		track_begin(track, true);
+		track_begin(track, TIER_FULL);
 		see(track, 8, false, false);
 		track_sweep(track, collect, &unseen);
 		assert_int_equal(unseen, 1 + 2 + 4);
@@ -334,7 +334,7 @@ static void test_links_to_removed_entries(void **state)
 	(void)state;
 	struct track *track = track_new();
 
-	track_begin(track, true);
+	track_begin(track, TIER_FULL);
 	for (uint64_t id = 1; id <= 100; id++)
 		see(track, id, true, false);
 	track_sweep(track, nothing, NULL);
@@ -342,7 +342,7 @@ static void test_links_to_removed_entries(void **state)
 		track_remove(track, track_find(track, id));
 	track_remove(track, track_find(track, 1));   /* the first */
 	track_remove(track, track_find(track, 100)); /* and the last of the order */
-	track_begin(track, true);
+	track_begin(track, TIER_FULL);
 	for (uint64_t id = 200; id < 220; id++) /* these take the places of removed ones */
 		see(track, id, true, false);
 	for (uint64_t id = 2; id <= 99; id++)

@@ -40,7 +40,7 @@ typedef void (*census_stale_fn)(void *arg, const struct census_stale *stale);
 
 struct census_config {
 	struct stale_thresholds thresholds;
-	/* How long a port without connections keeps its series. */
+	/* How long a listener that is gone is remembered. */
 	uint64_t keep_ms;
 	/* Ports that always and never have series; borrowed, may be NULL. */
 	const struct portset *include, *exclude;

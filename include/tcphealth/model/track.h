@@ -9,6 +9,7 @@
 
 #include "tcphealth/model/keepalive.h"
 #include "tcphealth/model/role.h"
+#include "tcphealth/model/tier.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -91,8 +92,8 @@ struct track;
 struct track *track_new(void);
 void track_free(struct track *track);
 
-/* Begins a dump: nothing is seen yet. One that is not `whole` comes in another order, which is remembered apart. */
-void track_begin(struct track *track, bool whole);
+/* Begins a dump: nothing is seen yet. Each tier has an order of its own, which is remembered. */
+void track_begin(struct track *track, enum tier tier);
 
 /*
  * Notes that this dump shows `id`. Returns its entry, created if there is none (zeroed but for the id), or NULL when out of
@@ -109,14 +110,14 @@ bool track_saw(const struct track *track, const struct track_entry *entry);
 void track_remove(struct track *track, struct track_entry *entry);
 
 /*
- * Ends a whole dump: calls `fn` for every entry that it did not show; `fn` may remove that entry. A dump that is not ended
+ * Ends a full dump: calls `fn` for every entry that it did not show; `fn` may remove that entry. A dump that is not ended
  * counts as never begun.
  */
 typedef void (*track_fn)(void *arg, struct track_entry *entry);
 void track_sweep(struct track *track, track_fn fn, void *arg);
 
-/* Ends a dump that was not whole: what it did not show means nothing. */
-void track_end_part(struct track *track);
+/* Ends a states dump: what it did not show means nothing. */
+void track_end_states(struct track *track);
 
 /* Calls `fn` for every entry; it may remove that entry. */
 void track_each(struct track *track, track_fn fn, void *arg);
