@@ -80,15 +80,8 @@ static struct health health_of(struct collector *c, uint64_t begin_ns)
 	struct events_stats stats = eventfeed_stats(&c->events);
 	struct source_skipped skipped = chooser_skipped(c->chooser);
 
-	if (c->namespaces != NULL) {
-		struct namespaces_stats namespaces = namespaces_stats(c->namespaces);
-
-		health.netns_used = true;
-		health.netns_sampled = namespaces.sampled;
-		health.netns_denied = namespaces.denied;
-		health.netns_over_limit = namespaces.over_limit;
-		health.netns_unreadable = namespaces.unreadable;
-	}
+	if (c->namespaces != NULL)
+		health.netns = namespaces_health(c->namespaces);
 	health.full_interval_seconds = (double)pace_interval_ms(&c->pace, TIER_FULL) / 1e3;
 	health.states_interval_seconds = (double)pace_interval_ms(&c->pace, TIER_STATES) / 1e3;
 	health.events_active = eventfeed_active(&c->events);

@@ -46,7 +46,8 @@ struct namespaces {
 	struct known_netns *namespaces[NAMESPACES_MAX];
 	size_t count;
 	uint64_t scanned_ms;
-	struct namespaces_stats stats;
+	/* Of the last scan. */
+	uint64_t over_limit, unreadable;
 };
 
 static void free_netns(struct known_netns *netns)
@@ -123,7 +124,7 @@ static int add_netns(struct namespaces *s, const struct netns_found *found, cons
 	struct known_netns *netns;
 
 	if (s->count == NAMESPACES_MAX) {
-		s->stats.over_limit++;
+		s->over_limit++;
 		return 0;
 	}
 	netns = calloc(1, sizeof(*netns));
@@ -168,7 +169,6 @@ static int take_in(struct namespaces *s, const struct netns_found *found)
 			return 0;
 		}
 	}
-	s->stats.found++;
 	if (netns == NULL)
 		return add_netns(s, found, name);
 	if (netns->name[0] == '\0')
@@ -195,9 +195,8 @@ static int scan(struct namespaces *s)
 
 	if (r < 0)
 		return r;
-	s->stats.found = 0;
-	s->stats.over_limit = 0;
-	s->stats.unreadable = s->list.unreadable;
+	s->over_limit = 0;
+	s->unreadable = s->list.unreadable;
 	for (size_t i = 0; i < s->count; i++)
 		s->namespaces[i]->found = false;
 	/* What is gone leaves first: its place and its name may be needed by what has come instead. */
@@ -263,8 +262,6 @@ static int sample_netns(struct namespaces *s, struct known_netns *netns, uint64_
 	netns->denied = is_denied(r);
 	if (r == 0)
 		netns->timestamp = clock_wall();
-	else
-		s->stats.errors += !netns->denied && r != -ESTALE && r != -ENOENT;
 	return r;
 }
 
@@ -343,13 +340,17 @@ size_t namespaces_fill(const struct namespaces *s, struct survey_ns *ret_ns, siz
 	return n;
 }
 
-struct namespaces_stats namespaces_stats(const struct namespaces *s)
+struct health_netns namespaces_health(const struct namespaces *s)
 {
-	struct namespaces_stats stats = s->stats;
+	struct health_netns health = {
+		.used = true,
+		.over_limit = s->over_limit,
+		.unreadable = s->unreadable,
+	};
 
 	for (size_t i = 0; i < s->count; i++) {
-		stats.denied += s->namespaces[i]->denied;
-		stats.sampled += s->namespaces[i]->timestamp > 0;
+		health.denied += s->namespaces[i]->denied;
+		health.sampled += s->namespaces[i]->timestamp > 0;
 	}
-	return stats;
+	return health;
 }

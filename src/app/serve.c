@@ -186,7 +186,7 @@ static void tell_ready(struct service *service)
 }
 
 /*
- * A sign of life says that this thread runs and just got the collector's lock. It says
+ * A sign of life says that this thread runs and just got the publisher's lock. It says
  * nothing about samples: one that hangs in the kernel shows in the metrics, and a restart
  * would not end it.
  */

@@ -61,17 +61,17 @@ static void emit_source(const struct families_walk *walk)
 
 static void emit_netns(const struct families_walk *walk)
 {
-	const struct health *health = walk->input->health;
+	const struct health_netns *netns = &walk->input->health->netns;
 	const struct {
 		const char *status;
 		uint64_t count;
 	} counts[] = {
-		{ "sampled", health->netns_sampled },
-		{ "denied", health->netns_denied },
-		{ "over_limit", health->netns_over_limit },
+		{ "sampled", netns->sampled },
+		{ "denied", netns->denied },
+		{ "over_limit", netns->over_limit },
 	};
 
-	for (size_t i = 0; health->netns_used && i < sizeof(counts) / sizeof(counts[0]); i++) {
+	for (size_t i = 0; netns->used && i < sizeof(counts) / sizeof(counts[0]); i++) {
 		expo_label(walk->expo, "status", counts[i].status);
 		expo_u64(walk->expo, counts[i].count);
 	}
@@ -79,8 +79,8 @@ static void emit_netns(const struct families_walk *walk)
 
 static void emit_netns_unreadable(const struct families_walk *walk)
 {
-	if (walk->input->health->netns_used)
-		expo_u64(walk->expo, walk->input->health->netns_unreadable);
+	if (walk->input->health->netns.used)
+		expo_u64(walk->expo, walk->input->health->netns.unreadable);
 }
 
 static void emit_space_timestamp(const struct families_walk *walk)

@@ -187,11 +187,7 @@ static const struct health good_health = {
 	.wiped_closes = 7,
 	.full_interval_seconds = 15,
 	.states_interval_seconds = 5,
-	.netns_used = true,
-	.netns_sampled = 8,
-	.netns_denied = 9,
-	.netns_over_limit = 10,
-	.netns_unreadable = 11,
+	.netns = { .used = true, .sampled = 8, .denied = 9, .over_limit = 10, .unreadable = 11 },
 };
 
 static const struct procself whole_process = {

@@ -9,6 +9,7 @@
 #define TCPHEALTH_APP_NAMESPACES_H
 
 #include "tcphealth/model/census.h"
+#include "tcphealth/model/health.h"
 #include "tcphealth/model/survey.h"
 
 #include <stddef.h>
@@ -24,15 +25,6 @@ struct namespaces_config {
 	struct census_config census;
 };
 
-struct namespaces_stats {
-	uint64_t found;      /* namespaces beside the own */
-	uint64_t sampled;    /* of these, that have a census */
-	uint64_t denied;     /* not entered for want of CAP_SYS_ADMIN, nor readable in /proc */
-	uint64_t over_limit; /* left out because there are more than NAMESPACES_MAX */
-	uint64_t unreadable; /* processes whose namespace could not be told */
-	uint64_t errors;     /* samples that failed, since the start */
-};
-
 /* NULL when out of memory. */
 struct namespaces *namespaces_new(const struct namespaces_config *config);
 void namespaces_free(struct namespaces *namespaces);
@@ -43,6 +35,6 @@ int namespaces_step(struct namespaces *namespaces, uint64_t now_ms);
 /* Those that have been sampled: at most `max` into `ret_ns`, whose pointers are valid until the next step. */
 size_t namespaces_fill(const struct namespaces *namespaces, struct survey_ns *ret_ns, size_t max);
 
-struct namespaces_stats namespaces_stats(const struct namespaces *namespaces);
+struct health_netns namespaces_health(const struct namespaces *namespaces);
 
 #endif

@@ -12,6 +12,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of the network namespaces besides the exporter's own. */
+struct health_netns {
+	bool used; /* they are looked for */
+	uint64_t sampled;
+	/* This program may neither enter them (CAP_SYS_ADMIN) nor read them in /proc. */
+	uint64_t denied;
+	/* Left out because there are more than NAMESPACES_MAX. */
+	uint64_t over_limit;
+	/* Processes with a namespace that this program may not read (CAP_SYS_PTRACE). */
+	uint64_t unreadable;
+};
+
 struct health {
 	/* Of the last sample; false while one hangs. */
 	bool success;
@@ -30,14 +42,7 @@ struct health {
 	uint64_t wiped_closes;
 	/* Between the samples of each tier, as the budget allows now. */
 	double full_interval_seconds, states_interval_seconds;
-	/*
-	 * Whether other network namespaces are sampled: those that were, those that this program
-	 * may not enter, and those left out because there are more than NAMESPACES_MAX.
-	 */
-	bool netns_used;
-	uint64_t netns_sampled, netns_denied, netns_over_limit;
-	/* Processes with a namespace that this program may not read (CAP_SYS_PTRACE). */
-	uint64_t netns_unreadable;
+	struct health_netns netns;
 };
 
 #endif
