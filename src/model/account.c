@@ -40,7 +40,7 @@ void account_base(struct track_entry *entry, const struct account_numbers *numbe
 	entry->received_high = (uint16_t)(numbers->received >> 32);
 	entry->retrans = numbers->retrans;
 	entry->segs_out = numbers->segs_out;
-	entry->tuple = numbers->tuple & 0xfffu;
+	entry->tuple = numbers->tuple & 0x7ffu;
 }
 
 /*

@@ -447,6 +447,15 @@ static uint64_t loss_ms(const struct track_entry *entry, const struct netsysctl 
 	       1000;
 }
 
+/*
+ * Within a host no peer vanishes: as long as it has not closed, the connection ends with it, and at once. NAT on the way is not seen: then
+ * the peer's address is not one of this host.
+ */
+static bool peer_is_here(const struct track_entry *entry, const struct tcpsock *sock)
+{
+	return entry->inside && sock->state != TCP_STATE_CLOSE_WAIT;
+}
+
 static void judge_loss(const struct track_entry *entry, const struct tcpsock *sock,
 		       const struct ages_context *context, struct look *look)
 {
@@ -454,7 +463,7 @@ static void judge_loss(const struct track_entry *entry, const struct tcpsock *so
 
 	if (sock->state != TCP_STATE_ESTABLISHED && !held)
 		return;
-	look->has_loss = look->keepalive != KEEPALIVE_UNKNOWN;
+	look->has_loss = look->keepalive != KEEPALIVE_UNKNOWN && !peer_is_here(entry, sock);
 	look->loss_ms = loss_ms(entry, context->sysctl);
 }
 
@@ -571,7 +580,7 @@ static void look_at_quiet(struct track_entry *entry, const struct tcpsock *sock,
 	entry->read_since = tick_ago(context->now_ms, 0);
 	*ret_look = (struct look){
 		.keepalive = (enum keepalive)entry->keepalive,
-		.has_loss = true,
+		.has_loss = !peer_is_here(entry, sock),
 		.age_ms = age_ms,
 		.silence_ms = silence_ms,
 		.loss_ms = loss_ms(entry, context->sysctl),

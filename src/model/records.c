@@ -80,6 +80,13 @@ static struct role_guess weak_evidence(const struct census *c, const struct tcps
 	return role_from_ports(sock->local_port, sock->remote_port, range);
 }
 
+/* That its other end is here as well, in this namespace or another. */
+static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
+{
+	return memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
+	       address_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote);
+}
+
 static uint16_t service_port(const struct track_entry *entry, const struct tcpsock *sock)
 {
 	return entry->role == ROLE_SERVER ? sock->local_port : sock->remote_port;
@@ -233,13 +240,6 @@ static int defer(struct census *c, struct track_entry *entry, const struct tcpso
 	return 0;
 }
 
-/* Then its other end may know more. */
-static bool may_be_on_this_host(const struct census *c, const struct tcpsock *sock)
-{
-	return memcmp(&sock->local, &sock->remote, sizeof(sock->local)) == 0 ||
-	       address_is_loopback(&sock->remote) || addrset_has(&c->local, &sock->remote);
-}
-
 /*
  * Until the dump is whole: the other end may be in it, and the event of a new mini, which tells its role, may be on its way.
  * A mini that was judged once never tells more.
@@ -280,8 +280,10 @@ static int take_connection(struct census *c, const struct tcpsock *sock)
 		census_take_off(c, entry);
 	entry->miss = 0;
 	entry->maybe_lost = false;
-	if (created)
+	if (created) {
 		addrset_add(&c->local, &sock->local);
+		entry->inside = may_be_on_this_host(c, sock);
+	}
 	if (entry->sure)
 		return count_socket(c, entry, sock, created);
 	if (strong_evidence(c, entry, sock, &guess)) {
@@ -398,6 +400,8 @@ void census_look(const struct census *c, const struct tcpsock *sock, uint64_t no
 
 	if (!created)
 		entry = *known;
+	else
+		entry.inside = may_be_on_this_host(c, sock);
 	context.now_ms = now_ms;
 	context.interval_ms = now_ms - census_looked_ms(c, tally_tier(entry.state));
 	context.thresholds = &c->config.thresholds;

@@ -134,7 +134,7 @@ static bool nothing_would_notice(const struct stale_look *look)
 	bool armed = timer == TCP_TIMER_RETRANSMIT || timer == TCP_TIMER_KEEPALIVE ||
 		     timer == TCP_TIMER_PROBE;
 
-	return !armed && look->entry->keepalive != KEEPALIVE_ON;
+	return !armed && look->entry->keepalive != KEEPALIVE_ON && !look->entry->inside;
 }
 
 /* -- the rules ---------------------------------------------------------------------------------------- */

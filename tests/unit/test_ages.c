@@ -682,6 +682,29 @@ static void test_peer_loss(void **state)
 	assert_int_equal(w.v.loss_ms, 9000);
 }
 
+/* A peer on this host cannot vanish unnoticed: no idle, and nothing in the worst case. Once it has closed, it can. */
+static void test_peer_on_this_host(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = with_clocks(established(), 3 * HOUR, 3 * HOUR, 3 * HOUR);
+
+	assert_int_equal(look(&w, &sock, START), STALE_IDLE);
+	assert_true(w.v.has_loss);
+	w = watch_new();
+	w.entry.inside = true;
+	assert_int_equal(look(&w, &sock, START), STALE_NONE);
+	assert_false(w.v.has_loss);
+	assert_int_equal(look(&w, &sock, START + 5000), STALE_NONE); /* now as one that is quiet */
+	assert_false(w.v.has_loss);
+	sock.state = sock.info_state = TCP_STATE_FIN_WAIT2;
+	look(&w, &sock, START + 10000);
+	assert_false(w.v.has_loss);
+	sock.state = sock.info_state = TCP_STATE_CLOSE_WAIT;
+	look(&w, &sock, START + 15000);
+	assert_true(w.v.has_loss);
+}
+
 static void test_peer_loss_of_half_closed(void **state)
 {
 	(void)state;
@@ -1406,6 +1429,7 @@ int main(void)
 		cmocka_unit_test(test_keepalive_probes_without_info),
 		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_peer_loss),
+		cmocka_unit_test(test_peer_on_this_host),
 		cmocka_unit_test(test_peer_loss_of_half_closed),
 		cmocka_unit_test(test_retransmit),
 		cmocka_unit_test(test_retransmit_at_first_sight),

@@ -31,10 +31,10 @@ struct account_numbers {
 	uint16_t tuple; /* account_tuple() */
 };
 
-/* A hash of both ports, in the 12 bits that an entry has room for. */
+/* A hash of both ports, in the 11 bits that an entry has room for. */
 static inline uint16_t account_tuple(uint16_t local_port, uint16_t remote_port)
 {
-	return hash_mix(0, (uint64_t)local_port << 16 | remote_port) & 0xfff;
+	return hash_mix(0, (uint64_t)local_port << 16 | remote_port) & 0x7ff;
 }
 
 struct account_numbers account_numbers_of(const struct tcpsock *sock);

@@ -44,7 +44,9 @@ struct track_entry {
 	/* Of the pair it is counted under; 0: unknown. */
 	uint16_t port;
 	/* Hash of both ports: a socket that connects anew changes it. */
-	unsigned short tuple : 12;
+	unsigned short tuple : 11;
+	/* Its other end is on this host: an address of its own, or loopback. */
+	unsigned short inside : 1;
 	/* Of tally: the enum stale_reason it is counted under. */
 	unsigned short counted : 4;
 	/*
