@@ -4,8 +4,8 @@
 #ifndef TCPHEALTH_TESTS_RECORDS_H
 #define TCPHEALTH_TESTS_RECORDS_H
 
-#include "tcphealth/source/events.h"
 #include "tcphealth/base/address.h"
+#include "tcphealth/source/events.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/tcpsock.h"
 
