@@ -13,11 +13,14 @@
 #include <errno.h>
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -254,6 +257,28 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 				tls_options, MHD_OPTION_END);
 }
 
+/*
+ * A scraper that vanished is noticed within half a minute: connections inherit it from their listener, one that a service
+ * manager made as well. It is no reason not to serve if the kernel refuses.
+ */
+static void watch_clients(const struct httpd *httpd)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 15 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 5 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 3 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+	};
+
+	for (size_t i = 0; i < httpd->listener_count; i++) {
+		for (size_t j = 0; j < sizeof(options) / sizeof(options[0]); j++)
+			(void)setsockopt(httpd->listeners[i], options[j].level, options[j].option,
+					 &options[j].value, sizeof(options[j].value));
+	}
+}
+
 static int start(struct httpd *httpd, const struct httpd_config *config,
 		 struct web_error *ret_error)
 {
@@ -265,6 +290,7 @@ static int start(struct httpd *httpd, const struct httpd_config *config,
 		err = open_listeners(httpd, config, ret_error);
 	if (err)
 		return err;
+	watch_clients(httpd);
 	httpd->gate = make_gate(httpd);
 	if (!httpd->gate)
 		return web_fail(ret_error, "start http", -ENOMEM);

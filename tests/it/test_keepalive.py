@@ -22,6 +22,16 @@ class KeepaliveTest(NetTest):
         program.wait_for(lambda page: classes(page, role, port) == wanted,
                          what=lambda page: f'{wanted}, now {classes(page, role, port)}')
 
+    def test_exporter_notices_a_scraper_that_vanished(self):
+        """Its own port is no answer to the question who would never notice."""
+        program = self.start_exporter(self.b, '--web.listen-address=:10793')
+        scraper = self.enterContext(self.a.socket())
+        scraper.connect((self.b.address[4], 10793))
+        page = program.wait_value(1, 'tcphealth_keepalive_connections', role='server', port=10793, keepalive='on')
+        self.assertEqual(page.value('tcphealth_keepalive_connections', role='server', port=10793, keepalive='off'), 0)
+        # The kernel tells the idle time of each socket, but for the rest only the host's settings.
+        self.assertLess(page.value(LOSS, role='server', port=10793), 15 + 9 * 75 + 1)
+
     def test_on_and_off_at_either_end(self):
         on = self.scene(scenes.established, keepalive=(60, 10, 3))
         self.scene(scenes.established, listener=on.listener)
