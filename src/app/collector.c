@@ -57,15 +57,12 @@ struct collector {
 	bool ended;
 };
 
-static void tell_stale(void *arg, const struct census_stale *stale)
+static void tell_stale(struct collector *c)
 {
-	struct collector *c = arg;
-	uint64_t now_ms = clock_mono_ms();
-	const char *unit = "";
+	size_t count;
+	const struct census_news *news = census_news(c->census, &count);
 
-	if (stale->sock != NULL && c->stalelog.enabled)
-		unit = units_name(c->units, stale->sock->cgroup_id, now_ms);
-	stalelog_tell(&c->stalelog, stale, unit, now_ms);
+	stalelog_tell(&c->stalelog, news, count, c->units, clock_mono_ms());
 }
 
 static struct health health_of(struct collector *c, uint64_t begin_ns)
@@ -190,7 +187,7 @@ static void run_sample(struct collector *c)
 	else
 		pace_insist(&c->pace);
 	c->sampled = c->sampled || r == 0;
-	stalelog_tick(&c->stalelog, clock_mono_ms(), false);
+	tell_stale(c);
 	health = health_of(c, begin_ns);
 	published = publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r != 0 ? r : published);
@@ -288,7 +285,7 @@ static struct namespaces *create_namespaces(const struct options *o,
 					    .procfs = o->path_procfs,
 					    .census = *census };
 
-	config.census.stale_fn = NULL;
+	config.census.news = false;
 	return namespaces_new(&config);
 }
 
@@ -302,8 +299,7 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 		.include = &o->ports_include,
 		.exclude = &o->ports_exclude,
 		.kernel_cgroup_id = units_kernel_cgroup(),
-		.stale_fn = tell_stale,
-		.stale_arg = c,
+		.news = o->log_stale,
 	};
 	bool own_only = strcmp(o->netns, "own") == 0;
 
@@ -316,7 +312,7 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 						 source_table[o->source]->can & SOURCE_EVENTS));
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
 	netsysctl_defaults(&c->sysctl);
-	stalelog_init(&c->stalelog, o->log_stale);
+	stalelog_init(&c->stalelog);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->publisher = publisher;
 	c->mailbox = mailbox;
@@ -380,7 +376,6 @@ int collector_list_stale(const struct options *options, size_t limit,
 	*ret_result = (struct connections_result){ 0 };
 	if (r < 0)
 		return r;
-	c->stalelog.enabled = false;
 	r = sample_once(c, TIER_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
 	if (r == 0)

@@ -104,6 +104,8 @@ struct census {
 	struct addrset local;
 	struct mirror mirror; /* without cookies only */
 	struct busyports busy;
+	struct census_news *news; /* CENSUS_NEWS_MAX of them, or NULL */
+	size_t news_count;
 	struct death_role *deaths;
 	/* Cookies whose entry had to go before their event. */
 	uint64_t *tombs;

@@ -15,14 +15,29 @@
 /* Entries that wait for an event. */
 #define INVISIBLE_MAX 65536u
 
+static void add_news(struct census *c, const struct track_entry *entry, const struct tcpsock *sock,
+		     const struct look *look)
+{
+	static const struct tcpsock none;
+
+	if (!c->news)
+		return;
+	if (c->news_count < CENSUS_NEWS_MAX)
+		c->news[c->news_count] = (struct census_news){
+			.role = (enum role)entry->role,
+			.port = entry->port,
+			.reason = look->reason,
+			.age_ms = look->stale_ms,
+			.sock = sock ? *sock : none,
+		};
+	c->news_count++;
+}
+
 void census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 		       const struct look *look)
 {
-	struct census_stale stale = { (enum role)entry->role, entry->port, look->reason,
-				      look->stale_ms, sock };
-
-	if (entry->reason != look->reason && c->config.stale_fn)
-		c->config.stale_fn(c->config.stale_arg, &stale);
+	if (entry->reason != look->reason)
+		add_news(c, entry, sock, look);
 	entry->reason = look->reason & 15u;
 }
 
@@ -57,7 +72,9 @@ struct census *census_new(const struct census_config *config)
 	c->ledger = ledger_new(config->exclude);
 	c->listeners = listeners_new(config->keep_ms);
 	c->cookies = track_new();
-	if (!c->ledger || !c->listeners || !c->cookies || deaths_init(c) < 0) {
+	c->news = config->news ? calloc(CENSUS_NEWS_MAX, sizeof(*c->news)) : NULL;
+	if (!c->ledger || !c->listeners || !c->cookies || (config->news && !c->news) ||
+	    deaths_init(c) < 0) {
 		census_free(c);
 		return NULL;
 	}
@@ -76,6 +93,7 @@ void census_free(struct census *c)
 	mirror_done(&c->mirror);
 	busyports_done(&c->busy);
 	free(c->deferred);
+	free(c->news);
 	deaths_done(c);
 	tally_done(&c->tally);
 	free(c);
@@ -336,6 +354,13 @@ void census_abort(struct census *c)
 			track_remove(c->track, entry);
 	}
 	c->deferred_count = 0;
+}
+
+const struct census_news *census_news(struct census *c, size_t *ret_count)
+{
+	*ret_count = c->news_count;
+	c->news_count = 0;
+	return c->news;
 }
 
 struct ledger *census_ledger(struct census *c)

@@ -23,25 +23,12 @@ struct scene {
 	struct census *census;
 	struct census_sample sample;
 	size_t told; /* stale sockets */
-	struct census_stale last_told;
-	bool had_sock;
+	struct census_news last_told;
 };
 
-static void note_stale(void *arg, const struct census_stale *stale)
+static struct census_config config_of(void)
 {
-	struct scene *s = arg;
-
-	s->told++;
-	s->last_told = *stale;
-	s->had_sock = stale->sock != NULL;
-	s->last_told.sock = NULL;
-}
-
-static struct census_config config_of(struct scene *s)
-{
-	struct census_config config = {
-		.keep_ms = KEEP_MS, .stale_fn = note_stale, .stale_arg = s, .kernel_cgroup_id = 1
-	};
+	struct census_config config = { .keep_ms = KEEP_MS, .kernel_cgroup_id = 1, .news = true };
 
 	for (int i = 0; i < STALE_REASONS; i++)
 		config.thresholds.least[i] = 60000;
@@ -59,7 +46,7 @@ static void open_scene(struct scene *s)
 	netsysctl_defaults(&s->sample.sysctl);
 	s->sample.sysctl.value[NETSYSCTL_PORT_LOW] = 32768;
 	s->sample.sysctl.value[NETSYSCTL_PORT_HIGH] = 60999;
-	config = config_of(s);
+	config = config_of();
 	s->census = census_new(&config);
 	assert_non_null(s->census);
 }
@@ -80,12 +67,23 @@ static void see(struct scene *s, const struct tcpsock *sock)
 	assert_int_equal(census_take(s->census, sock, 1, s->sample.now_ms), 0);
 }
 
+static void read_news(struct scene *s)
+{
+	size_t count;
+	const struct census_news *news = census_news(s->census, &count);
+
+	if (count != 0)
+		s->last_told = news[count - 1];
+	s->told += count;
+}
+
 static void end(struct scene *s)
 {
 	struct ledger *ledger = census_ledger(s->census);
 
 	assert_int_equal(census_end(s->census), 0);
 	census_drained(s->census);
+	read_news(s);
 	assert_int_equal(ledger_arbitrate(&ledger, 1, 1000, s->sample.now_ms, KEEP_MS), 0);
 }
 
@@ -694,7 +692,7 @@ static void test_reset_and_held(void **state)
 	}
 	assert_int_equal(s.last_told.reason, STALE_DEAD);
 	assert_int_equal(s.last_told.port, 80);
-	assert_false(s.had_sock);
+	assert_int_equal(s.last_told.sock.id, 0);
 	sock = client(1, 130);
 	die(&s, record_death(&sock, false));
 	expect(&s, ROLE_CLIENT, 80, 1, 1, 131);
@@ -1300,7 +1298,7 @@ static void test_gauges(void **state)
 	assert_int_equal(v.stale[STALE_KEEPALIVE], 1);
 	assert_int_equal(v.stale[STALE_CLOSE_WAIT], 1);
 	assert_int_equal(s.told, 2);
-	assert_true(s.had_sock);
+	assert_true(s.last_told.sock.id != 0);
 	dump(&s, &a, &b, &c); /* told once */
 	assert_int_equal(s.told, 2);
 	close_scene(&s);
@@ -1322,6 +1320,36 @@ static void test_ages_count_from_when_a_record_was_read(void **state)
 	}
 	assert_in_range(view(&s, ROLE_CLIENT, 80).peak[TALLY_SILENCE], 608000 - 16,
 			608000 + INTERVAL_MS);
+	close_scene(&s);
+}
+
+/* Told once, also those that a sample found which broke off; beyond some number they are but counted. */
+static void test_news_are_bounded(void **state)
+{
+	enum { MANY = CENSUS_NEWS_MAX + 76 };
+	struct scene s;
+	const struct census_news *news;
+	size_t count;
+
+	(void)state;
+	open_scene(&s);
+	begin(&s);
+	for (unsigned int id = 1; id <= MANY; id++) {
+		struct tcpsock sock =
+			record_full(id, TCP_STATE_CLOSE_WAIT, 8080, (uint16_t)(40000 + id));
+
+		sock.last_data_recv_ms = sock.last_ack_recv_ms = 70000;
+		see(&s, &sock);
+	}
+	census_abort(s.census);
+	news = census_news(s.census, &count);
+	assert_int_equal(count, MANY);
+	assert_int_equal(news[0].sock.id, 1);
+	assert_int_equal(news[CENSUS_NEWS_MAX - 1].sock.id, CENSUS_NEWS_MAX);
+	assert_int_equal(news[0].reason, STALE_CLOSE_WAIT);
+	assert_in_range(news[0].age_ms, 69900, 70000);
+	census_news(s.census, &count);
+	assert_int_equal(count, 0);
 	close_scene(&s);
 }
 
@@ -1431,7 +1459,7 @@ static void test_included_and_listening_ports(void **state)
 	portset_add(&include, 63);
 	portset_add(&include, 64);
 	portset_add(&include, 65535);
-	config = config_of(&s);
+	config = config_of();
 	config.include = &include;
 	s.census = census_new(&config);
 	dump(&s, &listener, NULL, NULL);
@@ -2052,6 +2080,7 @@ int main(void)
 		cmocka_unit_test(test_gauges),
 		cmocka_unit_test(test_ages_count_from_when_a_record_was_read),
 		cmocka_unit_test(test_many_at_a_time),
+		cmocka_unit_test(test_news_are_bounded),
 		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_ephemeral_ports),
 		cmocka_unit_test(test_included_and_listening_ports),

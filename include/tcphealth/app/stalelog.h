@@ -9,25 +9,22 @@
 
 #include "tcphealth/base/loglimit.h"
 #include "tcphealth/model/census.h"
+#include "tcphealth/source/units.h"
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct stalelog {
-	bool enabled;
 	struct loglimit limit;
 };
 
-void stalelog_init(struct stalelog *log, bool enabled);
-
-/* Logs a stale connection, or counts it as left out. `unit` may be empty. */
-void stalelog_tell(struct stalelog *log, const struct census_stale *stale, const char *unit,
-		   uint64_t now_ms);
+void stalelog_init(struct stalelog *log);
 
 /*
- * Logs how many were left out, once their minute is over or if this is the `final` call. To be
- * called with each sample.
+ * Logs `count` stale connections as census_news() gives them, or counts them as left out, and logs how many were left out in a minute
+ * that is over. To be called with each sample.
  */
-void stalelog_tick(struct stalelog *log, uint64_t now_ms, bool final);
+void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t count,
+		   struct units *units, uint64_t now_ms);
 
 #endif

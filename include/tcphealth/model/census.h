@@ -28,16 +28,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A socket that has just become stale, told once per socket and reason. */
-struct census_stale {
-	enum role role;
-	uint16_t port;
-	enum stale_reason reason;
-	uint64_t age_ms;            /* how long it has been stuck, at least */
-	const struct tcpsock *sock; /* NULL for one that left the dumps (reason dead) */
-};
-typedef void (*census_stale_fn)(void *arg, const struct census_stale *stale);
-
 struct census_config {
 	struct stale_thresholds thresholds;
 	/* How long a listener that is gone is remembered. */
@@ -49,8 +39,7 @@ struct census_config {
 	 * runs in a cgroup of its own.
 	 */
 	uint64_t kernel_cgroup_id;
-	census_stale_fn stale_fn; /* NULL: not told */
-	void *stale_arg;
+	bool news; /* keep what census_news() tells */
 };
 
 struct census_sample {
@@ -96,6 +85,23 @@ void census_drained(struct census *census);
 
 /* Events were lost: what the next dumps do not show may have died unseen. */
 void census_overrun(struct census *census);
+
+/* A connection that has become stale, and for how long at least. `sock` has id 0 if no dump shows it any more. */
+struct census_news {
+	enum role role;
+	uint16_t port;
+	enum stale_reason reason;
+	uint64_t age_ms;
+	struct tcpsock sock;
+};
+
+#define CENSUS_NEWS_MAX 1024
+
+/*
+ * What became stale since the last call, each connection once a reason: *ret_count of them, of which the first
+ * CENSUS_NEWS_MAX at most are given, until the next record. Nothing without config.news.
+ */
+const struct census_news *census_news(struct census *census, size_t *ret_count);
 
 /* Where a socket is counted; port 0: unknown. */
 struct census_place {
