@@ -62,6 +62,7 @@ class UnitsTest(NetTest):
         client.connect(('127.0.0.1', port))
         server = self.enterContext(listener.accept()[0])
         client.close()
+        self.assertEqual(server.recv(1), b'')
         return server
 
     def test_age_of_an_owner_grows(self):
