@@ -179,7 +179,7 @@ static void render_row(struct json *j, const struct connections_row *row,
 	render_addr(j, "remote", &sock->remote, sock->remote_port);
 	render_look(j, &row->look);
 	render_timer(j, sock);
-	json_u64(j, "receive_queue_bytes", sock->rqueue);
+	json_u64(j, "receive_queue_bytes", tcpsock_unread(sock));
 	json_u64(j, "send_queue_bytes", sock->wqueue);
 	render_counters(j, sock);
 	json_text(j, "unit", row->unit);

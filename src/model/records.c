@@ -154,7 +154,8 @@ static int add_share(struct census *c, struct portview *view, struct track_entry
 {
 	struct tally_share share = {
 		.cgroup_id = sock->cgroup_id,
-		.sum = { [TALLY_RECEIVE_QUEUE] = sock->rqueue, [TALLY_SEND_QUEUE] = sock->wqueue },
+		.sum = { [TALLY_RECEIVE_QUEUE] = tcpsock_unread(sock),
+			 [TALLY_SEND_QUEUE] = sock->wqueue },
 	};
 
 	if (sock->state == TCP_STATE_ESTABLISHED && sock->timer == TCP_TIMER_KEEPALIVE)

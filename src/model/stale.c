@@ -42,13 +42,6 @@ static bool window_is_shut(const struct stale_look *look)
 		look->sock->wqueue > 1);
 }
 
-/* Bytes of data that a read would give: the FIN counts in the queue, too. */
-static uint32_t unread_bytes(const struct tcpsock *sock)
-{
-	return sock->state == TCP_STATE_CLOSE_WAIT && sock->rqueue != 0 ? sock->rqueue - 1
-									: sock->rqueue;
-}
-
 static uint64_t bytes_read(const struct tcpsock *sock)
 {
 	return sock->bytes_received > sock->rqueue ? sock->bytes_received - sock->rqueue : 0;
@@ -80,7 +73,7 @@ static bool is_farewell(const struct stale_look *look)
 	const struct tcpsock *sock = look->sock;
 
 	return sock->state == TCP_STATE_CLOSE_WAIT && look->entry->role == ROLE_CLIENT &&
-	       unread_bytes(sock) <= UNASKED_BYTES && bytes_read(sock) != 0 &&
+	       tcpsock_unread(sock) <= UNASKED_BYTES && bytes_read(sock) != 0 &&
 	       sock->last_data_recv_ms < look->clock[STALE_AGE] + UNASKED_MS &&
 	       sock->last_data_sent_ms >= sock->last_data_recv_ms + UNASKED_MS;
 }
@@ -90,7 +83,7 @@ static bool leaves_data(const struct stale_look *look)
 {
 	const struct tcpsock *sock = look->sock;
 
-	if (unread_bytes(sock) == 0 || sock->inode == 0 || !look->entry->has_read)
+	if (tcpsock_unread(sock) == 0 || sock->inode == 0 || !look->entry->has_read)
 		return false;
 	if (sock->state == TCP_STATE_ESTABLISHED && (sock->shutdown & TCPSOCK_SHUT_RECEIVE))
 		return false;

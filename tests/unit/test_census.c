@@ -407,6 +407,7 @@ static void test_queues_count_once(void **state)
 	assert_int_equal(view(&s, ROLE_CLIENT, 80).sum[TALLY_PROBES], 1);
 	moves.state = moves.info_state = TCP_STATE_CLOSE_WAIT;
 	moves.bytes_received++;
+	moves.rqueue++; /* the FIN, which nobody can read */
 	moves.wqueue = 0;
 	for (int i = 0; i < 2; i++) {
 		states_sample(&s, &moves, NULL);

@@ -143,6 +143,18 @@ static inline bool tcpsock_knows(const struct tcpsock *sock, uint32_t bits)
 	return (sock->known & bits) == bits;
 }
 
+/*
+ * Bytes of data that a program could read. The peer's FIN lies behind them in the queue and counts as one byte, until a read
+ * takes it; an empty queue has none (net/ipv4/tcp_diag.c: rcv_nxt - copied_seq).
+ */
+static inline uint32_t tcpsock_unread(const struct tcpsock *sock)
+{
+	bool has_fin = sock->state == TCP_STATE_CLOSE_WAIT || sock->state == TCP_STATE_LAST_ACK ||
+		       sock->state == TCP_STATE_CLOSING;
+
+	return has_fin && sock->rqueue != 0 ? sock->rqueue - 1 : sock->rqueue;
+}
+
 /* The same for both records of one connection's end, seeded anew with each process. */
 uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
 		       const struct in6_addr *remote, uint16_t remote_port);
