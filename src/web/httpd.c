@@ -228,10 +228,13 @@ static struct gate *make_gate(struct httpd *httpd)
 /*
  * The gate bounds the connections. The library would divide its own by the number of
  * threads, and drop connections whenever one thread had more than its share.
+ *
+ * poll(2), not epoll: with TLS the library's epoll loop takes a connection for ready as long as the client says nothing, and
+ * spins.
  */
 static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 {
-	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
+	unsigned int flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
 			     MHD_USE_ITC | MHD_USE_ERROR_LOG |
 			     (httpd_has_tls(httpd) ? (unsigned int)MHD_USE_TLS : 0);
 	const struct MHD_OptionItem tls_options[] = {

@@ -66,6 +66,24 @@ class TlsTest(NetTest):
         self.assertEqual(self.session.cipher[1], 'TLSv1.3')
         self.assertEqual(program.log_entries()[1].get('tls'), 'on')
 
+    def test_silent_clients_cost_nothing(self):
+        """They connect, some send half a ClientHello, and say no more: no thread spins until their time is over."""
+        program = self.start()
+        silent = [self.enterContext(self.b.socket()) for _ in range(4)]
+        for number, client in enumerate(silent):
+            client.connect(('127.0.0.1', program.port))
+            client.sendall(b'\x16\x03\x01\x02\x00\x01'[:number * 2])
+        began, used = time.monotonic(), self.cpu_seconds(program)
+        eventually(lambda: time.monotonic() - began > 3)
+        # A thread that spins takes a second of each second.
+        self.assertLess(self.cpu_seconds(program) - used, 1)
+
+    @staticmethod
+    def cpu_seconds(program):
+        with open(f'/proc/{program.process.pid}/stat', encoding='ascii', errors='replace') as file:
+            fields = file.read().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
     def test_prometheus_scrapes_it(self):
         client = self.site.authority.issue('prometheus')
         self.start('client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.crt',
