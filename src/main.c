@@ -70,11 +70,13 @@ static int run_once(const struct options *options)
 {
 	struct publisher_config config = { .options = options, .microhttpd = httpd_version() };
 	const char *where = options->output != NULL ? options->output : "standard output";
+	struct collector *collector = NULL;
 	struct buf page;
-	int r;
+	int r = collector_new(options, NULL, NULL, &collector);
 
 	buf_init(&page, 0);
-	r = collector_once(&config, &page);
+	if (r == 0)
+		r = collector_once(collector, &config, &page);
 	if (r < 0)
 		log_error("sample failed", "err", strerror(-r), NULL);
 	if (r == 0) {
@@ -84,6 +86,7 @@ static int run_once(const struct options *options)
 			log_error("writing failed", "to", where, "err", strerror(-r), NULL);
 	}
 	buf_done(&page);
+	collector_stop(collector, 0);
 	return r < 0 ? EXIT_FAILED : EXIT_SUCCESS;
 }
 
@@ -97,49 +100,69 @@ static unsigned int terminal_width(void)
 	return size.ws_col;
 }
 
+static void note(const char *text)
+{
+	if (text[0] != '\0')
+		(void)fprintf(stderr, "tcphealth_exporter: %s\n", text);
+}
+
 static void print_stale(const struct options *options, const struct connections_result *result,
 			const struct connections_holders *holders, struct buf *text)
 {
-	const char *note = connections_holders_note(result, holders);
-
 	if (options->list_format == OPTIONS_LIST_JSON) {
 		connections_render_json(result, holders, text);
 		return;
 	}
+	if (result->partial)
+		note(connections_partial_note);
 	if (result->count == 0)
 		return;
 	connections_render_table(result, holders, terminal_width(), text);
 	if (result->matched > result->count)
 		buf_printf(text, "%llu more\n",
 			   (unsigned long long)(result->matched - result->count));
-	if (note[0] != '\0')
-		(void)fprintf(stderr, "tcphealth_exporter: %s\n", note);
+	note(connections_holders_note(result, holders));
+}
+
+/* 0 and what is stale, written to standard output; or -errno. */
+static int print_all_stale(struct collector *collector, const struct options *options,
+			   struct connections_result *ret_result)
+{
+	struct connections_holders holders = { 0 };
+	struct buf text;
+	int r = collector_list_stale(collector, CONNECTIONS_LIMIT_MAX, ret_result);
+
+	buf_init(&text, 0);
+	if (r == 0)
+		r = connections_find_holders(ret_result, options->path_procfs, HOLDERS_BUDGET_MS,
+					     &holders);
+	if (r == 0) {
+		print_stale(options, ret_result, &holders, &text);
+		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);
+	}
+	connections_holders_done(&holders);
+	buf_done(&text);
+	return r;
 }
 
 /* As grep does: 0 and 1 tell whether there was something, 2 that it is not known. */
 static int list_stale(const struct options *options)
 {
-	struct connections_holders holders = { 0 };
-	struct connections_result result;
-	struct buf text;
-	int r = collector_list_stale(options, CONNECTIONS_LIMIT_MAX, &result);
+	struct connections_result result = { 0 };
+	struct collector *collector = NULL;
+	int status, r = collector_new(options, NULL, NULL, &collector);
 
-	buf_init(&text, 0);
 	if (r == 0)
-		r = connections_find_holders(&result, options->path_procfs, HOLDERS_BUDGET_MS,
-					     &holders);
-	if (r == 0) {
-		print_stale(options, &result, &holders, &text);
-		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);
-	}
+		r = print_all_stale(collector, options, &result);
 	if (r < 0)
 		log_error("listing failed", "err", strerror(-r), NULL);
+	if (r < 0 || (result.count == 0 && result.partial))
+		status = EXIT_USAGE;
 	else
-		r = result.count != 0;
-	connections_holders_done(&holders);
+		status = result.count != 0;
 	connections_done(&result);
-	buf_done(&text);
-	return r < 0 ? EXIT_USAGE : r;
+	collector_stop(collector, 0);
+	return status;
 }
 
 int main(int argc, char *argv[])

@@ -186,14 +186,15 @@ int chooser_sample(struct chooser *chooser, const struct sample *sample, struct 
 	return 0;
 }
 
-int chooser_dump(struct chooser *chooser, const struct source_query *query, source_take_fn take_fn,
-		 void *arg)
+int chooser_open(struct chooser *chooser, const struct source_ops **ret_ops, void **ret_source)
 {
-	unsigned int id = chooser->used;
-	int r = open_source(chooser, id);
+	int r = open_source(chooser, chooser->used);
 
-	return r < 0 ? r
-		     : source_table[id]->dump(chooser->candidates[id].source, query, take_fn, arg);
+	if (r < 0)
+		return r;
+	*ret_ops = source_table[chooser->used];
+	*ret_source = chooser->candidates[chooser->used].source;
+	return 0;
 }
 
 const struct source_ops *chooser_source(const struct chooser *chooser)

@@ -15,7 +15,6 @@
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
 #include "tcphealth/source/netstat.h"
-#include "tcphealth/source/procfs.h"
 #include "tcphealth/source/units.h"
 
 #include <errno.h>
@@ -141,8 +140,10 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 	return survey_take(&survey, ret_snapshot);
 }
 
-static int sample_once(struct collector *c, enum tier tier, uint64_t now_ms,
-		       struct chooser_result *ret_result, struct snapshot **ret_snapshot)
+/* The own namespace, and of the others those in `scope`. */
+static int sample_once(struct collector *c, enum tier tier, enum namespaces_scope scope,
+		       uint64_t now_ms, struct chooser_result *ret_result,
+		       struct snapshot **ret_snapshot)
 {
 	const struct sample sample = { .tier = tier,
 				       .now_ms = now_ms,
@@ -157,7 +158,7 @@ static int sample_once(struct collector *c, enum tier tier, uint64_t now_ms,
 		c->full_timestamp = clock_wall();
 	/* Others' trouble is not ours: it is counted there. */
 	if (c->namespaces != NULL)
-		(void)namespaces_step(c->namespaces, now_ms);
+		(void)namespaces_sample(c->namespaces, scope, now_ms);
 	return take_snapshot(c, ret_result, ret_snapshot);
 }
 
@@ -181,7 +182,7 @@ static void run_sample(struct collector *c)
 
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
-	r = sample_once(c, tier, begin_ms, &result, &snapshot);
+	r = sample_once(c, tier, NAMESPACES_NEXT, begin_ms, &result, &snapshot);
 	if (r == 0)
 		log_source(c, &result);
 	else
@@ -194,6 +195,25 @@ static void run_sample(struct collector *c)
 	pay(c, result.tier);
 }
 
+/* Of the own namespace, and of the others if they are wanted. */
+static int find_connections(struct collector *c, const struct connections_query *query, bool others,
+			    struct connections_result *ret_result)
+{
+	struct connections_place own = { .census = c->census };
+	uint64_t now_ms = clock_mono_ms();
+	int r = connections_begin(query, ret_result);
+
+	if (r == 0)
+		r = chooser_open(c->chooser, &own.ops, &own.source);
+	if (r == 0)
+		r = connections_add(ret_result, query, &own, now_ms);
+	if (r == 0 && others && c->namespaces != NULL)
+		namespaces_add_connections(c->namespaces, query, now_ms, ret_result);
+	if (r == 0)
+		connections_end(ret_result, c->units, now_ms);
+	return r;
+}
+
 /* Answers the question in the box, if there is one. */
 static void answer_mail(struct collector *c)
 {
@@ -203,7 +223,7 @@ static void answer_mail(struct collector *c)
 
 	if (!mailbox_take(c->mailbox, &query))
 		return;
-	r = connections_take(c->chooser, c->census, c->units, &query, clock_mono_ms(), &result);
+	r = find_connections(c, &query, false, &result);
 	mailbox_answer(c->mailbox, r, &result);
 }
 
@@ -361,48 +381,34 @@ bool collector_stop(struct collector *c, uint64_t wait_ms)
 	return true;
 }
 
-int collector_list_stale(const struct options *options, size_t limit,
-			 struct connections_result *ret_result)
+int collector_list_stale(struct collector *c, size_t limit, struct connections_result *ret_result)
 {
 	struct connections_query query = { .stale_only = true,
 					   .limit = limit,
 					   .states = TCP_STATES_ALL &
 						     ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
-	struct chooser_result result = { 0 };
+	struct chooser_result result;
 	struct snapshot *snapshot = NULL;
-	struct collector *c;
-	int r = collector_new(options, NULL, NULL, &c);
+	int r = sample_once(c, TIER_FULL, NAMESPACES_ALL, clock_mono_ms(), &result, &snapshot);
 
 	*ret_result = (struct connections_result){ 0 };
-	if (r < 0)
-		return r;
-	r = sample_once(c, TIER_FULL, clock_mono_ms(), &result, &snapshot);
 	snapshot_unref(snapshot);
-	if (r == 0)
-		r = connections_take(c->chooser, c->census, c->units, &query, clock_mono_ms(),
-				     ret_result);
-	free_all(c);
-	return r;
+	return r < 0 ? r : find_connections(c, &query, true, ret_result);
 }
 
-int collector_once(const struct publisher_config *config, struct buf *page)
+int collector_once(struct collector *c, const struct publisher_config *config, struct buf *page)
 {
-	struct collector *c;
-	struct chooser_result result = { 0 };
+	struct chooser_result result;
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	uint64_t begin_ns = clock_mono_ns();
-	int r = collector_new(config->options, NULL, NULL, &c);
+	int r = sample_once(c, TIER_FULL, NAMESPACES_ALL, begin_ns / 1000000, &result, &snapshot);
 
 	if (r < 0)
 		return r;
-	r = sample_once(c, TIER_FULL, begin_ns / 1000000, &result, &snapshot);
-	if (r == 0) {
-		c->cpu_ns = clock_thread_cpu_ns();
-		health = health_of(c, begin_ns);
-		r = publisher_once(config, snapshot, &health, page);
-	}
+	c->cpu_ns = clock_thread_cpu_ns();
+	health = health_of(c, begin_ns);
+	r = publisher_once(config, snapshot, &health, page);
 	snapshot_unref(snapshot);
-	free_all(c);
 	return r;
 }

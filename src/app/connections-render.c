@@ -73,6 +73,10 @@ static bool all_have_holders(const struct connections_result *result,
 	return true;
 }
 
+const char connections_partial_note[] = "some network namespaces are missing: they cannot be "
+					"entered without CAP_SYS_ADMIN, or there are "
+					"too many";
+
 const char *connections_holders_note(const struct connections_result *result,
 				     const struct connections_holders *holders)
 {
@@ -171,6 +175,8 @@ static void render_row(struct json *j, const struct connections_row *row,
 	const struct tcpsock *sock = &row->sock;
 
 	json_open(j, NULL, '{');
+	if (row->netns != NULL)
+		json_text(j, "netns", row->netns);
 	json_text(j, "role", role_name(row->place.role));
 	json_text(j, "role_evidence", role_evidence_name(row->place.evidence));
 	ports_json_port(j, row->place.port);
@@ -205,6 +211,8 @@ void connections_render_json(const struct connections_result *result,
 		json_text(&j, "note",
 			  "no dump of the kernel shows a socket that was reset or timed out: "
 			  "tcphealth_stale_unit_connections counts those by unit");
+	if (result->partial)
+		json_text(&j, "netns_note", connections_partial_note);
 	if (holders != NULL)
 		json_text(&j, "holders_note", connections_holders_note(result, holders));
 	json_open(&j, "connections", '[');
@@ -230,8 +238,9 @@ static void format_age(char *dst, size_t size, uint64_t ms)
 		(void)snprintf(dst, size, "%llus", s);
 }
 
-#define COLUMNS 7
-#define CELL    160
+/* The first only where there are connections of other namespaces. */
+#define COLUMNS 8
+#define CELL    288 /* more than any name has */
 
 struct table_row {
 	char cell[COLUMNS][CELL];
@@ -265,18 +274,19 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 	const struct look *look = &row->look;
 	const char *port = ledger_port_name(row->place.port);
 
+	(void)snprintf(to->cell[0], CELL, "%s", row->netns != NULL ? row->netns : "-");
 	if (port != NULL)
-		(void)snprintf(to->cell[0], CELL, "%s", port);
+		(void)snprintf(to->cell[1], CELL, "%s", port);
 	else
-		(void)snprintf(to->cell[0], CELL, "%u", row->place.port);
-	(void)snprintf(to->cell[1], CELL, "%s", role_name(row->place.role));
-	(void)snprintf(to->cell[2], CELL, "%s",
+		(void)snprintf(to->cell[1], CELL, "%u", row->place.port);
+	(void)snprintf(to->cell[2], CELL, "%s", role_name(row->place.role));
+	(void)snprintf(to->cell[3], CELL, "%s",
 		       look->reason != STALE_NONE ? stale_reason_name(look->reason)
 						  : tcp_state_name(row->sock.state));
-	format_age(to->cell[3], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
-	(void)address_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[4]);
-	(void)snprintf(to->cell[5], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
-	format_holder(to->cell[6], CELL, holders, row->sock.inode);
+	format_age(to->cell[4], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
+	(void)address_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[5]);
+	(void)snprintf(to->cell[6], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
+	format_holder(to->cell[7], CELL, holders, row->sock.inode);
 }
 
 /* Columns on a terminal, near enough: continuation bytes take none. */
@@ -310,11 +320,12 @@ static void put_cell(struct buf *buf, const char *text, size_t width, bool pad)
 		buf_putc(buf, ' ');
 }
 
-static void measure(const struct table_row *rows, size_t count, size_t widths[COLUMNS])
+static void measure(const struct table_row *rows, size_t count, size_t first,
+		    size_t widths[COLUMNS])
 {
 	for (size_t c = 0; c < COLUMNS; c++) {
 		widths[c] = 0;
-		for (size_t i = 0; i < count; i++) {
+		for (size_t i = 0; i < count && c >= first; i++) {
 			size_t w = width_of(rows[i].cell[c]);
 
 			widths[c] = w > widths[c] ? w : widths[c];
@@ -322,30 +333,41 @@ static void measure(const struct table_row *rows, size_t count, size_t widths[CO
 	}
 }
 
-/* Takes from the widest of the last three, which can be long, until the line fits. */
-static void shrink(size_t widths[COLUMNS], unsigned int width)
+/* Takes from the widest of those that can be long, namespace, peer, unit and holder, until the line fits. */
+static void shrink(size_t widths[COLUMNS], size_t first, unsigned int width)
 {
-	for (;;) {
-		size_t line = 2 * (COLUMNS - 1), widest = 4;
+	static const uint8_t is_long[COLUMNS] = { [0] = 1, [5] = 1, [6] = 1, [7] = 1 };
 
-		for (size_t c = 0; c < COLUMNS; c++)
+	for (;;) {
+		size_t line = 2 * (COLUMNS - 1 - first), widest = 5;
+
+		for (size_t c = first; c < COLUMNS; c++) {
 			line += widths[c];
-		for (size_t c = 5; c < COLUMNS; c++)
-			widest = widths[c] > widths[widest] ? c : widest;
+			widest = is_long[c] && widths[c] > widths[widest] ? c : widest;
+		}
 		if (line <= width || widths[widest] <= 8)
 			return;
 		widths[widest]--;
 	}
 }
 
+static bool all_are_own(const struct connections_result *result)
+{
+	for (size_t i = 0; i < result->count; i++) {
+		if (result->rows[i].netns != NULL)
+			return false;
+	}
+	return true;
+}
+
 void connections_render_table(const struct connections_result *result,
 			      const struct connections_holders *holders, unsigned int width,
 			      struct buf *buf)
 {
-	static const char *const head[COLUMNS] = { "PORT", "ROLE", "REASON", "FOR",
-						   "PEER", "UNIT", "HELD BY" };
+	static const char *const head[COLUMNS] = { "NETNS", "PORT", "ROLE", "REASON",
+						   "FOR",   "PEER", "UNIT", "HELD BY" };
 	struct table_row *rows = calloc(result->count + 1, sizeof(*rows));
-	size_t widths[COLUMNS];
+	size_t widths[COLUMNS], first = all_are_own(result);
 
 	if (rows == NULL) {
 		buf->err = buf->err != 0 ? buf->err : -ENOMEM;
@@ -355,11 +377,11 @@ void connections_render_table(const struct connections_result *result,
 		(void)snprintf(rows[0].cell[c], CELL, "%s", head[c]);
 	for (size_t i = 0; i < result->count; i++)
 		fill_table_row(&rows[i + 1], &result->rows[i], holders);
-	measure(rows, result->count + 1, widths);
+	measure(rows, result->count + 1, first, widths);
 	if (width != 0)
-		shrink(widths, width);
+		shrink(widths, first, width);
 	for (size_t i = 0; i <= result->count; i++) {
-		for (size_t c = 0; c < COLUMNS; c++) {
+		for (size_t c = first; c < COLUMNS; c++) {
 			put_cell(buf, rows[i].cell[c], widths[c], c + 1 < COLUMNS);
 			buf_puts(buf, c + 1 < COLUMNS ? "  " : "\n");
 		}

@@ -167,20 +167,30 @@ static void sink(struct connections_row *rows, size_t count, const struct connec
 	rows[at] = *row;
 }
 
-static void take_row(struct connections_result *d, const struct tcpsock *sock)
-{
-	struct connections_row row = { .sock = *sock };
+/* The rows of one namespace on their way into a result. */
+struct taking {
+	struct connections_result *result;
+	const struct connections_query *query;
+	const struct connections_place *place;
+	uint64_t now_ms;
+	bool second; /* the dump by remote port that follows the one by local port */
+};
 
-	if (d->second && sock->local_port == d->query->port)
+static void take_row(const struct taking *t, const struct tcpsock *sock)
+{
+	struct connections_result *result = t->result;
+	struct connections_row row = { .netns = t->place->netns, .sock = *sock };
+
+	if (t->second && sock->local_port == t->query->port)
 		return; /* has the port on both sides: came in the first dump */
-	census_look(d->census, sock, d->now_ms, &row.place, &row.look);
-	if (!matches(d->query, &row))
+	census_look(t->place->census, sock, t->now_ms, &row.place, &row.look);
+	if (!matches(t->query, &row))
 		return;
-	d->matched++;
-	if (d->count < d->limit)
-		rise(d->rows, d->count++, &row);
-	else if (compare_rows(&row, &d->rows[0]) < 0)
-		sink(d->rows, d->count, &row);
+	result->matched++;
+	if (result->count < result->limit)
+		rise(result->rows, result->count++, &row);
+	else if (compare_rows(&row, &result->rows[0]) < 0)
+		sink(result->rows, result->count, &row);
 }
 
 static int take_rows(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
@@ -191,31 +201,14 @@ static int take_rows(void *arg, const struct tcpsock *socks, size_t count, uint6
 	return 0;
 }
 
-/*
- * The source picks what it can: the port is the local one of a server and the remote one of a client. One that cannot pick is read
- * once.
- */
-static int dump(struct chooser *chooser, struct connections_result *d)
+static int dump(struct taking *t, uint16_t local_port, uint16_t remote_port)
 {
-	const struct connections_query *q = d->query;
-	struct source_query query = { .states = q->states, .want = SOURCE_INFO };
-	bool filter =
-		q->has_port && q->port != LEDGER_PORT_UNKNOWN && d->source->can & SOURCE_PORTS;
-	int r = 0;
+	const struct source_query query = { .states = t->query->states,
+					    .want = SOURCE_INFO,
+					    .local_port = local_port,
+					    .remote_port = remote_port };
 
-	if (!filter)
-		return chooser_dump(chooser, &query, take_rows, d);
-	if (!q->has_role || q->role == ROLE_SERVER) {
-		query.local_port = q->port;
-		r = chooser_dump(chooser, &query, take_rows, d);
-	}
-	if (r == 0 && (!q->has_role || q->role == ROLE_CLIENT)) {
-		d->second = !q->has_role;
-		query.local_port = 0;
-		query.remote_port = q->port;
-		r = chooser_dump(chooser, &query, take_rows, d);
-	}
-	return r;
+	return t->place->ops->dump(t->place->source, &query, take_rows, t);
 }
 
 /* A socket that was reset or timed out leaves the kernel's table, though its program holds it. */
@@ -225,29 +218,50 @@ static bool is_unseen(const struct connections_query *query)
 	       (query->has_reason && stale_rule(query->reason)->where == STALE_GONE);
 }
 
-int connections_take(struct chooser *chooser, struct census *census, struct units *units,
-		     const struct connections_query *query, uint64_t now_ms,
-		     struct connections_result *ret_result)
+int connections_begin(const struct connections_query *query, struct connections_result *ret_result)
 {
-	struct connections_result *d = ret_result;
-	int r;
-
-	*d = (struct connections_result){
-		.limit = query->limit, .query = query, .census = census, .now_ms = now_ms
+	*ret_result = (struct connections_result){
+		.rows = calloc(query->limit, sizeof(*ret_result->rows)),
+		.limit = query->limit,
+		.unseen = is_unseen(query),
 	};
-	d->rows = calloc(query->limit, sizeof(*d->rows));
-	if (d->rows == NULL)
-		return -ENOMEM;
-	d->source = chooser_source(chooser);
-	d->unseen = is_unseen(query);
-	r = dump(chooser, d);
-	if (r < 0)
-		return r;
-	qsort(d->rows, d->count, sizeof(*d->rows), compare_rows);
-	for (size_t i = 0; i < d->count; i++)
-		(void)snprintf(d->rows[i].unit, sizeof(d->rows[i].unit), "%s",
-			       units_name(units, d->rows[i].sock.cgroup_id, now_ms));
-	return 0;
+	return ret_result->rows != NULL ? 0 : -ENOMEM;
+}
+
+/*
+ * The source picks what it can: the port is the local one of a server and the remote one of a client. One that cannot pick is read
+ * once.
+ */
+int connections_add(struct connections_result *result, const struct connections_query *query,
+		    const struct connections_place *place, uint64_t now_ms)
+{
+	struct taking t = { .result = result, .query = query, .place = place, .now_ms = now_ms };
+	bool server = !query->has_role || query->role == ROLE_SERVER;
+	bool client = !query->has_role || query->role == ROLE_CLIENT;
+	int r = 0;
+
+	if (place->netns == NULL)
+		result->source = place->ops;
+	if (!query->has_port || query->port == LEDGER_PORT_UNKNOWN ||
+	    !(place->ops->can & SOURCE_PORTS))
+		return dump(&t, 0, 0);
+	if (server)
+		r = dump(&t, query->port, 0);
+	t.second = server;
+	if (client && r == 0)
+		r = dump(&t, 0, query->port);
+	return r;
+}
+
+void connections_end(struct connections_result *result, struct units *units, uint64_t now_ms)
+{
+	qsort(result->rows, result->count, sizeof(*result->rows), compare_rows);
+	for (size_t i = 0; i < result->count; i++) {
+		struct connections_row *row = &result->rows[i];
+
+		(void)snprintf(row->unit, sizeof(row->unit), "%s",
+			       units_name(units, row->sock.cgroup_id, now_ms));
+	}
 }
 
 void connections_done(struct connections_result *result)

@@ -36,7 +36,8 @@ struct known_netns {
 	double timestamp;    /* wall clock of the last good sample */
 	uint32_t can;        /* enum source_can, of its source */
 	bool found;          /* by the last scan */
-	bool denied;
+	unsigned int source; /* enum source_id: the last that was asked */
+	int error;           /* -errno of the last sample, or 0 */
 };
 
 struct namespaces {
@@ -211,39 +212,56 @@ static int scan(struct namespaces *s)
 	return r;
 }
 
-static int sample_at(const struct source_ops *ops, const struct source_place *place,
-		     struct known_netns *netns, uint64_t now_ms)
-{
-	const struct sample sample = { .now_ms = now_ms,
-				       .place = *place,
-				       .sysctl = &netns->sysctl,
-				       .netstat = &netns->netstat };
+/* A source that looks into a namespace: by a process inside, which needs no privilege, or from there. */
+struct visit {
+	const struct source_ops *ops;
+	struct source_place place;
 	void *source;
-	int r = ops->open(place, &source);
+};
 
+static int open_visit(const struct namespaces *s, unsigned int id, const struct known_netns *netns,
+		      struct visit *ret_visit)
+{
+	bool outside = source_table[id]->can & SOURCE_PIDS;
+	int r = 0;
+
+	*ret_visit = (struct visit){
+		.ops = source_table[id],
+		.place = { .procfs = s->config.procfs, .pid = outside ? netns->where.pid : 0 },
+	};
+	if (!outside)
+		r = netns_enter(&netns->where);
+	else if (netns->where.pid == 0)
+		r = -EPERM;
 	if (r < 0)
 		return r;
-	r = take_sample(&sample, ops, source, netns->census, &netns->can);
-	ops->close(source);
+	r = ret_visit->ops->open(&ret_visit->place, &ret_visit->source);
+	if (r < 0 && !outside)
+		netns_leave(&s->home);
 	return r;
 }
 
-/* By a process inside, which needs no privilege, or by going there. */
-static int sample_by(struct namespaces *s, const struct source_ops *ops, struct known_netns *netns,
+static void close_visit(const struct namespaces *s, struct visit *visit)
+{
+	visit->ops->close(visit->source);
+	if (visit->place.pid == 0)
+		netns_leave(&s->home);
+}
+
+static int sample_by(const struct namespaces *s, unsigned int id, struct known_netns *netns,
 		     uint64_t now_ms)
 {
-	struct source_place place = { .procfs = s->config.procfs };
-	int r;
+	struct sample sample = { .now_ms = now_ms,
+				 .sysctl = &netns->sysctl,
+				 .netstat = &netns->netstat };
+	struct visit visit;
+	int r = open_visit(s, id, netns, &visit);
 
-	if (ops->can & SOURCE_PIDS) {
-		place.pid = netns->where.pid;
-		return place.pid != 0 ? sample_at(ops, &place, netns, now_ms) : -EPERM;
-	}
-	r = netns_enter(&netns->where);
 	if (r < 0)
 		return r;
-	r = sample_at(ops, &place, netns, now_ms);
-	netns_leave(&s->home);
+	sample.place = visit.place;
+	r = take_sample(&sample, visit.ops, visit.source, netns->census, &netns->can);
+	close_visit(s, &visit);
 	return r;
 }
 
@@ -252,17 +270,25 @@ static bool is_denied(int err)
 	return err == -EPERM || err == -EACCES;
 }
 
-static int sample_netns(struct namespaces *s, struct known_netns *netns, uint64_t now_ms)
+static int sample_netns(const struct namespaces *s, struct known_netns *netns, uint64_t now_ms)
 {
 	int r = -EPERM;
 
-	for (unsigned int id = SOURCE_AUTO + 1; id < SOURCE_IDS && is_denied(r); id++)
-		r = sample_by(s, source_table[id], netns, now_ms);
+	for (unsigned int id = SOURCE_AUTO + 1; id < SOURCE_IDS && is_denied(r); id++) {
+		r = sample_by(s, id, netns, now_ms);
+		netns->source = id;
+	}
 	netns->sampled_ms = now_ms;
-	netns->denied = is_denied(r);
+	netns->error = r;
 	if (r == 0)
 		netns->timestamp = clock_wall();
 	return r;
+}
+
+/* It has ended since it was found. */
+static bool is_gone(int err)
+{
+	return err == -ENOENT || err == -ESTALE;
 }
 
 static struct known_netns *next_due(const struct namespaces *s)
@@ -306,19 +332,64 @@ void namespaces_free(struct namespaces *s)
 	free(s);
 }
 
-int namespaces_step(struct namespaces *s, uint64_t now_ms)
+static int scan_if_due(struct namespaces *s, uint64_t now_ms)
 {
-	struct known_netns *due;
 	int r;
 
-	if (s->scanned_ms == 0 || now_ms - s->scanned_ms >= SCAN_MS) {
-		r = scan(s);
-		if (r < 0)
-			return r;
+	if (s->scanned_ms != 0 && now_ms - s->scanned_ms < SCAN_MS)
+		return 0;
+	r = scan(s);
+	if (r == 0)
 		s->scanned_ms = now_ms;
+	return r;
+}
+
+int namespaces_sample(struct namespaces *s, enum namespaces_scope scope, uint64_t now_ms)
+{
+	struct known_netns *due;
+	int r = scan_if_due(s, now_ms), error = 0;
+
+	if (r < 0)
+		return r;
+	if (scope == NAMESPACES_NEXT) {
+		due = next_due(s);
+		return due != NULL ? sample_netns(s, due, now_ms) : 0;
 	}
-	due = next_due(s);
-	return due != NULL ? sample_netns(s, due, now_ms) : 0;
+	for (size_t i = 0; i < s->count; i++) {
+		r = sample_netns(s, s->namespaces[i], now_ms);
+		error = r < 0 && error == 0 ? r : error;
+	}
+	return error;
+}
+
+static int add_connections(const struct namespaces *s, const struct known_netns *netns,
+			   const struct connections_query *query, uint64_t now_ms,
+			   struct connections_result *result)
+{
+	struct connections_place place = { .netns = netns->name, .census = netns->census };
+	struct visit visit;
+	int r = netns->error;
+
+	if (r == 0)
+		r = open_visit(s, netns->source, netns, &visit);
+	if (r < 0)
+		return r;
+	place.ops = visit.ops;
+	place.source = visit.source;
+	r = connections_add(result, query, &place, now_ms);
+	close_visit(s, &visit);
+	return r;
+}
+
+void namespaces_add_connections(struct namespaces *s, const struct connections_query *query,
+				uint64_t now_ms, struct connections_result *result)
+{
+	result->partial = s->over_limit != 0;
+	for (size_t i = 0; i < s->count; i++) {
+		int r = add_connections(s, s->namespaces[i], query, now_ms, result);
+
+		result->partial |= r < 0 && !is_gone(r);
+	}
 }
 
 size_t namespaces_fill(const struct namespaces *s, struct survey_ns *ret_ns, size_t max)
@@ -349,7 +420,7 @@ struct health_netns namespaces_health(const struct namespaces *s)
 	};
 
 	for (size_t i = 0; i < s->count; i++) {
-		health.denied += s->namespaces[i]->denied;
+		health.denied += is_denied(s->namespaces[i]->error);
 		health.sampled += s->namespaces[i]->timestamp > 0;
 	}
 	return health;

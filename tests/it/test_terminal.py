@@ -139,6 +139,39 @@ class TerminalTest(NetTest):
         self.assertIn(b'CAP_SYS_PTRACE', done.stderr)
         self.assertEqual(done.stderr.count(b'\n'), 1)
 
+    def test_other_namespaces_are_listed_if_they_are_named(self):
+        others = f'--collector.netns=tcph-{os.getpid()}-*'
+        service = self.tree.leak(self.pair, 'system.slice/load@35111.service')
+        service.strand()
+        self.assertEqual(exporter.run(self.a, '--list-stale', NOW).returncode, 0)
+        done = exporter.run(self.a, '--list-stale', others, NOW)
+        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        head, row = done.stdout.decode().splitlines()
+        self.assertEqual(head.split(), ['NETNS', *HEAD])
+        self.assertEqual(row.split()[:4], [self.b.name, str(service.port), 'server', 'close_wait'])
+        self.assertEqual(row.split()[6:], ['load@35111.service', f'leak/{service.pid}'])
+        done = exporter.run(self.a, '--list-stale', '--format=json', others, NOW)
+        (row,) = json.loads(done.stdout)['connections']
+        self.assertEqual((row['netns'], row['port']), (self.b.name, service.port))
+
+    def test_what_could_not_be_read_is_no_all_clear(self):
+        """As a user of its own: a program of nobody, which another test runs, could be read."""
+        stranger = Through(self.a, NOBODY[0], f'--reuid={100000 + os.getpid()}', *NOBODY[2:])
+        done = exporter.run(stranger, '--list-stale', f'--collector.netns=tcph-{os.getpid()}-*')
+        self.assertEqual((done.returncode, done.stdout), (2, b''))
+        self.assertIn(b'CAP_SYS_ADMIN', done.stderr)
+
+    def test_once_shows_all_namespaces(self):
+        names = [f'tcpht-{os.getpid()}-{number}' for number in range(3)]
+        for name in names:
+            subprocess.run(['ip', 'netns', 'add', name], check=True, timeout=20)
+            self.addCleanup(subprocess.run, ['ip', 'netns', 'del', name], check=True, timeout=20)
+        done = exporter.run(self.b, '--once', f'--collector.netns=tcpht-{os.getpid()}-*')
+        self.assertEqual(done.returncode, 0)
+        page = expo.check(done.stdout, expo.TEXT)
+        shown = page.series('tcphealth_netns_last_sample_timestamp_seconds')
+        self.assertEqual(sorted(labels['netns'] for labels, _ in shown), names)
+
     def test_failure_is_told_apart_from_none_and_some(self):
         done = exporter.run(self.b, '--list-stale', '--collector.source=procfs', '--path.procfs=/nonexistent')
         self.assertEqual((done.returncode, done.stdout), (2, b''))

@@ -303,13 +303,17 @@ static void test_dump_from_either_source(void **state)
 		struct wanted wanted = { .port = ntohs(addr.sin_port) };
 		struct source_query query = { .states = TCP_STATE_BIT(TCP_STATE_LISTEN),
 					      .local_port = wanted.port };
+		const struct source_ops *ops;
 		struct source_skipped skipped;
+		void *source;
 		struct scene s;
 
 		begin(&s, sources[i]);
 		chooser_free(s.chooser);
 		s.chooser = chooser_new(sources[i], "/proc");
-		assert_int_equal(chooser_dump(s.chooser, &query, count_port, &wanted), 0);
+		assert_int_equal(chooser_open(s.chooser, &ops, &source), 0);
+		assert_ptr_equal(ops, source_table[sources[i]]);
+		assert_int_equal(ops->dump(source, &query, count_port, &wanted), 0);
 		assert_int_equal(wanted.seen, 1);
 		skipped = chooser_skipped(s.chooser);
 		assert_int_equal(skipped.forged + skipped.malformed, 0);

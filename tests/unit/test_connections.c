@@ -4,6 +4,7 @@
 #include "tcphealth/app/connections.h"
 
 #include "helpers/records.h"
+#include "tcphealth/app/chooser.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -220,11 +221,22 @@ static void sample(struct scene *s)
 	assert_int_equal(chooser_sample(s->chooser, &sample, s->census, &result), 0);
 }
 
+/* Adds what is there, as that of a namespace. */
+static int add(struct scene *s, const struct connections_query *query, const char *netns,
+	       struct connections_result *result)
+{
+	struct connections_place place = { .netns = netns, .census = s->census };
+
+	assert_int_equal(chooser_open(s->chooser, &place.ops, &place.source), 0);
+	return connections_add(result, query, &place, s->now_ms);
+}
+
 static void take(struct scene *s, const struct connections_query *query,
 		 struct connections_result *ret_result)
 {
-	assert_int_equal(
-		connections_take(s->chooser, s->census, NULL, query, s->now_ms, ret_result), 0);
+	assert_int_equal(connections_begin(query, ret_result), 0);
+	assert_int_equal(add(s, query, NULL, ret_result), 0);
+	connections_end(ret_result, NULL, s->now_ms);
 }
 
 /* Sockets that got into CLOSE_WAIT one second after the other. */
@@ -377,9 +389,35 @@ static void test_failed_dump(void **state)
 	begin(&s);
 	(void)snprintf(path, sizeof(path), "%s/net/tcp", s.procfs);
 	(void)unlink(path);
-	assert_int_equal(connections_take(s.chooser, s.census, NULL, &query, s.now_ms, &result),
-			 -ENOENT);
+	assert_int_equal(connections_begin(&query, &result), 0);
+	assert_int_equal(add(&s, &query, NULL, &result), -ENOENT);
 	connections_done(&result);
+	connections_done(&result);
+	end(&s);
+}
+
+/* One order over all, whichever came first, and one limit. */
+static void test_several_namespaces(void **state)
+{
+	struct connections_query query = parse((const char *const[]){ "limit=5", NULL });
+	struct connections_result result;
+	struct scene s;
+
+	(void)state;
+	begin(&s);
+	strand(&s, 4);
+	assert_int_equal(connections_begin(&query, &result), 0);
+	assert_int_equal(add(&s, &query, "blue", &result), 0);
+	assert_null(result.source);
+	assert_int_equal(add(&s, &query, NULL, &result), 0);
+	connections_end(&result, NULL, s.now_ms);
+	assert_ptr_equal(result.source, &source_procfs);
+	assert_int_equal(result.matched, 8);
+	assert_int_equal(result.count, 5);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(result.rows[i].sock.remote_port, 40001 + i / 2);
+	for (size_t i = 0; i < 4; i += 2)
+		assert_true((result.rows[i].netns == NULL) != (result.rows[i + 1].netns == NULL));
 	connections_done(&result);
 	end(&s);
 }
@@ -449,6 +487,7 @@ static void test_table_fits_every_width(void **state)
 
 	(void)state;
 	memset(rows[0].unit, 'u', UNIT_NAME_MAX - 1);
+	rows[0].netns = "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65";
 	rows[0].look.reason = STALE_ZERO_WINDOW;
 	rows[1].sock.remote = record_addr("2001:db8:1111:2222:3333:4444:5555:6666");
 	(void)snprintf(rows[1].unit, sizeof(rows[1].unit),
@@ -478,6 +517,35 @@ static const char *render_json(const struct connections_result *result,
 	buf_putc(buf, '\0');
 	assert_int_equal(buf->err, 0);
 	return buf->data;
+}
+
+static void test_namespaces_are_named_where_there_are_some(void **state)
+{
+	struct connections_row rows[] = { row_of(1, 7384000), row_of(2, 187999) };
+	struct connections_result result = {
+		.rows = rows, .count = 2, .limit = 2, .matched = 2, .source = &source_procfs
+	};
+	struct buf buf;
+	const char *text;
+
+	(void)state;
+	rows[0].netns = "podman:fedcba987654";
+	assert_string_equal(
+		render_table(&result, NULL, 0, &buf),
+		"NETNS                PORT   ROLE    REASON      FOR    PEER             UNIT   "
+		"             HELD BY\n"
+		"podman:fedcba987654  35111  server  close_wait  2h03m  192.0.2.7:40001  "
+		"load@35111.service  -\n"
+		"-                    35111  server  close_wait  3m07s  192.0.2.7:40001  "
+		"load@35111.service  -\n");
+	buf_done(&buf);
+	text = strstr(render_json(&result, NULL, &buf), "\"netns\": \"podman:fedcba987654\"");
+	assert_non_null(text);
+	assert_null(strstr(text + 1, "\"netns"));
+	buf_done(&buf);
+	result.partial = true;
+	assert_non_null(strstr(render_json(&result, NULL, &buf), "\"netns_note\""));
+	buf_done(&buf);
 }
 
 static void test_json_leaves_out_what_is_not_known(void **state)
@@ -568,7 +636,9 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_sockets_in_no_dump),
 		cmocka_unit_test(test_failed_dump),
+		cmocka_unit_test(test_several_namespaces),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_namespaces_are_named_where_there_are_some),
 		cmocka_unit_test(test_table_fits_every_width),
 		cmocka_unit_test(test_json_leaves_out_what_is_not_known),
 		cmocka_unit_test(test_note_says_why_a_holder_is_missing),

@@ -80,7 +80,7 @@ static void end(struct scene *s)
 static void steps(struct scene *s, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		assert_int_equal(namespaces_step(s->namespaces, s->now_ms++), 0);
+		assert_int_equal(namespaces_sample(s->namespaces, NAMESPACES_NEXT, s->now_ms++), 0);
 	s->count = namespaces_fill(s->namespaces, s->ns, NAMESPACES_MAX);
 }
 
@@ -138,6 +138,28 @@ static void test_one_a_step_in_turn(void **state)
 	end(&s);
 }
 
+static void test_all_at_once(void **state)
+{
+	const struct connections_query query = { .states = TCP_STATES_ALL, .limit = 1 };
+	struct connections_result result;
+	struct scene s;
+
+	(void)state;
+	need_namespaces();
+	ip_netns("add", 1, 3);
+	begin(&s, NULL);
+	assert_int_equal(namespaces_sample(s.namespaces, NAMESPACES_ALL, s.now_ms), 0);
+	assert_int_equal(namespaces_fill(s.namespaces, s.ns, NAMESPACES_MAX), 3);
+	assert_int_equal(connections_begin(&query, &result), 0);
+	namespaces_add_connections(s.namespaces, &query, s.now_ms, &result);
+	assert_false(result.partial);
+	ip_netns("del", 1, 1); /* gone: nothing is missing */
+	namespaces_add_connections(s.namespaces, &query, s.now_ms, &result);
+	assert_false(result.partial);
+	connections_done(&result);
+	end(&s);
+}
+
 static void test_pattern(void **state)
 {
 	struct scene s;
@@ -190,7 +212,7 @@ static void test_gone_is_forgotten(void **state)
 	ip_netns("del", 1, 3);
 	/* Before the next scan: each is found gone when its turn comes. */
 	for (unsigned int i = 0; i < 4; i++) {
-		int err = namespaces_step(s.namespaces, s.now_ms++);
+		int err = namespaces_sample(s.namespaces, NAMESPACES_NEXT, s.now_ms++);
 
 		assert_true(err == 0 || err == -ESTALE || err == -ENOENT);
 	}
@@ -263,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_a_step_in_turn),
+		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_pattern),
 		cmocka_unit_test(test_another_of_the_same_name),
 		cmocka_unit_test(test_gone_is_forgotten),

@@ -36,9 +36,8 @@ struct chooser_result {
 int chooser_sample(struct chooser *chooser, const struct sample *sample, struct census *census,
 		   struct chooser_result *ret_result);
 
-/* A dump by the source in use, without touching a census. As source_ops.dump(). */
-int chooser_dump(struct chooser *chooser, const struct source_query *query, source_take_fn take_fn,
-		 void *arg);
+/* Opens the source in use, if it is not: 0 and the source, borrowed until the next sample; or -errno. */
+int chooser_open(struct chooser *chooser, const struct source_ops **ret_ops, void **ret_source);
 
 /* In use. */
 const struct source_ops *chooser_source(const struct chooser *chooser);

@@ -37,11 +37,18 @@ int collector_start(struct collector *collector);
  */
 bool collector_stop(struct collector *collector, uint64_t wait_ms);
 
-/* One sample as a page of metrics (--once), without threads and events. 0 or -errno. */
-int collector_once(const struct publisher_config *config, struct buf *page);
+/*
+ * Without the thread and without events: one full sample of all namespaces that the flags name, as a page of metrics
+ * (--once). 0 or -errno of the own namespace.
+ */
+int collector_once(struct collector *collector, const struct publisher_config *config,
+		   struct buf *page);
 
-/* One sample, and what is stuck in it, without threads and events (--list-stale). 0 or -errno; as connections_take(). */
-int collector_list_stale(const struct options *options, size_t limit,
+/*
+ * The same, and what is stale in them (--list-stale). *ret_result is to be freed by connections_done() in any case, and before the
+ * collector.
+ */
+int collector_list_stale(struct collector *collector, size_t limit,
 			 struct connections_result *ret_result);
 
 #endif

@@ -7,10 +7,10 @@
 #ifndef TCPHEALTH_APP_CONNECTIONS_H
 #define TCPHEALTH_APP_CONNECTIONS_H
 
-#include "tcphealth/app/chooser.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/source/holders.h"
+#include "tcphealth/source/source.h"
 #include "tcphealth/source/units.h"
 
 #include <stdbool.h>
@@ -39,31 +39,44 @@ int connections_parse(connections_arg_fn fn, void *arg, struct connections_query
 		      struct buf *why);
 
 struct connections_row {
+	const char *netns; /* NULL: the own namespace */
 	struct tcpsock sock;
 	struct census_place place;
 	struct look look;
 	char unit[UNIT_NAME_MAX];
 };
 
-/* Rows are ordered by how long they have been stuck, then by age. */
+/* Rows are ordered by how long they have been stale, then by age. */
 struct connections_result {
 	struct connections_row *rows;
-	size_t count, cap;
+	size_t count;
 	size_t limit;
-	uint64_t matched; /* sockets that matched, shown or not */
-	bool unseen;      /* asked for what no dump shows: sockets in CLOSE */
-	const struct source_ops *source;
-	/* while it is taken */
-	const struct connections_query *query;
-	struct census *census;
-	uint64_t now_ms;
-	bool second; /* the dump by remote port that follows the one by local port */
+	/* Connections that matched, shown or not. */
+	uint64_t matched;
+	/* Asked for what no dump shows: sockets in CLOSE. */
+	bool unseen;
+	/* Not all namespaces that were asked for could be read. */
+	bool partial;
+	const struct source_ops *source; /* of the own namespace */
 };
 
-/* Dumps and selects. 0 or -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread. */
-int connections_take(struct chooser *chooser, struct census *census, struct units *units,
-		     const struct connections_query *query, uint64_t now_ms,
-		     struct connections_result *ret_result);
+/* A namespace to take them from: its name (NULL: the own) is borrowed as long as the rows. */
+struct connections_place {
+	const char *netns;
+	const struct source_ops *ops;
+	void *source;
+	const struct census *census;
+};
+
+/*
+ * The connections that match: connections_begin(), connections_add() for each namespace, which dumps, and connections_end(), which
+ * orders them and names their units. 0 or -errno; *ret_result is to be freed by connections_done() in any case. The collector's
+ * thread.
+ */
+int connections_begin(const struct connections_query *query, struct connections_result *ret_result);
+int connections_add(struct connections_result *result, const struct connections_query *query,
+		    const struct connections_place *place, uint64_t now_ms);
+void connections_end(struct connections_result *result, struct units *units, uint64_t now_ms);
 void connections_done(struct connections_result *result);
 
 /* Who holds the sockets of a result. */
@@ -89,5 +102,8 @@ void connections_render_table(const struct connections_result *result,
 /* A sentence on why some socket's holder is not seen, "" if every one is. */
 const char *connections_holders_note(const struct connections_result *result,
 				     const struct connections_holders *holders);
+
+/* A sentence that says what is missing from a result that is partial. */
+extern const char connections_partial_note[];
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef TCPHEALTH_APP_NAMESPACES_H
 #define TCPHEALTH_APP_NAMESPACES_H
 
+#include "tcphealth/app/connections.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/health.h"
 #include "tcphealth/model/survey.h"
@@ -29,10 +30,23 @@ struct namespaces_config {
 struct namespaces *namespaces_new(const struct namespaces_config *config);
 void namespaces_free(struct namespaces *namespaces);
 
-/* Looks for namespaces if that is due, and samples the one that was sampled longest ago. 0, or -errno of that sample. */
-int namespaces_step(struct namespaces *namespaces, uint64_t now_ms);
+enum namespaces_scope {
+	NAMESPACES_NEXT, /* the one that was sampled longest ago */
+	NAMESPACES_ALL,
+};
 
-/* Those that have been sampled: at most `max` into `ret_ns`, whose pointers are valid until the next step. */
+/* Looks for namespaces if that is due, and samples. 0, or -errno of the search, or of one that could not be sampled. */
+int namespaces_sample(struct namespaces *namespaces, enum namespaces_scope scope, uint64_t now_ms);
+
+/*
+ * Adds the connections that match in each of those that have been sampled, or marks the result as partial where one could not be read.
+ * Names of rows are valid until the next sample.
+ */
+void namespaces_add_connections(struct namespaces *namespaces,
+				const struct connections_query *query, uint64_t now_ms,
+				struct connections_result *result);
+
+/* Those that have been sampled: at most `max` into `ret_ns`, whose pointers are valid until the next sample. */
 size_t namespaces_fill(const struct namespaces *namespaces, struct survey_ns *ret_ns, size_t max);
 
 struct health_netns namespaces_health(const struct namespaces *namespaces);
