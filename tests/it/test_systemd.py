@@ -182,9 +182,9 @@ class SystemdTest(NetTest):
         datagrams.bind(('127.0.0.1', 0))
         cases = (
             (self.handing_over(listener, pid='1'), [listener], 'no socket from the service manager'),
-            (self.handing_over(unbound), [unbound], 'not a listening TCP socket'),
-            (self.handing_over(datagrams), [datagrams], 'not a listening TCP socket'),
-            (self.handing_over(listener, count=2), [listener], 'not a listening TCP socket'),
+            (self.handing_over(unbound), [unbound], 'not a TCP listener'),
+            (self.handing_over(datagrams), [datagrams], 'not a TCP listener'),
+            (self.handing_over(listener, count=2), [listener], 'not a TCP listener'),
             (self.handing_over(listener, count=99), [listener], 'no socket from the service manager'),
             ('exec "$@"', [], 'no socket from the service manager'),
         )
