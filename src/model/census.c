@@ -18,17 +18,19 @@
 static void add_news(struct census *c, const struct track_entry *entry, const struct tcpsock *sock,
 		     const struct look *look)
 {
-	static const struct tcpsock none;
+	struct tcpsock gone = { 0 };
 
 	if (!c->news)
 		return;
+	if (!sock)
+		gone.cgroup_id = track_cgroup(c->track, entry);
 	if (c->news_count < CENSUS_NEWS_MAX)
 		c->news[c->news_count] = (struct census_news){
 			.role = (enum role)entry->role,
 			.port = entry->port,
 			.reason = look->reason,
 			.age_ms = look->stale_ms,
-			.sock = sock ? *sock : none,
+			.sock = sock ? *sock : gone,
 		};
 	c->news_count++;
 }
@@ -179,6 +181,7 @@ static void forget(struct census *c, struct track_entry *entry)
 static void count_invisible(struct census *c, struct track_entry *entry)
 {
 	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
+	struct tally_share share = { .cgroup_id = track_cgroup(c->track, entry) };
 	struct portview *view;
 	struct look look;
 
@@ -194,8 +197,7 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	if (look.reason != STALE_NONE)
 		census_note_stale(c, entry, NULL, &look);
 	view = ledger_view(c->ledger, pair, TIER_FULL);
-	if (!view || tally_add(&c->tally, view, entry, (struct tally_share){ 0 }, look.reason,
-			       look.stale_ms) < 0)
+	if (!view || tally_add(&c->tally, view, entry, share, look.reason, look.stale_ms) < 0)
 		c->error = -ENOMEM;
 }
 

@@ -203,6 +203,7 @@ static int change_pair(struct census *c, struct track_entry *entry, uint16_t por
 static int count_socket(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			bool created)
 {
+	bool mini = tcpsock_knows(sock, TCPSOCK_MINI);
 	struct ledger_pair *pair;
 	struct portview *view;
 	struct look look;
@@ -210,7 +211,9 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 
 	if (err < 0)
 		return err;
-	entry->mini = tcpsock_knows(sock, TCPSOCK_MINI);
+	if (!mini && (created || entry->mini))
+		track_note_cgroup(c->track, entry, sock->cgroup_id);
+	entry->mini = mini;
 	entry->eventless = c->config.kernel_cgroup_id != 0 &&
 			   sock->cgroup_id == c->config.kernel_cgroup_id && sock->uid == 0;
 	pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);

@@ -24,11 +24,18 @@ struct order {
 
 /*
  * Entries stand in one array, which grows by doubling; the hash holds the index + 1 of each, 0 where it is empty, and is at most
- * two thirds full. Both are mapped, not allocated: to grow moves pages instead of copying them, untouched pages cost nothing, and
+ * two thirds full. All are mapped, not allocated: to grow moves pages instead of copying them, untouched pages cost nothing, and
  * unmapping gives them back.
  */
 struct track {
 	struct track_entry *entries;
+	/*
+	 * Of each entry, exclusive or `home`, which is the first of all: where all sockets are of one cgroup, these pages stay
+	 * untouched. Apart from the entries, as it is written once and read when all is over.
+	 */
+	uint32_t *cgroups;
+	uint32_t home;
+	bool has_home;
 	uint32_t *hash;
 	size_t cap;       /* entries mapped */
 	size_t end;       /* entries ever used */
@@ -88,20 +95,33 @@ static bool rehash(struct track *track, size_t size)
 	return true;
 }
 
-static bool grow_entries(struct track *track)
+/* Room for `cap` entries; what was there stays. */
+static bool resize(struct track *track, size_t cap)
 {
-	size_t cap = track->cap * 2;
-	void *p;
+	uint32_t *cgroups = mremap(track->cgroups, track->cap * sizeof(*cgroups),
+				   cap * sizeof(*cgroups), MREMAP_MAYMOVE);
+	struct track_entry *entries;
 
-	if (cap >= NO_ENTRY)
+	if (cgroups == MAP_FAILED)
 		return false;
-	p = mremap(track->entries, track->cap * sizeof(*track->entries),
-		   cap * sizeof(*track->entries), MREMAP_MAYMOVE);
-	if (p == MAP_FAILED)
+	track->cgroups = cgroups;
+	entries = mremap(track->entries, track->cap * sizeof(*entries), cap * sizeof(*entries),
+			 MREMAP_MAYMOVE);
+	if (entries == MAP_FAILED) {
+		/* It goes back to where it was: pages behind `cap` would be lost. */
+		cgroups = mremap(cgroups, cap * sizeof(*cgroups), track->cap * sizeof(*cgroups),
+				 MREMAP_MAYMOVE);
+		track->cgroups = cgroups != MAP_FAILED ? cgroups : track->cgroups;
 		return false;
-	track->entries = p;
+	}
+	track->entries = entries;
 	track->cap = cap;
 	return true;
+}
+
+static bool grow_entries(struct track *track)
+{
+	return track->cap * 2 < NO_ENTRY && resize(track, track->cap * 2);
 }
 
 static struct track_entry *create(struct track *track, uint64_t id)
@@ -198,7 +218,8 @@ struct track *track_new(void)
 	track->cap = SMALLEST;
 	track->free = track->cursor = track->head = NO_ENTRY;
 	track->entries = map_pages(track->cap * sizeof(*track->entries));
-	if (!track->entries || !rehash(track, 2 * (size_t)SMALLEST)) {
+	track->cgroups = map_pages(track->cap * sizeof(*track->cgroups));
+	if (!track->entries || !track->cgroups || !rehash(track, 2 * (size_t)SMALLEST)) {
 		track_free(track);
 		return NULL;
 	}
@@ -211,6 +232,8 @@ void track_free(struct track *track)
 		return;
 	if (track->entries)
 		munmap(track->entries, track->cap * sizeof(*track->entries));
+	if (track->cgroups)
+		munmap(track->cgroups, track->cap * sizeof(*track->cgroups));
 	if (track->hash)
 		munmap(track->hash, track->hash_size * sizeof(*track->hash));
 	forget_order(&track->states);
@@ -317,6 +340,23 @@ void track_remove(struct track *track, struct track_entry *entry)
 	track->free = i;
 }
 
+void track_note_cgroup(struct track *track, const struct track_entry *entry, uint64_t cgroup_id)
+{
+	uint32_t *at = &track->cgroups[entry - track->entries];
+	uint32_t cgroup = cgroup_id <= UINT32_MAX ? (uint32_t)cgroup_id : 0;
+
+	if (!track->has_home)
+		track->home = cgroup;
+	track->has_home = true;
+	if (*at != (cgroup ^ track->home))
+		*at = cgroup ^ track->home;
+}
+
+uint64_t track_cgroup(const struct track *track, const struct track_entry *entry)
+{
+	return track->cgroups[entry - track->entries] ^ track->home;
+}
+
 void track_sweep(struct track *track, track_fn fn, void *arg)
 {
 	track->open = false;
@@ -362,8 +402,9 @@ static void compact(struct track *track)
 	for (size_t from = 0; from < track->end; from++) {
 		if (track->entries[from].id == 0)
 			continue;
-		if (to != from)
-			track->entries[to] = track->entries[from];
+		track->entries[to] = track->entries[from];
+		if (track->cgroups[to] != track->cgroups[from])
+			track->cgroups[to] = track->cgroups[from];
 		track->entries[to].next = NO_ENTRY;
 		to++;
 	}
@@ -376,22 +417,16 @@ static void compact(struct track *track)
 void track_trim(struct track *track)
 {
 	size_t cap = SMALLEST;
-	void *p;
 
 	if (track->cap <= SMALLEST || track->count > track->cap / 8)
 		return;
 	compact(track);
 	while (cap < track->count * 2)
 		cap *= 2;
-	p = mremap(track->entries, track->cap * sizeof(*track->entries),
-		   cap * sizeof(*track->entries), MREMAP_MAYMOVE);
-	if (p != MAP_FAILED) {
-		/* What lies behind `end` must read as never used. */
-		track->entries = p;
-		track->cap = cap;
+	/* What lies behind `end` must read as never used. */
+	if (resize(track, cap))
 		memset(&track->entries[track->end], 0,
 		       (cap - track->end) * sizeof(*track->entries));
-	}
 	if (!rehash(track, 2 * cap)) {
 		/* The old table has stale indices: build it again in place. */
 		memset(track->hash, 0, track->hash_size * sizeof(*track->hash));

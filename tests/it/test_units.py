@@ -1,7 +1,8 @@
 """From a socket to its unit: by its cgroup, whatever its name."""
+import socket
 import unittest
 
-from tcph import cgroups, expo, exporter, prom
+from tcph import cgroups, expo, exporter, prom, scenes
 from tcph.case import NetTest
 
 STALE = '--stale.close-wait=200ms'
@@ -81,6 +82,22 @@ class UnitsTest(NetTest):
         program.wait_for(lambda page: page.series(name, port=service.port), what='the owner')
         server.close()
         program.wait_for(lambda page: not page.series(name, port=service.port), what='no owner')
+
+    def test_the_dead_keep_their_unit(self):
+        """Two services that hold a reset connection each: no dump tells their cgroups any more."""
+        program = self.start_exporter(self.b, '--stale.dead=200ms')
+        services = {unit: self.tree.leak(self.pair, f'system.slice/{unit}') for unit in ('a.service', 'b.service')}
+        for service in services.values():
+            client = service.connect()
+            program.wait_value(1, 'tcphealth_connections', role='server', port=service.port, state='established')
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+            client.close()
+        for unit, service in services.items():
+            where = {'role': 'server', 'port': service.port, 'reason': 'dead', 'unit': unit}
+            page = program.wait_value(1, 'tcphealth_stale_unit_connections', **where)
+            self.assertEqual(len(page.series('tcphealth_stale_unit_connections', port=service.port)), 1)
+        told = {entry['port']: entry['unit'] for entry in program.log_entries() if entry.get('reason') == 'dead'}
+        self.assertEqual(told, {str(service.port): unit for unit, service in services.items()})
 
     def test_hostile_names(self):
         program = self.start_exporter(self.b, STALE)

@@ -676,7 +676,10 @@ static void test_reset_and_held(void **state)
 	(void)state;
 	struct scene s;
 	struct tcpsock sock = client(1, 100);
+	const struct tally_cgroup *cgroups;
+	size_t rows;
 
+	sock.cgroup_id = 4711;
 	open_scene(&s);
 	dump(&s, NULL, NULL, NULL);
 	dump(&s, &sock, NULL, NULL);
@@ -694,6 +697,12 @@ static void test_reset_and_held(void **state)
 	assert_int_equal(s.last_told.reason, STALE_DEAD);
 	assert_int_equal(s.last_told.port, 80);
 	assert_int_equal(s.last_told.sock.id, 0);
+	/* The cgroup it had while it lived. */
+	assert_int_equal(s.last_told.sock.cgroup_id, 4711);
+	cgroups = census_cgroups(s.census, TIER_FULL, &rows);
+	assert_int_equal(rows, 1);
+	assert_int_equal(cgroups[0].cgroup_id, 4711);
+	assert_int_equal(cgroups[0].sockets, 1);
 	sock = client(1, 130);
 	die(&s, record_death(&sock, false));
 	expect(&s, ROLE_CLIENT, 80, 1, 1, 131);

@@ -238,6 +238,11 @@ static void remove_odd(void *arg, struct track_entry *entry)
 		track_remove(arg, entry);
 }
 
+static uint64_t cgroup_of(uint64_t id)
+{
+	return 77 + id / 1000 % 3;
+}
+
 static void test_growth_each_and_trim(void **state)
 {
 	(void)state;
@@ -247,6 +252,8 @@ static void test_growth_each_and_trim(void **state)
 	track_begin(track, TIER_FULL);
 	for (uint64_t id = 1; id <= n; id++)
 		see(track, id, true, false);
+	for (uint64_t id = 1; id <= n; id++)
+		track_note_cgroup(track, track_find(track, id), cgroup_of(id));
 	track_sweep(track, nothing, NULL);
 	assert_int_equal(count_of(track), n);
 	track_each(track, remove_odd, track);
@@ -262,11 +269,35 @@ static void test_growth_each_and_trim(void **state)
 	assert_int_equal(count_of(track), n / 1000);
 	for (uint64_t id = 1; id <= n; id++)
 		assert_int_equal(track_find(track, id) != NULL, id % 1000 == 0);
+	for (uint64_t id = 1000; id <= n; id += 1000)
+		assert_int_equal(track_cgroup(track, track_find(track, id)), cgroup_of(id));
 	track_begin(track, TIER_FULL);
 	for (uint64_t id = 1; id <= n; id++)
 		see(track, id, id % 1000 != 0, false);
 	track_sweep(track, nothing, NULL);
 	assert_int_equal(count_of(track), n);
+	track_free(track);
+}
+
+/* An id that does not fit is unknown, not cut; a place that is used again tells of its new socket. */
+static void test_cgroups(void **state)
+{
+	(void)state;
+	struct track *track = track_new();
+	const uint64_t cgroups[] = { 12, 0, UINT32_MAX, UINT64_C(1) << 32, 12 };
+	const uint64_t expected[] = { 12, 0, UINT32_MAX, 0, 12 };
+
+	track_begin(track, TIER_FULL);
+	for (uint64_t id = 1; id <= 5; id++) {
+		see(track, id, true, false);
+		track_note_cgroup(track, track_find(track, id), cgroups[id - 1]);
+	}
+	for (uint64_t id = 1; id <= 5; id++)
+		assert_int_equal(track_cgroup(track, track_find(track, id)), expected[id - 1]);
+	track_remove(track, track_find(track, 3));
+	see(track, 6, true, false);
+	track_note_cgroup(track, track_find(track, 6), 12);
+	assert_int_equal(track_cgroup(track, track_find(track, 6)), 12);
 	track_free(track);
 }
 
@@ -374,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_a_plain_table),
 		cmocka_unit_test(test_growth_each_and_trim),
+		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_trim_of_an_empty_table),
 		cmocka_unit_test(test_aborted_dumps),
 		cmocka_unit_test(test_links_to_removed_entries),

@@ -86,7 +86,7 @@ void census_drained(struct census *census);
 /* Events were lost: what the next dumps do not show may have died unseen. */
 void census_overrun(struct census *census);
 
-/* A connection that has become stale, and for how long at least. `sock` has id 0 if no dump shows it any more. */
+/* A connection that has become stale, and for how long at least. `sock` has only its cgroup, and id 0, if no dump shows it any more. */
 struct census_news {
 	enum role role;
 	uint16_t port;

@@ -112,6 +112,13 @@ bool track_saw(const struct track *track, const struct track_entry *entry);
 void track_remove(struct track *track, struct track_entry *entry);
 
 /*
+ * The cgroup of an entry's socket, which it keeps for life; to be asked only where it was noted. 0: unknown, as are ids that do
+ * not fit in 32 bits: a host gives them when some thousand million are used up.
+ */
+void track_note_cgroup(struct track *track, const struct track_entry *entry, uint64_t cgroup_id);
+uint64_t track_cgroup(const struct track *track, const struct track_entry *entry);
+
+/*
  * Ends a full dump: calls `fn` for every entry that it did not show; `fn` may remove that entry. A dump that is not ended
  * counts as never begun.
  */
