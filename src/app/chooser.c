@@ -15,7 +15,8 @@ struct candidate {
 	void *source; /* NULL: not open */
 	/* When it is asked again while a later one is used, and how long it was left alone. */
 	uint64_t retry_at_ms, retry_ms;
-	unsigned int failures;
+	unsigned int failures; /* in a row */
+	int error;             /* of the last, -errno */
 };
 
 struct chooser {
@@ -88,18 +89,14 @@ static enum tier tier_from(const struct chooser *chooser, unsigned int id, enum 
 	return wanted;
 }
 
-static int sample_from(struct chooser *chooser, unsigned int id, const struct sample *wanted,
-		       struct census *census, struct chooser_result *result)
+static int sample_from(struct chooser *chooser, unsigned int id, const struct sample *sample,
+		       struct census *census, uint32_t *ret_can)
 {
-	struct sample sample = *wanted;
-	int r;
+	int err = open_source(chooser, id);
 
-	sample.tier = result->tier = tier_from(chooser, id, wanted->tier);
-	sample.place = chooser->place;
-	r = open_source(chooser, id);
-	return r < 0 ? r
-		     : take_sample(&sample, source_table[id], chooser->candidates[id].source,
-				   census, &result->can);
+	return err < 0 ? err
+		       : take_sample(sample, source_table[id], chooser->candidates[id].source,
+				     census, ret_can);
 }
 
 /* Worse ones always are; a better one that failed is asked again after a while. */
@@ -127,20 +124,12 @@ static bool falls_back(struct chooser *chooser, unsigned int id, int err, uint64
 	if (id == chooser->last || err == -ENOMEM)
 		return false;
 	candidate->failures++;
+	candidate->error = err;
 	if (chooser->used == id && !is_refusal(err) && candidate->failures < FAILURES_MAX)
 		return false;
 	schedule_retry(chooser, id, now_ms);
 	close_source(chooser, id);
 	return true;
-}
-
-static void note_use(struct chooser *chooser, unsigned int id, struct chooser_result *result)
-{
-	result->source = source_table[id];
-	result->changed = chooser->sampled && chooser->used != id;
-	chooser->candidates[id].failures = 0;
-	chooser->used = id;
-	chooser->sampled = true;
 }
 
 struct chooser *chooser_new(enum source_id wanted, const char *procfs)
@@ -165,24 +154,27 @@ void chooser_free(struct chooser *chooser)
 	free(chooser);
 }
 
-int chooser_sample(struct chooser *chooser, const struct sample *sample, struct census *census,
-		   struct chooser_result *ret_result)
+int chooser_sample(struct chooser *chooser, struct sample *sample, struct census *census,
+		   uint32_t *ret_can)
 {
+	enum tier wanted = sample->tier;
 	unsigned int id = chooser->first;
-	int r;
+	int err;
 
-	*ret_result = (struct chooser_result){ .source = source_table[chooser->used] };
+	sample->place = chooser->place;
 	for (;; id++) {
 		if (!is_asked(chooser, id, sample->now_ms))
 			continue;
-		r = sample_from(chooser, id, sample, census, ret_result);
-		if (r == 0)
+		sample->tier = tier_from(chooser, id, wanted);
+		err = sample_from(chooser, id, sample, census, ret_can);
+		if (err == 0)
 			break;
-		if (!falls_back(chooser, id, r, sample->now_ms))
-			return r;
-		ret_result->refusal = r;
+		if (!falls_back(chooser, id, err, sample->now_ms))
+			return err;
 	}
-	note_use(chooser, id, ret_result);
+	chooser->candidates[id].failures = 0;
+	chooser->used = id;
+	chooser->sampled = true;
 	return 0;
 }
 
@@ -200,6 +192,14 @@ int chooser_open(struct chooser *chooser, const struct source_ops **ret_ops, voi
 const struct source_ops *chooser_source(const struct chooser *chooser)
 {
 	return source_table[chooser->used];
+}
+
+const struct source_ops *chooser_refused(const struct chooser *chooser, int *ret_err)
+{
+	if (chooser->used == chooser->first)
+		return NULL;
+	*ret_err = chooser->candidates[chooser->first].error;
+	return source_table[chooser->first];
 }
 
 struct source_skipped chooser_skipped(const struct chooser *chooser)

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -47,7 +48,8 @@ struct collector {
 	struct netsysctl sysctl;
 	uint64_t cpu_ns;
 	int logged_error;
-	bool sampled; /* once, with success */
+	const struct source_ops *source; /* of the last good sample; NULL: none yet */
+	uint32_t can;                    /* enum source_can, of that */
 	/* shared; not owned */
 	struct publisher *publisher;
 	struct mailbox *mailbox;
@@ -89,16 +91,27 @@ static struct health health_of(struct collector *c, uint64_t begin_ns)
 	return health;
 }
 
-static void log_source(struct collector *c, const struct chooser_result *result)
+/* When it is another than before. */
+static void log_source(struct collector *c)
 {
-	bool less = !(result->source->can & SOURCE_INFO);
+	const struct source_ops *source = chooser_source(c->chooser), *refused;
+	char text[128];
+	int err;
 
-	if (less && result->refusal != 0 && (result->changed || !c->sampled))
-		log_warn("netlink is refused, reading /proc/net/tcp: no counters, no accept queue "
-			 "limits",
-			 "err", strerror(-result->refusal), NULL);
-	if (!less && result->changed)
-		log_info("netlink works again", NULL);
+	if (source == c->source)
+		return;
+	refused = chooser_refused(c->chooser, &err);
+	if (refused != NULL) {
+		(void)snprintf(text, sizeof(text), "%s is refused, reading %s%s", refused->name,
+			       source->name,
+			       source->can & SOURCE_INFO ? ""
+							 : ": no counters, no accept queue limits");
+		log_warn(text, "err", strerror(-err), NULL);
+	} else if (c->source != NULL) {
+		(void)snprintf(text, sizeof(text), "%s works again", source->name);
+		log_info(text, NULL);
+	}
+	c->source = source;
 }
 
 /* A failure is told when it is new, and its end once. */
@@ -113,15 +126,14 @@ static void log_outcome(struct collector *c, int error)
 	c->logged_error = error;
 }
 
-static int take_snapshot(struct collector *c, const struct chooser_result *result,
-			 struct snapshot **ret_snapshot)
+static int take_snapshot(struct collector *c, struct snapshot **ret_snapshot)
 {
 	const struct options *o = c->options;
 	struct survey_ns ns[1 + NAMESPACES_MAX] = {
 		{ .census = c->census,
 		  .netstat = &c->netstat,
 		  .sysctl = &c->sysctl,
-		  .can = result->can },
+		  .can = c->can },
 	};
 	struct survey survey = {
 		.ns = ns,
@@ -140,26 +152,26 @@ static int take_snapshot(struct collector *c, const struct chooser_result *resul
 	return survey_take(&survey, ret_snapshot);
 }
 
-/* The own namespace, and of the others those in `scope`. */
-static int sample_once(struct collector *c, enum tier tier, enum namespaces_scope scope,
-		       uint64_t now_ms, struct chooser_result *ret_result,
-		       struct snapshot **ret_snapshot)
+/* The own namespace, and of the others those in `scope`. *tier is what is wanted, and becomes what was sampled. */
+static int sample_once(struct collector *c, enum tier *tier, enum namespaces_scope scope,
+		       uint64_t now_ms, struct snapshot **ret_snapshot)
 {
-	const struct sample sample = { .tier = tier,
-				       .now_ms = now_ms,
-				       .events = &c->events,
-				       .sysctl = &c->sysctl,
-				       .netstat = &c->netstat };
-	int r = chooser_sample(c->chooser, &sample, c->census, ret_result);
+	struct sample sample = { .tier = *tier,
+				 .now_ms = now_ms,
+				 .events = &c->events,
+				 .sysctl = &c->sysctl,
+				 .netstat = &c->netstat };
+	int err = chooser_sample(c->chooser, &sample, c->census, &c->can);
 
-	if (r < 0)
-		return r;
-	if (ret_result->tier == TIER_FULL)
+	*tier = sample.tier;
+	if (err < 0)
+		return err;
+	if (sample.tier == TIER_FULL)
 		c->full_timestamp = clock_wall();
 	/* Others' trouble is not ours: it is counted there. */
 	if (c->namespaces != NULL)
 		(void)namespaces_sample(c->namespaces, scope, now_ms);
-	return take_snapshot(c, ret_result, ret_snapshot);
+	return take_snapshot(c, ret_snapshot);
 }
 
 /* What this thread has spent since the last time: on dumps, events and pages. */
@@ -175,24 +187,22 @@ static void run_sample(struct collector *c)
 {
 	uint64_t begin_ns = clock_mono_ns(), begin_ms = begin_ns / 1000000;
 	enum tier tier = pace_choose(&c->pace);
-	struct chooser_result result = { 0 };
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	int r, published;
 
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
-	r = sample_once(c, tier, NAMESPACES_NEXT, begin_ms, &result, &snapshot);
+	r = sample_once(c, &tier, NAMESPACES_NEXT, begin_ms, &snapshot);
 	if (r == 0)
-		log_source(c, &result);
+		log_source(c);
 	else
 		pace_insist(&c->pace);
-	c->sampled = c->sampled || r == 0;
 	tell_stale(c);
 	health = health_of(c, begin_ns);
 	published = publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r != 0 ? r : published);
-	pay(c, result.tier);
+	pay(c, tier);
 }
 
 /* Of the own namespace, and of the others if they are wanted. */
@@ -387,9 +397,9 @@ int collector_list_stale(struct collector *c, size_t limit, struct connections_r
 					   .limit = limit,
 					   .states = TCP_STATES_ALL &
 						     ~TCP_STATE_BIT(TCP_STATE_LISTEN) };
-	struct chooser_result result;
+	enum tier tier = TIER_FULL;
 	struct snapshot *snapshot = NULL;
-	int r = sample_once(c, TIER_FULL, NAMESPACES_ALL, clock_mono_ms(), &result, &snapshot);
+	int r = sample_once(c, &tier, NAMESPACES_ALL, clock_mono_ms(), &snapshot);
 
 	*ret_result = (struct connections_result){ 0 };
 	snapshot_unref(snapshot);
@@ -398,11 +408,11 @@ int collector_list_stale(struct collector *c, size_t limit, struct connections_r
 
 int collector_once(struct collector *c, const struct publisher_config *config, struct buf *page)
 {
-	struct chooser_result result;
+	enum tier tier = TIER_FULL;
 	struct snapshot *snapshot = NULL;
 	struct health health;
 	uint64_t begin_ns = clock_mono_ns();
-	int r = sample_once(c, TIER_FULL, NAMESPACES_ALL, begin_ns / 1000000, &result, &snapshot);
+	int r = sample_once(c, &tier, NAMESPACES_ALL, begin_ns / 1000000, &snapshot);
 
 	if (r < 0)
 		return r;

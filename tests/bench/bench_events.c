@@ -251,14 +251,14 @@ static void look_for_falls(struct meter *m)
 
 static void sample(struct meter *m)
 {
-	const struct sample sample = { .now_ms = clock_mono_ms(),
-				       .events = &m->events,
-				       .sysctl = &m->sysctl,
-				       .netstat = &m->netstat };
+	struct sample sample = { .now_ms = clock_mono_ms(),
+				 .events = &m->events,
+				 .sysctl = &m->sysctl,
+				 .netstat = &m->netstat };
 	uint64_t t0 = clock_thread_cpu_ns();
-	struct chooser_result result;
+	uint32_t can;
 
-	if (chooser_sample(m->chooser, &sample, m->census, &result) < 0)
+	if (chooser_sample(m->chooser, &sample, m->census, &can) < 0)
 		bench_die("sample");
 	m->sample_ns += clock_thread_cpu_ns() - t0;
 	look_for_falls(m);

@@ -55,12 +55,12 @@ static void sample_for_ever(void)
 		_exit(1);
 	netsysctl_defaults(&sysctl);
 	for (;;) {
-		const struct sample sample = { .now_ms = clock_mono_ms(),
-					       .sysctl = &sysctl,
-					       .netstat = &netstat };
-		struct chooser_result result;
+		struct sample sample = { .now_ms = clock_mono_ms(),
+					 .sysctl = &sysctl,
+					 .netstat = &netstat };
+		uint32_t can;
 
-		if (chooser_sample(chooser, &sample, census, &result) < 0)
+		if (chooser_sample(chooser, &sample, census, &can) < 0)
 			_exit(1);
 	}
 }

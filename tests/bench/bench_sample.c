@@ -17,18 +17,18 @@ static enum tier sample(struct chooser *chooser, struct census *census, enum tie
 {
 	struct netsysctl sysctl;
 	struct netstat netstat = { 0 };
-	const struct sample sample = {
+	struct sample sample = {
 		.tier = tier, .now_ms = clock_mono_ms(), .sysctl = &sysctl, .netstat = &netstat
 	};
-	struct chooser_result result;
+	uint32_t can;
 
 	netsysctl_defaults(&sysctl);
-	if (chooser_sample(chooser, &sample, census, &result) < 0 ||
-	    result.source != &source_netlink) {
+	if (chooser_sample(chooser, &sample, census, &can) < 0 ||
+	    chooser_source(chooser) != &source_netlink) {
 		(void)fprintf(stderr, "sample failed\n");
 		exit(1);
 	}
-	return result.tier;
+	return sample.tier;
 }
 
 /* Resident memory when all sockets have gone. */

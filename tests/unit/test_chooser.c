@@ -87,7 +87,7 @@ struct scene {
 	struct sample sample;
 	struct netsysctl sysctl;
 	struct netstat netstat;
-	struct chooser_result result;
+	uint32_t can;
 };
 
 static void begin(struct scene *s, enum source_id source)
@@ -113,7 +113,7 @@ static void end(struct scene *s)
 static int sample_at(struct scene *s, uint64_t now_ms)
 {
 	s->sample.now_ms = now_ms;
-	return chooser_sample(s->chooser, &s->sample, s->census, &s->result);
+	return chooser_sample(s->chooser, &s->sample, s->census, &s->can);
 }
 
 static void test_netlink_while_it_works(void **state)
@@ -124,10 +124,9 @@ static void test_netlink_while_it_works(void **state)
 	begin(&s, SOURCE_AUTO);
 	for (unsigned int i = 0; i < 3; i++) {
 		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
-		assert_ptr_equal(s.result.source, &source_netlink);
-		assert_int_equal(s.result.can, source_netlink.can & ~(uint32_t)SOURCE_EVENTS);
-		assert_false(s.result.changed);
-		assert_int_equal(s.result.refusal, 0);
+		assert_ptr_equal(chooser_source(s.chooser), &source_netlink);
+		assert_int_equal(s.can, source_netlink.can & ~(uint32_t)SOURCE_EVENTS);
+		assert_null(chooser_refused(s.chooser, NULL));
 	}
 	assert_int_equal(asked, 1);
 	assert_ptr_equal(chooser_source(s.chooser), &source_netlink);
@@ -139,15 +138,17 @@ static void test_refusal_falls_back_at_once_and_is_asked_again_later_and_later(v
 	struct scene s;
 	unsigned int before = 0, pauses = 0;
 	uint64_t last_ms = 1000000, pause_ms = 0;
+	int err;
 
 	(void)state;
 	begin(&s, SOURCE_AUTO);
 	refusal = EPERM;
 	for (uint64_t now_ms = 1000000; now_ms < 1600000; now_ms += 100) {
 		assert_int_equal(sample_at(&s, now_ms), 0);
-		assert_ptr_equal(s.result.source, &source_procfs);
-		assert_int_equal(s.result.refusal, asked != before ? -EPERM : 0);
-		assert_int_equal(s.result.can, source_procfs.can);
+		assert_ptr_equal(chooser_source(s.chooser), &source_procfs);
+		assert_ptr_equal(chooser_refused(s.chooser, &err), &source_netlink);
+		assert_int_equal(err, -EPERM);
+		assert_int_equal(s.can, source_procfs.can);
 		if (asked != before && now_ms != 1000000) {
 			assert_true(now_ms - last_ms >= pause_ms);
 			pause_ms = now_ms - last_ms;
@@ -172,16 +173,13 @@ static void test_comes_back(void **state)
 	s.chooser = chooser_new(SOURCE_AUTO, procfs);
 	refusal = EACCES;
 	assert_int_equal(sample_at(&s, 1001000), 0);
-	assert_ptr_equal(s.result.source, &source_procfs);
+	assert_ptr_equal(chooser_source(s.chooser), &source_procfs);
 	refusal = 0;
 	assert_int_equal(sample_at(&s, 1001500), 0);
-	assert_ptr_equal(s.result.source, &source_procfs);
-	assert_false(s.result.changed);
+	assert_ptr_equal(chooser_source(s.chooser), &source_procfs);
 	assert_int_equal(sample_at(&s, 1002000), 0);
-	assert_ptr_equal(s.result.source, &source_netlink);
-	assert_true(s.result.changed);
+	assert_ptr_equal(chooser_source(s.chooser), &source_netlink);
 	assert_int_equal(sample_at(&s, 1003000), 0);
-	assert_false(s.result.changed);
 	end(&s);
 }
 
@@ -189,6 +187,7 @@ static void test_comes_back(void **state)
 static void test_trouble_that_may_pass(void **state)
 {
 	struct scene s;
+	int err;
 
 	(void)state;
 	begin(&s, SOURCE_AUTO);
@@ -197,7 +196,7 @@ static void test_trouble_that_may_pass(void **state)
 	assert_int_equal(sample_at(&s, 1001000), -EMFILE);
 	refusal = 0;
 	assert_int_equal(sample_at(&s, 1002000), 0);
-	assert_ptr_equal(s.result.source, &source_netlink);
+	assert_ptr_equal(chooser_source(s.chooser), &source_netlink);
 	end(&s);
 
 	begin(&s, SOURCE_AUTO);
@@ -205,8 +204,9 @@ static void test_trouble_that_may_pass(void **state)
 	assert_int_equal(sample_at(&s, 1000000), -EMFILE);
 	assert_int_equal(sample_at(&s, 1001000), -EMFILE);
 	assert_int_equal(sample_at(&s, 1002000), 0);
-	assert_ptr_equal(s.result.source, &source_procfs);
-	assert_int_equal(s.result.refusal, -EMFILE);
+	assert_ptr_equal(chooser_source(s.chooser), &source_procfs);
+	assert_ptr_equal(chooser_refused(s.chooser, &err), &source_netlink);
+	assert_int_equal(err, -EMFILE);
 	end(&s);
 }
 
@@ -221,13 +221,13 @@ static void test_a_source_that_is_wanted_is_the_only_one(void **state)
 		assert_int_equal(sample_at(&s, 1000000 + i * 1000), -EPERM);
 	refusal = 0;
 	assert_int_equal(sample_at(&s, 1010000), 0);
-	assert_ptr_equal(s.result.source, &source_netlink);
+	assert_ptr_equal(chooser_source(s.chooser), &source_netlink);
 	end(&s);
 
 	begin(&s, SOURCE_procfs);
 	assert_int_equal(sample_at(&s, 1000000), 0);
-	assert_ptr_equal(s.result.source, &source_procfs);
-	assert_int_equal(s.result.refusal, 0);
+	assert_ptr_equal(chooser_source(s.chooser), &source_procfs);
+	assert_null(chooser_refused(s.chooser, NULL));
 	assert_int_equal(asked, 0);
 	end(&s);
 }
@@ -244,7 +244,7 @@ static void test_no_procfs_either(void **state)
 	assert_int_equal(sample_at(&s, 1000000), -ENOENT);
 	refusal = 0;
 	assert_int_equal(sample_at(&s, 1100000), 0);
-	assert_ptr_equal(s.result.source, &source_netlink);
+	assert_ptr_equal(chooser_source(s.chooser), &source_netlink);
 	end(&s);
 }
 
@@ -257,16 +257,17 @@ static void test_tiers(void **state)
 	begin(&s, SOURCE_AUTO);
 	s.sample.tier = TIER_STATES;
 	assert_int_equal(sample_at(&s, 1000000), 0);
-	assert_int_equal(s.result.tier, TIER_FULL);
+	assert_int_equal(s.sample.tier, TIER_FULL);
+	s.sample.tier = TIER_STATES;
 	assert_int_equal(sample_at(&s, 1001000), 0);
-	assert_int_equal(s.result.tier, TIER_STATES);
+	assert_int_equal(s.sample.tier, TIER_STATES);
 	end(&s);
 
 	begin(&s, SOURCE_procfs);
-	s.sample.tier = TIER_STATES;
 	for (unsigned int i = 0; i < 2; i++) {
+		s.sample.tier = TIER_STATES;
 		assert_int_equal(sample_at(&s, 1000000 + i * 1000), 0);
-		assert_int_equal(s.result.tier, TIER_FULL);
+		assert_int_equal(s.sample.tier, TIER_FULL);
 	}
 	end(&s);
 }

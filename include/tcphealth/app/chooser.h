@@ -11,7 +11,6 @@
 #include "tcphealth/model/census.h"
 #include "tcphealth/source/source.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct chooser;
@@ -20,27 +19,21 @@ struct chooser;
 struct chooser *chooser_new(enum source_id wanted, const char *procfs);
 void chooser_free(struct chooser *chooser);
 
-struct chooser_result {
-	const struct source_ops *source; /* in use */
-	uint32_t can;                    /* enum source_can, of the records that it gave */
-	bool changed;                    /* another source than the sample before */
-	/* What was sampled: more than asked for where the source or its change leaves no choice. */
-	enum tier tier;
-	int refusal; /* -errno of a better source; 0 where none was asked */
-};
-
 /*
- * One sample of the own namespace, whatever sample->place; of sample->tier unless source or change leave no choice. 0 and *ret_result, or -errno of the source that was tried
- * last: the census has been aborted.
+ * One sample of the own namespace, whatever sample->place. sample->tier becomes TIER_FULL where the source, or its change, leaves no
+ * choice. As take_sample(), the error being of the source that was tried last.
  */
-int chooser_sample(struct chooser *chooser, const struct sample *sample, struct census *census,
-		   struct chooser_result *ret_result);
+int chooser_sample(struct chooser *chooser, struct sample *sample, struct census *census,
+		   uint32_t *ret_can);
 
 /* Opens the source in use, if it is not: 0 and the source, borrowed until the next sample; or -errno. */
 int chooser_open(struct chooser *chooser, const struct source_ops **ret_ops, void **ret_source);
 
 /* In use. */
 const struct source_ops *chooser_source(const struct chooser *chooser);
+
+/* The better source that is not, and why (-errno); NULL if there is none. */
+const struct source_ops *chooser_refused(const struct chooser *chooser, int *ret_err);
 
 /* By all sources, since the start. */
 struct source_skipped chooser_skipped(const struct chooser *chooser);
