@@ -88,9 +88,9 @@ void buf_putc(struct buf *buf, char c)
 
 void buf_put_u64(struct buf *buf, uint64_t value)
 {
-	char text[NUMBER_DIGITS];
+	char text[NUMBER_DIGITS], *end = number_put(text, value);
 
-	buf_put(buf, text, (size_t)(number_put(text, value) - text));
+	buf_put(buf, text, (size_t)(end - text));
 }
 
 static void put_fraction(struct buf *buf, double value)

@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-int web_fail(struct web_error *error, const char *what, int err)
+void web_note(struct web_error *error, const char *what, int err)
 {
 	(void)snprintf(error->text, sizeof(error->text), "%.300s: %s", what,
 		       err == -ENOMEM ? "out of memory" : strerror(-err));
-	return err;
 }
 
 int web_fail_at(struct web_error *error, const char *file, struct web_place place, const char *fmt,

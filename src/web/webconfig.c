@@ -65,8 +65,12 @@ static int read_fields(struct yaml *yaml, struct fy_node *node, struct webconfig
 
 static int copy(struct yaml *yaml, const char *text, char **ret)
 {
-	*ret = strdup(text);
-	return *ret ? 0 : web_fail(yaml->error, yaml->name, -ENOMEM);
+	char *copied = strdup(text);
+
+	if (!copied)
+		return web_fail(yaml->error, yaml->name, -ENOMEM);
+	*ret = copied;
+	return 0;
 }
 
 static int read_bool(struct yaml *yaml, struct fy_node *node, void *target)
@@ -397,9 +401,11 @@ static int add_user(struct yaml *yaml, struct webconfig *config, const char *nam
 	/* Does not show the value: it may be a password. */
 	if (wrong)
 		return yaml_fail(yaml, "user \"%.60s\": %s", name, wrong);
-	err = copy(yaml, name, &user->name);
-	config->user_count += err == 0;
-	return err;
+	user->name = strdup(name);
+	if (!user->name)
+		return web_fail(yaml->error, yaml->name, -ENOMEM);
+	config->user_count++;
+	return 0;
 }
 
 static int read_users(struct yaml *yaml, struct fy_node *node, void *target)

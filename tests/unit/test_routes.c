@@ -62,9 +62,10 @@ static unsigned int ask(struct scene *s, const char *path, struct question quest
 	s->answer = (struct httpd_answer){ .status = 200, .type = "text/plain; charset=utf-8" };
 	buf_init(&s->answer.text, 0);
 	question.asked.arg = arg_of;
-	while (i < ROUTES_COUNT && strcmp(s->routes.table[i].path, path) != 0)
+	while (strcmp(s->routes.table[i].path, path) != 0) {
 		i++;
-	assert_true(i < ROUTES_COUNT);
+		assert_true(i < ROUTES_COUNT);
+	}
 	s->routes.table[i].fn(s->routes.table[i].arg, &question.asked, &s->answer);
 	assert_int_equal(s->answer.text.err, 0);
 	return s->answer.status;

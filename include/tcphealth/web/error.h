@@ -15,8 +15,15 @@ struct web_place {
 	int line, column;
 };
 
-/* Writes "WHAT: " and the text of `err`, a negative errno. Returns `err`. */
-int web_fail(struct web_error *error, const char *what, int err);
+/* Writes "WHAT: " and the text of `err`, a negative errno. */
+void web_note(struct web_error *error, const char *what, int err);
+
+/* The same, and returns `err`: inline, so that analyzers see that it does. */
+static inline int web_fail(struct web_error *error, const char *what, int err)
+{
+	web_note(error, what, err);
+	return err;
+}
 
 /*
  * Writes "FILE:LINE:COLUMN: " and the message. Returns -EINVAL. Control characters become
