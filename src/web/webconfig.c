@@ -63,14 +63,14 @@ static int read_fields(struct yaml *yaml, struct fy_node *node, struct webconfig
 
 /* Kinds of values. */
 
-static int copy(struct yaml *yaml, const char *text, char **ret)
+/* To be freed; NULL when out of memory, which is noted. */
+static char *copy(struct yaml *yaml, const char *text)
 {
 	char *copied = strdup(text);
 
 	if (!copied)
-		return web_fail(yaml->error, yaml->name, -ENOMEM);
-	*ret = copied;
-	return 0;
+		web_note(yaml->error, yaml->name, -ENOMEM);
+	return copied;
 }
 
 static int read_bool(struct yaml *yaml, struct fy_node *node, void *target)
@@ -269,14 +269,15 @@ static int add_san(struct yaml *yaml, struct webconfig *config, const char *name
 {
 	size_t count = config->allowed_san_count;
 	char **sans = reallocarray(config->allowed_sans, count + 1, sizeof(*sans));
-	int err;
 
 	if (!sans)
 		return web_fail(yaml->error, yaml->name, -ENOMEM);
 	config->allowed_sans = sans;
-	err = copy(yaml, name, &sans[count]);
-	config->allowed_san_count += err == 0;
-	return err;
+	sans[count] = copy(yaml, name);
+	if (!sans[count])
+		return -ENOMEM;
+	config->allowed_san_count++;
+	return 0;
 }
 
 static int read_sans(struct yaml *yaml, struct fy_node *node, void *target)
@@ -347,9 +348,9 @@ static int read_header(struct yaml *yaml, struct fy_node *node, enum webconfig_h
 		return yaml_fail(yaml, "%s: \"%.60s\" is not allowed (allowed: %s%s%s)",
 				 headers[header].name, scalar.text, allowed[0],
 				 allowed[1] ? ", " : "", allowed[1] ? allowed[1] : "");
-	err = copy(yaml, scalar.text, value);
-	if (err)
-		return err;
+	*value = copy(yaml, scalar.text);
+	if (!*value)
+		return -ENOMEM;
 	make_fit(*value);
 	if ((*value)[0] == '\0') {
 		free(*value);
@@ -385,7 +386,7 @@ static int read_headers(struct yaml *yaml, struct fy_node *node, void *target)
 static int add_user(struct yaml *yaml, struct webconfig *config, const char *name,
 		    struct fy_node *node)
 {
-	struct webconfig_user *user, *users;
+	struct webconfig_user user = { 0 }, *users;
 	struct yaml_scalar stored;
 	const char *wrong;
 	int err = yaml_scalar(yaml, node, &stored);
@@ -396,15 +397,14 @@ static int add_user(struct yaml *yaml, struct webconfig *config, const char *nam
 	if (!users)
 		return web_fail(yaml->error, yaml->name, -ENOMEM);
 	config->users = users;
-	user = &users[config->user_count];
-	wrong = bcrypt_parse(stored.text, strlen(stored.text), &user->hash);
+	wrong = bcrypt_parse(stored.text, strlen(stored.text), &user.hash);
 	/* Does not show the value: it may be a password. */
 	if (wrong)
 		return yaml_fail(yaml, "user \"%.60s\": %s", name, wrong);
-	user->name = strdup(name);
-	if (!user->name)
-		return web_fail(yaml->error, yaml->name, -ENOMEM);
-	config->user_count++;
+	user.name = copy(yaml, name);
+	if (!user.name)
+		return -ENOMEM;
+	users[config->user_count++] = user;
 	return 0;
 }
 
@@ -591,10 +591,10 @@ int webconfig_parse(const char *name, const char *text, size_t len, struct webco
 	config->max_version = WEBCONFIG_TLS13;
 	config->prefer_server_ciphers = true;
 	err = yaml_open(&yaml, name, text, len, ret_error, &root);
-	if (!err)
-		err = copy(&yaml, name, &config->name);
-	if (!err)
-		err = read_fields(&yaml, root, config, sections);
+	if (!err) {
+		config->name = copy(&yaml, name);
+		err = config->name ? read_fields(&yaml, root, config, sections) : -ENOMEM;
+	}
 	yaml_close(&yaml);
 	if (err)
 		webconfig_free(config);
