@@ -35,8 +35,11 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 			const struct httpd_answer *answer)
 {
 	const char *vary = answer->negotiated ? "Accept, Accept-Encoding" : NULL;
+	/* Whoever is refused starts anew, and waits for a place with all others. */
+	const char *connection = answer->status >= 400 ? "close" : NULL;
 
 	return add_header(response, MHD_HTTP_HEADER_VARY, vary) &&
+	       add_header(response, MHD_HTTP_HEADER_CONNECTION, connection) &&
 	       add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type) &&
 	       add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
 	       add_policies(request, response, answer->policy) &&

@@ -8,11 +8,11 @@
  */
 #include "tcphealth/web/auth.h"
 
-#include <errno.h>
+#include "tcphealth/base/clock.h"
+
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +23,23 @@
 #define KEY_LEN    32
 #define MAC_LEN    32
 #define REMEMBERED 64 /* pairs; the least recently used goes first */
+#define GUESSES    16 /* in the lane, with the one being computed */
 
 struct memo {
 	unsigned char mac[MAC_LEN];
 	uint64_t used; /* 0: free */
+};
+
+/* A pair in the lane, and what its check needs. */
+struct guess {
+	struct auth_pair pair;
+	unsigned char mac[MAC_LEN];
+	struct bcrypt_hash hash; /* a decoy for an unknown name */
+	struct bcrypt_hash decoy;
+	struct share share;
+	uint64_t asked_ms;
+	auth_told_fn told;
+	void *arg;
 };
 
 struct auth {
@@ -34,10 +47,17 @@ struct auth {
 	pthread_mutex_t memory_lock; /* of memos and clock */
 	struct memo memos[REMEMBERED];
 	uint64_t clock;
-	/* Held while a bcrypt is computed in `room`. */
-	pthread_mutex_t lane;
-	struct bcrypt_room *room;
-	atomic_bool computing; /* for auth_is_busy() */
+
+	struct bcrypt_room *room; /* of the lane's thread */
+	pthread_t thread;
+	bool running; /* the thread */
+
+	pthread_mutex_t lane_lock; /* of all below */
+	pthread_cond_t lane_news;
+	/* In the order of their turns. The first stays here while it is computed. */
+	struct guess *guesses[GUESSES];
+	size_t guess_count;
+	bool computing, ending;
 };
 
 /*
@@ -162,42 +182,151 @@ static const struct webconfig_user *find_user(const struct webconfig *config, co
 	return found;
 }
 
-/* In the lane. Without a hash, or with an unusable one, a decoy costs the same time. */
-static bool compute(struct auth *auth, const struct bcrypt_hash *hash, unsigned int cost,
-		    const struct auth_pair *pair)
+static enum auth_result compute(struct auth *auth, const struct guess *guess)
 {
-	const struct bcrypt_hash decoy = bcrypt_decoy(cost);
-	enum bcrypt_result result = BCRYPT_UNUSABLE;
+	const struct auth_pair *pair = &guess->pair;
+	enum bcrypt_result result =
+		bcrypt_matches(auth->room, &guess->hash, pair->password, pair->password_len);
 
-	if (hash)
-		result = bcrypt_matches(auth->room, hash, pair->password, pair->password_len);
+	/* An unusable hash took no time, which would tell it from others. */
 	if (result == BCRYPT_UNUSABLE)
-		(void)bcrypt_matches(auth->room, &decoy, pair->password, pair->password_len);
-	return result == BCRYPT_MATCH;
+		(void)bcrypt_matches(auth->room, &guess->decoy, pair->password, pair->password_len);
+	if (result != BCRYPT_MATCH)
+		return AUTH_WRONG;
+	remember(auth, guess->mac);
+	return AUTH_RIGHT;
+}
+
+static void tell(struct guess *guess, enum auth_result result)
+{
+	auth_told_fn told = guess->told;
+	void *arg = guess->arg;
+
+	explicit_bzero(guess, sizeof(*guess));
+	free(guess);
+	told(arg, result);
+}
+
+/* The next guess, or NULL at the end. Marks whether it will be computed. Under the lock. */
+static struct guess *next_guess(struct auth *auth)
+{
+	struct guess *guess;
+
+	while (auth->guess_count == 0 && !auth->ending)
+		pthread_cond_wait(&auth->lane_news, &auth->lane_lock);
+	if (auth->guess_count == 0)
+		return NULL;
+	guess = auth->guesses[0];
+	auth->computing = !auth->ending && clock_mono_ms() - guess->asked_ms <= AUTH_WAIT_MS;
+	return guess;
+}
+
+static void remove_guess(struct auth *auth, size_t i)
+{
+	auth->guess_count--;
+	memmove(&auth->guesses[i], &auth->guesses[i + 1],
+		(auth->guess_count - i) * sizeof(auth->guesses[0]));
+}
+
+static void *run_lane(void *arg)
+{
+	struct auth *auth = arg;
+	struct guess *guess;
+
+	pthread_setname_np(pthread_self(), "http-password");
+	pthread_mutex_lock(&auth->lane_lock);
+	while ((guess = next_guess(auth)) != NULL) {
+		enum auth_result result = AUTH_BUSY;
+		bool due = auth->computing;
+		pthread_mutex_unlock(&auth->lane_lock);
+		if (due)
+			result = compute(auth, guess);
+		pthread_mutex_lock(&auth->lane_lock);
+		auth->computing = false;
+		remove_guess(auth, 0);
+		pthread_mutex_unlock(&auth->lane_lock);
+		tell(guess, result);
+		pthread_mutex_lock(&auth->lane_lock);
+	}
+	pthread_mutex_unlock(&auth->lane_lock);
+	return NULL;
+}
+
+static size_t count_share(const struct auth *auth, const struct share *share,
+			  enum share_width width)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < auth->guess_count; i++)
+		count += share_is_same(&auth->guesses[i]->share, share, width);
+	return count;
+}
+
+/*
+ * The place of a full lane that yields to a newcomer: the last of the widest share with most
+ * guesses, if the newcomer's has fewer. The first is being computed: 0 means none.
+ */
+static size_t yielding(const struct auth *auth, const struct share *newcomer)
+{
+	size_t most = count_share(auth, newcomer, SHARE_48) + 1, place = 0;
+
+	for (size_t i = 1; i < auth->guess_count; i++) {
+		size_t count = count_share(auth, &auth->guesses[i]->share, SHARE_48);
+		if (count > most || (count == most && place > 0)) {
+			most = count;
+			place = i;
+		}
+	}
+	return place;
+}
+
+/* Gives a guess its place. The one that has none, with *ret_why, or NULL. Under the lock. */
+static struct guess *enqueue(struct auth *auth, struct guess *guess, enum auth_result *ret_why)
+{
+	struct guess *loser = NULL;
+	size_t place;
+
+	*ret_why = AUTH_BUSY;
+	if (auth->ending)
+		return guess;
+	if (count_share(auth, &guess->share, SHARE_64) > 0) {
+		*ret_why = AUTH_NOT_YOUR_TURN;
+		return guess;
+	}
+	if (auth->guess_count == GUESSES) {
+		place = yielding(auth, &guess->share);
+		if (place == 0)
+			return guess;
+		loser = auth->guesses[place];
+		remove_guess(auth, place);
+	}
+	auth->guesses[auth->guess_count++] = guess;
+	pthread_cond_signal(&auth->lane_news);
+	return loser;
+}
+
+/* The user of a pair, or NULL, and what the memory knows it by. False: no memory. */
+static bool identify(struct auth *auth, const struct webconfig *config,
+		     const struct auth_pair *pair, struct bcrypt_hash *ret_hash,
+		     struct bcrypt_hash *ret_decoy, unsigned char *mac)
+{
+	unsigned int cost;
+	const struct webconfig_user *user = find_user(config, pair->name, &cost);
+
+	*ret_decoy = bcrypt_decoy(cost);
+	*ret_hash = user ? user->hash : *ret_decoy;
+	return make_mac(auth, pair, ret_hash, mac);
 }
 
 static enum auth_result judge(struct auth *auth, const struct webconfig *config,
 			      const struct auth_pair *pair)
 {
 	unsigned char mac[MAC_LEN];
-	unsigned int cost;
-	const struct webconfig_user *user = find_user(config, pair->name, &cost);
-	const struct bcrypt_hash nobody = bcrypt_decoy(cost);
-	bool right;
+	struct bcrypt_hash hash, decoy;
 
-	if (!make_mac(auth, pair, user ? &user->hash : &nobody, mac))
+	if (!identify(auth, config, pair, &hash, &decoy, mac))
 		return AUTH_BUSY;
-	if (recall(auth, mac))
-		return AUTH_RIGHT; /* never a decoy's */
-	if (pthread_mutex_trylock(&auth->lane) != 0)
-		return AUTH_BUSY;
-	atomic_store(&auth->computing, true);
-	right = compute(auth, user ? &user->hash : NULL, cost, pair);
-	atomic_store(&auth->computing, false);
-	pthread_mutex_unlock(&auth->lane);
-	if (right)
-		remember(auth, mac);
-	return right ? AUTH_RIGHT : AUTH_WRONG;
+	return recall(auth, mac) ? AUTH_RIGHT : AUTH_UNKNOWN; /* a decoy's is never known */
 }
 
 enum auth_result auth_check(struct auth *auth, const struct webconfig *config, const char *header)
@@ -211,9 +340,55 @@ enum auth_result auth_check(struct auth *auth, const struct webconfig *config, c
 	return result;
 }
 
+void auth_ask(struct auth *auth, const struct webconfig *config, const char *header,
+	      const struct share *share, auth_told_fn told, void *arg)
+{
+	struct guess *guess = calloc(1, sizeof(*guess));
+	enum auth_result why = AUTH_BUSY;
+
+	if (!guess) {
+		told(arg, AUTH_BUSY);
+		return;
+	}
+	guess->share = *share;
+	guess->told = told;
+	guess->arg = arg;
+	guess->asked_ms = clock_mono_ms();
+	if (!auth_parse(header, &guess->pair)) {
+		why = AUTH_WRONG;
+	} else if (identify(auth, config, &guess->pair, &guess->hash, &guess->decoy, guess->mac)) {
+		pthread_mutex_lock(&auth->lane_lock);
+		guess = enqueue(auth, guess, &why);
+		pthread_mutex_unlock(&auth->lane_lock);
+	}
+	if (guess)
+		tell(guess, why);
+}
+
+void auth_quiesce(struct auth *auth)
+{
+	pthread_mutex_lock(&auth->lane_lock);
+	auth->ending = true;
+	pthread_cond_signal(&auth->lane_news);
+	pthread_mutex_unlock(&auth->lane_lock);
+}
+
 bool auth_is_busy(struct auth *auth)
 {
-	return atomic_load(&auth->computing);
+	bool computing;
+
+	pthread_mutex_lock(&auth->lane_lock);
+	computing = auth->computing;
+	pthread_mutex_unlock(&auth->lane_lock);
+	return computing;
+}
+
+void auth_stop(struct auth *auth)
+{
+	auth_quiesce(auth);
+	if (auth->running)
+		pthread_join(auth->thread, NULL);
+	auth->running = false;
 }
 
 struct auth *auth_new(void)
@@ -223,10 +398,12 @@ struct auth *auth_new(void)
 	if (!auth)
 		return NULL;
 	pthread_mutex_init(&auth->memory_lock, NULL);
-	pthread_mutex_init(&auth->lane, NULL);
-	atomic_init(&auth->computing, false);
+	pthread_mutex_init(&auth->lane_lock, NULL);
+	pthread_cond_init(&auth->lane_news, NULL);
 	auth->room = bcrypt_room_new();
 	if (auth->room && getrandom(auth->key, KEY_LEN, 0) == KEY_LEN)
+		auth->running = pthread_create(&auth->thread, NULL, run_lane, auth) == 0;
+	if (auth->running)
 		return auth;
 	auth_free(auth);
 	return NULL;
@@ -236,9 +413,11 @@ void auth_free(struct auth *auth)
 {
 	if (!auth)
 		return;
+	auth_stop(auth);
 	bcrypt_room_free(auth->room);
 	pthread_mutex_destroy(&auth->memory_lock);
-	pthread_mutex_destroy(&auth->lane);
+	pthread_mutex_destroy(&auth->lane_lock);
+	pthread_cond_destroy(&auth->lane_news);
 	explicit_bzero(auth, sizeof(*auth));
 	free(auth);
 }

@@ -39,7 +39,7 @@ struct httpd {
 	struct loglimit log_limit; /* under log_lock */
 	/*
 	 * A request is marked with the address of one: seen before, or counted in
-	 * `answering`.
+	 * `answering`. Or else with its verdict, from when it waits for one.
 	 */
 	char known, counted;
 };

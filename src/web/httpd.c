@@ -235,7 +235,7 @@ static struct gate *make_gate(struct httpd *httpd)
 static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 {
 	unsigned int flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
-			     MHD_USE_ITC | MHD_USE_ERROR_LOG |
+			     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
 			     (httpd_has_tls(httpd) ? (unsigned int)MHD_USE_TLS : 0);
 	const struct MHD_OptionItem tls_options[] = {
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)PRIORITIES },
@@ -350,6 +350,7 @@ void httpd_quiesce(struct httpd *httpd)
 	if (!httpd)
 		return;
 	atomic_store(&httpd->ending, true);
+	auth_quiesce(httpd->auth);
 	gate_quiesce(httpd->gate);
 }
 
@@ -372,6 +373,9 @@ void httpd_stop(struct httpd *httpd)
 		return;
 	if (httpd->gate)
 		gate_stop(httpd->gate);
+	/* The library must not be stopped while a request waits for a verdict. */
+	if (httpd->auth)
+		auth_stop(httpd->auth);
 	if (httpd->daemon)
 		MHD_stop_daemon(httpd->daemon);
 	for (size_t i = 0; !httpd->gate && i < httpd->listener_count; i++)

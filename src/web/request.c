@@ -9,6 +9,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *request_header(const struct request *request, const char *name)
@@ -144,23 +145,51 @@ static void log_refusal(const struct request *request)
 	httpd_log(request->httpd, LOG_LEVEL_WARN, "http authentication failed", "peer", peer);
 }
 
-/* A request without a password is not logged: a browser first tries without. */
-static enum MHD_Result authenticate(struct request *request, const char *path)
-{
-	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
-	struct httpd *httpd = request->httpd;
+/* On a password. The request is suspended until it is there. */
+struct verdict {
+	struct MHD_Connection *connection;
+	enum auth_result result;
+};
 
-	if (header && atomic_load(&httpd->ending))
-		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Ending.\n");
-	switch (auth_check(httpd->auth, request->config, header)) {
-	case AUTH_RIGHT:
-		return answer_path(request, path);
-	case AUTH_BUSY:
-		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
-				    "Another password is being checked.\n");
-	case AUTH_WRONG:
-		break;
-	}
+/* The verdict a request was marked with, or NULL. */
+static struct verdict *verdict_of(struct httpd *httpd, void *mark)
+{
+	return mark == &httpd->known || mark == &httpd->counted ? NULL : mark;
+}
+
+static void on_verdict(void *arg, enum auth_result result)
+{
+	struct verdict *verdict = arg;
+
+	verdict->result = result;
+	MHD_resume_connection(verdict->connection);
+}
+
+static enum MHD_Result answer_busy(struct request *request)
+{
+	return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+			    "Other passwords are being checked.\n");
+}
+
+static enum MHD_Result wait_for_verdict(struct request *request, const char *header)
+{
+	const struct sockaddr *client = client_of(request);
+	struct verdict *verdict = client ? malloc(sizeof(*verdict)) : NULL;
+	struct share share;
+
+	if (!verdict)
+		return answer_busy(request);
+	share = share_of(client);
+	verdict->connection = request->connection;
+	*request->mark = verdict;
+	MHD_suspend_connection(request->connection);
+	auth_ask(request->httpd->auth, request->config, header, &share, on_verdict, verdict);
+	return MHD_YES;
+}
+
+/* A request without a password is not logged: a browser first tries without. */
+static enum MHD_Result refuse(struct request *request, const char *header)
+{
 	if (header)
 		log_refusal(request);
 	return answer_line(request, MHD_HTTP_UNAUTHORIZED, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
@@ -168,10 +197,55 @@ static enum MHD_Result authenticate(struct request *request, const char *path)
 			   "Unauthorized\n");
 }
 
+static enum MHD_Result answer_verdict(struct request *request, const char *path,
+				      enum auth_result result)
+{
+	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+
+	switch (result) {
+	case AUTH_RIGHT:
+		return answer_path(request, path);
+	case AUTH_WRONG:
+		return refuse(request, header);
+	case AUTH_UNKNOWN:
+		return wait_for_verdict(request, header);
+	case AUTH_NOT_YOUR_TURN:
+		return answer_later(request, MHD_HTTP_TOO_MANY_REQUESTS,
+				    "Another password from this address is being checked.\n");
+	case AUTH_BUSY:
+		break;
+	}
+	return answer_busy(request);
+}
+
+/* After its turn: the verdict stands, even if the users have changed meanwhile. */
+static enum MHD_Result answer_after_turn(struct request *request, const char *path,
+					 struct verdict *verdict)
+{
+	enum auth_result result = verdict->result;
+
+	free(verdict);
+	*request->mark = &request->httpd->known;
+	return answer_verdict(request, path, result);
+}
+
+static enum MHD_Result authenticate(struct request *request, const char *path)
+{
+	const char *header = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+	struct httpd *httpd = request->httpd;
+
+	if (header && atomic_load(&httpd->ending))
+		return answer_later(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Ending.\n");
+	return answer_verdict(request, path, auth_check(httpd->auth, request->config, header));
+}
+
 static enum MHD_Result answer(struct request *request, const char *path)
 {
 	const struct webconfig *config = request->config;
+	struct verdict *verdict = verdict_of(request->httpd, *request->mark);
 
+	if (verdict)
+		return answer_after_turn(request, path, verdict);
 	if (config && config->rate_interval_ns && !rate_allows(request->httpd, config))
 		return answer_later(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests\n");
 	return config && config->user_count ? authenticate(request, path)
@@ -226,6 +300,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **mark
 	(void)code;
 	if (*mark == &httpd->counted)
 		atomic_fetch_sub(&httpd->answering, 1);
+	free(*mark ? verdict_of(httpd, *mark) : NULL);
 	*mark = NULL;
 	gate_answered(httpd->gate, httpd_fd(connection));
 }

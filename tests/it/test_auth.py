@@ -1,15 +1,17 @@
 """Users and passwords, headers and rate limit of --web.config.file, and reloading them without a restart."""
 import base64
 import concurrent.futures
+import contextlib
 import http.client
 import math
 import os
 import re
 import signal
 import tempfile
+import threading
 import time
 
-from tcph import exporter, https
+from tcph import exporter, https, web
 from tcph.case import NetTest
 from tcph.https import basic, bcrypt
 from tcph.poll import eventually
@@ -125,36 +127,64 @@ class AuthTest(NetTest):
             self.assertEqual(status, 401)
             self.assertGreater(seconds, first / 4)
 
-    def status_soon(self, program, headers):
-        """The status, or None of a connection whose thread is the one that computes: the next one meets another thread."""
-        try:
-            return self.status(program, headers, timeout=0.5)
-        except OSError:
-            return None
-
     def insist(self, program, headers):
         """The status, once it is this request's turn to be checked."""
         def ask():
             status = self.status(program, headers, timeout=60)
-            return None if status == 503 else status
+            return None if status == 429 else status
 
         return eventually(ask, timeout=60)
-
-    def wait_status(self, program, headers, want):
-        eventually(lambda: self.status_soon(program, headers) == want, timeout=exporter.patience(5), what=program.log_tail)
 
     def test_one_password_at_a_time(self):
         program = self.start_with_users(slow=costly(cost_of(2)), quick=bcrypt('secret'))
         self.assertEqual(self.status(program, basic('quick', 'secret')), 200)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             busy = pool.submit(self.insist, program, basic('slow', 'secret'))
-            self.wait_status(program, basic('quick', 'wrong'), 503)
+            self.wait_occupied(program)
             # Who is known, and who sends nothing, needs no turn.
-            self.wait_status(program, basic('quick', 'secret'), 200)
-            self.wait_status(program, {}, 401)
+            self.assertEqual(self.status(program, basic('quick', 'secret')), 200)
+            self.assertEqual(self.status(program, {}), 401)
             self.assertFalse(busy.done())
             self.assertEqual(busy.result(), 401)
         self.assertEqual(self.status(program, basic('quick', 'wrong')), 401)
+
+    def wait_occupied(self, program):
+        """Until a guess from 127.0.0.1 is being computed: a second one is refused at once, and its connection ends."""
+        def is_refused():
+            response = program.request('/-/healthy', headers=basic('quick', 'wrong'), timeout=exporter.patience(10))
+            if response.status == 429:
+                self.assertEqual(response.headers['Connection'], 'close')
+            return response.status == 429
+
+        eventually(is_refused, timeout=exporter.patience(5), what=program.log_tail)
+
+    def test_a_guesser_keeps_nobody_out(self):
+        """A host guesses as fast as it can, on many connections; whoever knows the password is let in at the first attempt."""
+        self.write_users(alice=bcrypt('secret', 11), **{f'user{number}': bcrypt('secret', 11) for number in range(20)})
+        program = self.start_exporter(self.b, f'--web.config.file={self.path}',
+                                      f'--web.listen-address=:{exporter.PORT}', ready=False)
+        eventually(lambda: 'msg=listening' in program.log_text(), timeout=exporter.patience(10), what=program.log_tail)
+        stop, refused = threading.Event(), []
+
+        def guess():
+            while not stop.is_set():
+                with contextlib.suppress(OSError):
+                    refused.append(web.request(self.a, program.port, '/metrics', headers=basic('alice', 'guess'),
+                                               address=self.b.address[4], timeout=10).status)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            guessers = [pool.submit(guess) for _ in range(8)]
+            try:
+                eventually(lambda: len(refused) > 100, timeout=exporter.patience(20), what='guesses')
+                # Each is new to the exporter, and needs its turn.
+                found = [self.status(program, basic(f'user{number}', 'secret')) for number in range(20)]
+            finally:
+                stop.set()
+            for guesser in guessers:
+                guesser.result()
+        self.assertEqual(found, [200] * 20)
+        self.assertLessEqual(set(refused), {401, 429})
+        self.assertIn(429, refused)
 
     def test_no_password_stays_in_memory(self):
         program = self.start_with_users(alice=bcrypt('unmistakable'))
@@ -165,10 +195,10 @@ class AuthTest(NetTest):
         kept.sock.connect(('127.0.0.1', program.port))
         for headers, want in ((right, 200), (wrong, 401), (right, 200)):
             self.assertEqual(self.status(program, headers), want)
-            kept.request('GET', '/-/healthy', headers=headers)
+            kept.request('GET', '/-/healthy', headers=right)
             response = kept.getresponse()
             response.read()
-            self.assertEqual(response.status, want)
+            self.assertEqual(response.status, 200)
         secrets = [b'unmistakable', *(headers['Authorization'].split()[1].encode() for headers in (right, wrong))]
         if not exporter.is_sanitized():  # which keeps freed memory
             # The connection is still open, and a thread may just be at its end.
@@ -180,7 +210,7 @@ class AuthTest(NetTest):
         program = self.start_with_users(slow=costly(17), quick=bcrypt('secret'))
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             busy = pool.submit(self.insist, program, basic('slow', 'secret'))
-            self.wait_status(program, basic('quick', 'wrong'), 503)
+            self.wait_occupied(program)
             program.stop()
             # Its connection broke with the process.
             with self.assertRaises((OSError, http.client.HTTPException, AssertionError)):

@@ -1,4 +1,4 @@
-/* auth, bcrypt and ratelimit: headers, hashes, who is right, and that only one password is computed at a time. */
+/* auth, bcrypt and ratelimit: headers, hashes, who is right, and turns in the lane. */
 #include "tcphealth/web/auth.h"
 #include "tcphealth/web/ratelimit.h"
 
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <crypt.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,14 +188,85 @@ static struct webconfig two_users(struct webconfig_user users[2], unsigned int c
 
 #define ALICE_SECRET "Basic YWxpY2U6c2VjcmV0"
 #define ALICE_OTHER  "Basic YWxpY2U6b3RoZXI="
+#define BOB_OTHER    "Basic Ym9iOm90aGVy"
 #define BOB_SECRET   "Basic Ym9iOnNlY3JldA=="
 #define CAROL_SECRET "Basic Y2Fyb2w6c2VjcmV0"
+
+/* One that asks, from an IPv6 address with that many /48 and /64, and waits to be told. */
+struct asker {
+	struct share share;
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	enum auth_result result; /* AUTH_UNKNOWN: not told yet */
+	unsigned int times;
+};
+
+static void on_told(void *arg, enum auth_result result)
+{
+	struct asker *asker = arg;
+
+	pthread_mutex_lock(&asker->lock);
+	asker->result = result;
+	asker->times++;
+	pthread_cond_signal(&asker->told);
+	pthread_mutex_unlock(&asker->lock);
+}
+
+static void ask(struct auth *auth, const struct webconfig *config, const char *header,
+		struct asker *asker, unsigned int prefix48, unsigned int prefix64)
+{
+	struct sockaddr_in6 addr = { .sin6_family = AF_INET6, .sin6_addr.s6_addr = { 0x20, 1 } };
+
+	addr.sin6_addr.s6_addr[5] = (unsigned char)prefix48;
+	addr.sin6_addr.s6_addr[7] = (unsigned char)prefix64;
+	*asker = (struct asker){ .share = share_of((struct sockaddr *)&addr),
+				 .result = AUTH_UNKNOWN };
+	pthread_mutex_init(&asker->lock, NULL);
+	pthread_cond_init(&asker->told, NULL);
+	auth_ask(auth, config, header, &asker->share, on_told, asker);
+}
+
+/* What it is told, which is told once. */
+static enum auth_result hear(struct asker *asker)
+{
+	pthread_mutex_lock(&asker->lock);
+	while (asker->result == AUTH_UNKNOWN)
+		pthread_cond_wait(&asker->told, &asker->lock);
+	pthread_mutex_unlock(&asker->lock);
+	assert_int_equal(asker->times, 1);
+	pthread_cond_destroy(&asker->told);
+	pthread_mutex_destroy(&asker->lock);
+	return asker->result;
+}
+
+static bool is_told(struct asker *asker)
+{
+	bool told;
+
+	pthread_mutex_lock(&asker->lock);
+	told = asker->result != AUTH_UNKNOWN;
+	pthread_mutex_unlock(&asker->lock);
+	return told;
+}
+
+/* The verdict, in the lane if need be. */
+static enum auth_result verdict(struct auth *auth, const struct webconfig *config,
+				const char *header)
+{
+	enum auth_result result = auth_check(auth, config, header);
+	struct asker asker;
+
+	if (result != AUTH_UNKNOWN)
+		return result;
+	ask(auth, config, header, &asker, 0, 0);
+	return hear(&asker);
+}
 
 static uint64_t cpu_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
@@ -204,7 +276,7 @@ static uint64_t cost_of(struct auth *auth, const struct webconfig *config, const
 {
 	uint64_t before = cpu_ns();
 
-	assert_int_equal(auth_check(auth, config, header), want);
+	assert_int_equal(verdict(auth, config, header), want);
 	return cpu_ns() - before;
 }
 
@@ -216,12 +288,12 @@ static void test_who_is_right(void **state)
 
 	(void)state;
 	for (int round = 0; round < 2; round++) {
-		assert_int_equal(auth_check(auth, &config, ALICE_SECRET), AUTH_RIGHT);
-		assert_int_equal(auth_check(auth, &config, ALICE_OTHER), AUTH_WRONG);
-		assert_int_equal(auth_check(auth, &config, BOB_SECRET), AUTH_WRONG);
-		assert_int_equal(auth_check(auth, &config, CAROL_SECRET), AUTH_WRONG);
-		assert_int_equal(auth_check(auth, &config, NULL), AUTH_WRONG);
-		assert_int_equal(auth_check(auth, &config, "Basic !"), AUTH_WRONG);
+		assert_int_equal(verdict(auth, &config, ALICE_SECRET), AUTH_RIGHT);
+		assert_int_equal(verdict(auth, &config, ALICE_OTHER), AUTH_WRONG);
+		assert_int_equal(verdict(auth, &config, BOB_SECRET), AUTH_WRONG);
+		assert_int_equal(verdict(auth, &config, CAROL_SECRET), AUTH_WRONG);
+		assert_int_equal(verdict(auth, &config, NULL), AUTH_WRONG);
+		assert_int_equal(verdict(auth, &config, "Basic !"), AUTH_WRONG);
 	}
 	assert_false(auth_is_busy(auth));
 	auth_free(auth);
@@ -248,7 +320,7 @@ static void test_what_is_remembered(void **state)
 	assert_true(cost_of(auth, &config, BOB_SECRET, AUTH_WRONG) > first / 4);
 	/* Another hash of the same user makes the memory worthless. */
 	users[0].hash = hash_of("other", 9);
-	assert_int_equal(auth_check(auth, &config, ALICE_SECRET), AUTH_WRONG);
+	assert_int_equal(verdict(auth, &config, ALICE_SECRET), AUTH_WRONG);
 	auth_free(auth);
 }
 
@@ -283,49 +355,97 @@ static void test_memory_is_bounded(void **state)
 				*at++ = j + 2 < len ? digits[b & 63] : '=';
 			}
 			*at = '\0';
-			assert_int_equal(auth_check(auth, &config, header), AUTH_RIGHT);
+			assert_int_equal(verdict(auth, &config, header), AUTH_RIGHT);
 		}
 	}
 	auth_free(auth);
 }
 
-struct job {
-	struct auth *auth;
-	const struct webconfig *config;
-};
-
-static void *check_slowly(void *arg)
+/* Alice's hash costs about a second, Bob's nothing. */
+static struct webconfig slow_alice(struct webconfig_user users[2])
 {
-	struct job *job = arg;
+	struct webconfig config = two_users(users, 4);
 
-	(void)auth_check(job->auth, job->config, ALICE_OTHER);
-	return NULL;
+	users[0].hash.cost = 14;
+	return config;
 }
 
-static void test_one_at_a_time(void **state)
+/* Asks for Alice, and returns once the lane computes. */
+static void occupy(struct auth *auth, const struct webconfig *slow, struct asker *asker)
 {
-	struct webconfig_user users[2];
-	struct webconfig config = two_users(users, 4);
+	ask(auth, slow, ALICE_OTHER, asker, 0, 0);
+	while (!auth_is_busy(auth) && !is_told(asker))
+		sched_yield();
+	assert_true(auth_is_busy(auth));
+}
+
+/* Whoever guesses has one turn at a time, and all others have theirs. */
+static void test_turns(void **state)
+{
+	struct webconfig_user users[2], slow_users[2];
+	struct webconfig config = two_users(users, 4), slow = slow_alice(slow_users);
 	struct auth *auth = auth_new();
-	struct job job = { auth, &config };
-	pthread_t thread;
+	struct asker guesser, again, scraper;
 
 	(void)state;
-	assert_int_equal(auth_check(auth, &config, ALICE_SECRET), AUTH_RIGHT);
-	struct webconfig_user slow[2] = { users[0], users[1] };
-	struct webconfig slow_config = { .users = slow, .user_count = 2 };
-	slow[0].hash.cost = 13;
-	job.config = &slow_config;
-	assert_int_equal(pthread_create(&thread, NULL, check_slowly, &job), 0);
-	while (!auth_is_busy(auth))
-		;
-	assert_int_equal(auth_check(auth, &config, BOB_SECRET), AUTH_BUSY);
-	assert_int_equal(auth_check(auth, &config, CAROL_SECRET), AUTH_BUSY);
+	assert_int_equal(verdict(auth, &config, ALICE_SECRET), AUTH_RIGHT);
+	occupy(auth, &slow, &guesser);
+	for (int i = 0; i < 100; i++) {
+		ask(auth, &slow, BOB_SECRET, &again, 0, 0);
+		assert_int_equal(hear(&again), AUTH_NOT_YOUR_TURN);
+	}
+	ask(auth, &config, BOB_OTHER, &scraper, 0, 1);
+	ask(auth, &config, BOB_OTHER, &again, 0, 1);
+	assert_int_equal(hear(&again), AUTH_NOT_YOUR_TURN);
 	assert_int_equal(auth_check(auth, &config, ALICE_SECRET), AUTH_RIGHT); /* remembered */
 	assert_int_equal(auth_check(auth, &config, NULL), AUTH_WRONG);
-	assert_true(auth_is_busy(auth));
-	pthread_join(thread, NULL);
-	assert_int_equal(auth_check(auth, &config, BOB_SECRET), AUTH_WRONG);
+	assert_false(is_told(&scraper));
+	assert_int_equal(hear(&guesser), AUTH_WRONG);
+	assert_int_equal(hear(&scraper), AUTH_RIGHT);
+	assert_int_equal(auth_check(auth, &config, BOB_OTHER), AUTH_RIGHT);
+	auth_free(auth);
+}
+
+/* A prefix with as many addresses as it likes cannot keep another one out of the lane. */
+static void test_a_prefix_yields(void **state)
+{
+	struct webconfig_user users[2], slow_users[2];
+	struct webconfig config = two_users(users, 4), slow = slow_alice(slow_users);
+	struct auth *auth = auth_new();
+	struct asker guesser, crowd[40], scraper;
+	unsigned int busy = 0;
+
+	(void)state;
+	occupy(auth, &slow, &guesser);
+	for (unsigned int i = 0; i < 40; i++)
+		ask(auth, &config, BOB_SECRET, &crowd[i], 1, i);
+	ask(auth, &config, BOB_OTHER, &scraper, 2, 0);
+	assert_false(is_told(&scraper));
+	assert_int_equal(hear(&guesser), AUTH_WRONG);
+	assert_int_equal(hear(&scraper), AUTH_RIGHT);
+	for (unsigned int i = 0; i < 40; i++)
+		busy += hear(&crowd[i]) == AUTH_BUSY;
+	assert_in_range(busy, 1, 39);
+	auth_free(auth);
+}
+
+static void test_the_end_waits_for_nobody(void **state)
+{
+	struct webconfig_user users[2], slow_users[2];
+	struct webconfig config = two_users(users, 4), slow = slow_alice(slow_users);
+	struct auth *auth = auth_new();
+	struct asker guesser, waiting, late;
+
+	(void)state;
+	occupy(auth, &slow, &guesser);
+	ask(auth, &config, BOB_OTHER, &waiting, 0, 1);
+	auth_quiesce(auth);
+	ask(auth, &config, BOB_OTHER, &late, 0, 2);
+	assert_int_equal(hear(&late), AUTH_BUSY);
+	auth_stop(auth);
+	assert_int_equal(hear(&guesser), AUTH_WRONG);
+	assert_int_equal(hear(&waiting), AUTH_BUSY);
+	assert_false(auth_is_busy(auth));
 	auth_free(auth);
 }
 
@@ -361,7 +481,9 @@ int main(void)
 		cmocka_unit_test(test_who_is_right),
 		cmocka_unit_test(test_what_is_remembered),
 		cmocka_unit_test(test_memory_is_bounded),
-		cmocka_unit_test(test_one_at_a_time),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_a_prefix_yields),
+		cmocka_unit_test(test_the_end_waits_for_nobody),
 		cmocka_unit_test(test_rate_limit),
 	};
 

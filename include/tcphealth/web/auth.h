@@ -2,12 +2,14 @@
  * auth: checks the name and password of a request.
  *
  * Owns the parser of the Authorization header, a bounded memory of pairs that were right,
- * and the lane in which one bcrypt at a time is computed. The memory holds hashes under a
- * random key, never a password. Must not know any other part of HTTP.
+ * and the lane: a thread that computes one bcrypt at a time, and the few guesses that wait
+ * for it. The memory holds hashes under a random key, never a password. Must not know any
+ * other part of HTTP.
  */
 #ifndef TCPHEALTH_WEB_AUTH_H
 #define TCPHEALTH_WEB_AUTH_H
 
+#include "tcphealth/web/share.h"
 #include "tcphealth/web/webconfig.h"
 
 #include <stdbool.h>
@@ -20,7 +22,11 @@ enum auth_result {
 	AUTH_RIGHT,
 	/* Also without a header, or with one that cannot be parsed. */
 	AUTH_WRONG,
-	/* Another password is being checked: ask again later. */
+	/* Not known without a computation: auth_ask(). */
+	AUTH_UNKNOWN,
+	/* Another guess of the same share is waiting or computed. */
+	AUTH_NOT_YOUR_TURN,
+	/* Too many others wait, or have for too long: ask again later. */
 	AUTH_BUSY,
 };
 
@@ -40,18 +46,39 @@ bool auth_parse(const char *header, struct auth_pair *ret_pair);
 
 struct auth;
 
-/* NULL without memory or random numbers. */
+/* NULL without memory, random numbers or a thread. */
 struct auth *auth_new(void);
+
+/* Stops first. NULL is fine. */
 void auth_free(struct auth *auth);
 
 /*
- * Checks a header (NULL: none) against the users of `config`, at least one. A pair that
- * was right before takes microseconds; any other takes one bcrypt, and an unknown name
- * costs as much as the most expensive hash. Any thread.
+ * What is known of a header (NULL: none) at once, against the users of `config`, at least
+ * one: right if the pair was right before, wrong if it is none, else unknown. Takes
+ * microseconds. Any thread.
  */
 enum auth_result auth_check(struct auth *auth, const struct webconfig *config, const char *header);
 
+/* Called once, with anything but AUTH_UNKNOWN, on the lane's thread or the one that asked. */
+typedef void (*auth_told_fn)(void *arg, enum auth_result result);
+
+/*
+ * Has a header checked that is unknown. Shares take turns: each has one guess waiting or
+ * computed at most, and the largest IPv6 prefix yields when too many wait. A guess waits
+ * AUTH_WAIT_MS and one computation at most. An unknown name costs as much as the most
+ * expensive hash. `config` and `header` are borrowed during the call. Any thread.
+ */
+#define AUTH_WAIT_MS 5000
+void auth_ask(struct auth *auth, const struct webconfig *config, const char *header,
+	      const struct share *share, auth_told_fn told, void *arg);
+
+/* From now on nothing more is computed, whoever asks is told AUTH_BUSY. Any thread. */
+void auth_quiesce(struct auth *auth);
+
 /* Whether a bcrypt is being computed, which nothing can interrupt. Any thread. */
 bool auth_is_busy(struct auth *auth);
+
+/* Quiesces, and returns once everybody has been told. */
+void auth_stop(struct auth *auth);
 
 #endif
