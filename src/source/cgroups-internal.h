@@ -1,4 +1,4 @@
-/* cgroups, inside: the bounds, which tests make smaller, and the parser of mountinfo. */
+/* cgroups-internal: what tests of cgroups.c reach: its bounds, and the parser of mountinfo. */
 #ifndef TCPHEALTH_SOURCE_CGROUPS_INTERNAL_H
 #define TCPHEALTH_SOURCE_CGROUPS_INTERNAL_H
 
@@ -6,18 +6,19 @@
 
 #include <stdbool.h>
 
+/* Directories of a walk, the depth of the deepest (the root has 0), and ids that are kept. */
 struct cgroups_limits {
-	size_t directories; /* of a walk */
-	size_t depth;       /* of the deepest of them; the root has 0 */
-	size_t ids;         /* kept, those that are unknown included */
+	size_t directories;
+	size_t depth;
+	size_t ids;
 };
 
 struct cgroups *cgroups_new_limited(const char *root, const char *procfs,
 				    const struct cgroups_limits *limits);
 
 /*
- * Takes a line of mountinfo apart, "31 22 0:27 ROOT MOUNTPOINT rw,relatime shared:9 - cgroup2 cgroup2 rw": the type follows the first lone
- * dash. False if it is not a cgroup2 mount.
+ * Takes apart a line of mountinfo, whose type follows the first lone dash: "31 22 0:27 ROOT
+ * MOUNTPOINT rw,relatime shared:9 - cgroup2 cgroup2 rw". False if it is no cgroup2.
  */
 bool cgroups_parse_mount(char *line, char **ret_root, char **ret_point);
 

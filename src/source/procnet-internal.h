@@ -1,4 +1,4 @@
-/* What tests of procnet.c reach: one line of the text. */
+/* procnet-internal: what tests of procnet.c reach. */
 #ifndef TCPHEALTH_SOURCE_PROCNET_INTERNAL_H
 #define TCPHEALTH_SOURCE_PROCNET_INTERNAL_H
 
@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /*
- * One line without its newline; false if it is not a socket's (the header line, garbage). There are no cookies: id is a hash of 4-tuple
- * and inode. Pure.
+ * Parses a line without its newline; false if it describes no socket (the header, garbage). The
+ * id is a hash of 4-tuple and inode, for lack of cookies. Pure.
  */
 bool procnet_parse_line(const char *line, size_t len, bool v6, struct tcpsock *ret_sock);
 

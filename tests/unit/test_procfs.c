@@ -2,6 +2,7 @@
 #include "tcphealth/source/procfs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
  * collector: samples periodically.
  *
  * Owns the sampling thread, sources, census and events. Composes the pipeline from kernel to
- * snapshot; must not know formats nor HTTP.
+ * snapshot; must not know formats or HTTP.
  */
 #ifndef TCPHEALTH_APP_COLLECTOR_H
 #define TCPHEALTH_APP_COLLECTOR_H
@@ -21,9 +21,9 @@
 struct collector;
 
 /*
- * What samples need; none is taken yet. The publisher gets the results, and questions come from the
- * mailbox; both are borrowed, and NULL if the thread is never started. 0 and *ret_collector, or
- * -errno.
+ * What samples need; none is taken yet. The publisher gets the results, and questions come from
+ * the mailbox; both are borrowed, and NULL if the thread is never started. 0 and *ret_collector,
+ * or -errno.
  */
 int collector_new(const struct options *options, struct publisher *publisher,
 		  struct mailbox *mailbox, struct collector **ret_collector);
@@ -32,21 +32,21 @@ int collector_new(const struct options *options, struct publisher *publisher,
 int collector_start(struct collector *collector);
 
 /*
- * Ends the thread, if it was started, and frees everything, waiting at most so long: a thread that hangs in the kernel is left
- * alone, with its memory. True if it ended.
+ * Ends the thread, if it was started, and frees everything. Waits `wait_ms` at most: a thread
+ * that hangs in the kernel is left alone, with its memory. True if it ended. NULL is fine.
  */
 bool collector_stop(struct collector *collector, uint64_t wait_ms);
 
 /*
- * Without the thread and without events: one full sample of all namespaces that the flags name, as a page of metrics
- * (--once). 0 or -errno of the own namespace.
+ * --once: without the thread and without events, one full sample of all namespaces that the flags
+ * name, as a page of metrics. 0, or -errno of the own namespace.
  */
 int collector_once(struct collector *collector, const struct publisher_config *config,
 		   struct buf *page);
 
 /*
- * The same, and what is stale in them (--list-stale). *ret_result is to be freed by connections_done() in any case, and before the
- * collector.
+ * --list-stale: the same, and what is stale in them. *ret_result is to be freed by
+ * connections_done() in any case, before the collector.
  */
 int collector_list_stale(struct collector *collector, size_t limit,
 			 struct connections_result *ret_result);

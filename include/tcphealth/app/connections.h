@@ -1,8 +1,9 @@
 /*
- * connections: which connections stand behind a number.
+ * connections: which connections are behind a number.
  *
- * A question (port, role, state, reason, limit), the sockets of a fresh dump that match, and their rendering. Knows what is
- * asked and answered; must not know HTTP nor threads. Rows are taken on the collector's thread and rendered on another.
+ * A question (port, role, state, reason, limit), the connections of a fresh dump that match it,
+ * and how they are rendered. Must not know HTTP or threads. Rows are taken on the collector's
+ * thread and rendered on another.
  */
 #ifndef TCPHEALTH_APP_CONNECTIONS_H
 #define TCPHEALTH_APP_CONNECTIONS_H
@@ -17,7 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONNECTIONS_LIMIT     100 /* rows, unless asked for more */
+/* Rows, unless more are asked for. */
+#define CONNECTIONS_LIMIT     100
 #define CONNECTIONS_LIMIT_MAX 1000
 
 struct connections_query {
@@ -60,7 +62,7 @@ struct connections_result {
 	const struct source_ops *source; /* of the own namespace */
 };
 
-/* A namespace to take them from: its name (NULL: the own) is borrowed as long as the rows. */
+/* A namespace to take them from. Its name, NULL for the own, is borrowed as long as the rows. */
 struct connections_place {
 	const char *netns;
 	const struct source_ops *ops;
@@ -69,9 +71,9 @@ struct connections_place {
 };
 
 /*
- * The connections that match: connections_begin(), connections_add() for each namespace, which dumps, and connections_end(), which
- * orders them and names their units. 0 or -errno; *ret_result is to be freed by connections_done() in any case. The collector's
- * thread.
+ * Takes the connections that match: connections_begin(), then for each namespace
+ * connections_add(), which dumps, then connections_end(), which sorts and names units. 0 or
+ * -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread.
  */
 int connections_begin(const struct connections_query *query, struct connections_result *ret_result);
 int connections_add(struct connections_result *result, const struct connections_query *query,
@@ -87,23 +89,28 @@ struct connections_holders {
 	int error; /* 0 or -errno */
 };
 
-/* Looks them up: slow, for `budget_ms` at most (1 ms looks at some 400 descriptors). Any thread. 0 or -ENOMEM. */
+/*
+ * Looks up who holds the sockets of a result, for `budget_ms` at most; 1 ms is enough for some
+ * 400 descriptors. 0 or -ENOMEM. Any thread.
+ */
 int connections_find_holders(const struct connections_result *result, const char *procfs,
 			     uint64_t budget_ms, struct connections_holders *ret_holders);
 void connections_holders_done(struct connections_holders *holders);
 
-/* As JSON, or as a table for a terminal of `width` columns (0: no limit). `holders` may be NULL. */
+/*
+ * As JSON, or as a table for a terminal of `width` columns (0: no limit). `holders` may be NULL.
+ */
 void connections_render_json(const struct connections_result *result,
 			     const struct connections_holders *holders, struct buf *buf);
 void connections_render_table(const struct connections_result *result,
 			      const struct connections_holders *holders, unsigned int width,
 			      struct buf *buf);
 
-/* A sentence on why some socket's holder is not seen, "" if every one is. */
+/* Why the holders of some sockets are not known, "" if all are. */
 const char *connections_holders_note(const struct connections_result *result,
 				     const struct connections_holders *holders);
 
-/* A sentence that says what is missing from a result that is partial. */
+/* What is missing from a partial result. */
 extern const char connections_partial_note[];
 
 #endif

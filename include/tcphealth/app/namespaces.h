@@ -1,9 +1,9 @@
 /*
  * namespaces: the other network namespaces of this host.
  *
- * Owns a census for each, found by itself, sampled one a call by enter, open, dump, close, so that none is pinned; forgets
- * those that are gone. Each dump walks the host's whole table, so their number is bounded and the work spread. The
- * collector's thread.
+ * Finds them, owns a census for each, and forgets those that are gone. To sample one is to enter,
+ * open, dump, close and leave: none is pinned. Each dump walks the whole table of the host, so
+ * their number is bounded and the work can be spread. The collector's thread.
  */
 #ifndef TCPHEALTH_APP_NAMESPACES_H
 #define TCPHEALTH_APP_NAMESPACES_H
@@ -21,8 +21,9 @@
 struct namespaces;
 
 struct namespaces_config {
-	const char *filter; /* "all", or a shell pattern of names; borrowed */
-	const char *procfs; /* borrowed */
+	/* "all", or a shell pattern of names. Borrowed, as `procfs` is. */
+	const char *filter;
+	const char *procfs;
 	struct census_config census;
 };
 
@@ -31,22 +32,25 @@ struct namespaces *namespaces_new(const struct namespaces_config *config);
 void namespaces_free(struct namespaces *namespaces);
 
 enum namespaces_scope {
-	NAMESPACES_NEXT, /* the one that was sampled longest ago */
+	NAMESPACES_NEXT, /* the one sampled longest ago */
 	NAMESPACES_ALL,
 };
 
-/* Looks for namespaces if that is due, and samples. 0, or -errno of the search, or of one that could not be sampled. */
+/*
+ * Looks for namespaces if that is due, and samples. 0, or -errno of the search or of a namespace
+ * that could not be sampled.
+ */
 int namespaces_sample(struct namespaces *namespaces, enum namespaces_scope scope, uint64_t now_ms);
 
 /*
- * Adds the connections that match in each of those that have been sampled, or marks the result as partial where one could not be read.
- * Names of rows are valid until the next sample.
+ * Adds the connections that match in those that have been sampled, and marks the result as
+ * partial if one could not be read. The names in the rows are valid until the next sample.
  */
 void namespaces_add_connections(struct namespaces *namespaces,
 				const struct connections_query *query, uint64_t now_ms,
 				struct connections_result *result);
 
-/* Those that have been sampled: at most `max` into `ret_ns`, whose pointers are valid until the next sample. */
+/* Those that have been sampled, `max` at most. The pointers are valid until the next sample. */
 size_t namespaces_fill(const struct namespaces *namespaces, struct survey_ns *ret_ns, size_t max);
 
 struct health_netns namespaces_health(const struct namespaces *namespaces);

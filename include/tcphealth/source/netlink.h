@@ -1,5 +1,6 @@
 /*
- * netlink: the messages in which NETLINK_SOCK_DIAG tells of sockets, for dumps and for destroy events alike. Pure.
+ * netlink: the messages in which NETLINK_SOCK_DIAG describes sockets, in dumps and in destroy
+ * events.
  */
 #ifndef TCPHEALTH_SOURCE_NETLINK_H
 #define TCPHEALTH_SOURCE_NETLINK_H
@@ -10,8 +11,9 @@
 #include <stddef.h>
 
 /*
- * One inet_diag_msg with its attributes (the payload of a netlink message, `len` bytes, 4-byte
- * aligned) as a record. False if it is no TCP socket; attributes that lie outside the message are ignored.
+ * Parses an inet_diag_msg and its attributes: the payload of a netlink message, `len` bytes,
+ * aligned to 4. False if it describes no TCP socket. Attributes outside the message are ignored.
+ * Pure.
  */
 bool netlink_parse(const void *payload, size_t len, struct tcpsock *ret_sock);
 

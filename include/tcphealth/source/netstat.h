@@ -1,8 +1,8 @@
 /*
- * netstat: a network namespace's own TCP counters and settings.
+ * netstat: the TCP counters and settings of a network namespace.
  *
- * /proc/net/snmp and netstat, /proc/sys/net/ipv4. Knows those texts and nothing of sockets. Any thread; what is
- * read belongs to the calling thread's namespace.
+ * Knows the texts of /proc/net/snmp, /proc/net/netstat and /proc/sys/net/ipv4, and no sockets.
+ * What is read is of the calling thread's namespace. Any thread.
  */
 #ifndef TCPHEALTH_SOURCE_NETSTAT_H
 #define TCPHEALTH_SOURCE_NETSTAT_H
@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Order of the table in netstat.c; names are the kernel's (Documentation: RFC 4022 for Tcp). */
+/* In the order of the table in netstat.c, by their names in the kernel (Tcp: RFC 4022). */
 enum netstat_counter {
 	NETSTAT_RETRANS_SEGS,     /* Tcp: RetransSegs */
-	NETSTAT_OUT_SEGS,         /* Tcp: OutSegs, without retransmissions */
+	NETSTAT_OUT_SEGS,         /* Tcp: without retransmissions */
 	NETSTAT_ACTIVE_OPENS,     /* Tcp */
 	NETSTAT_PASSIVE_OPENS,    /* Tcp */
 	NETSTAT_ATTEMPT_FAILS,    /* Tcp */
@@ -38,37 +38,41 @@ struct netstat {
 	uint32_t known; /* 1 << enum netstat_counter */
 };
 
-/* Settings of a namespace; times in seconds unless said. */
+/* Times are in seconds, but for the one in us. */
 enum netsysctl_key {
 	NETSYSCTL_KEEPALIVE_TIME,   /* tcp_keepalive_time */
 	NETSYSCTL_KEEPALIVE_INTVL,  /* tcp_keepalive_intvl */
 	NETSYSCTL_KEEPALIVE_PROBES, /* tcp_keepalive_probes */
 	NETSYSCTL_RETRIES2,         /* tcp_retries2 */
 	NETSYSCTL_FIN_TIMEOUT,      /* tcp_fin_timeout */
-	NETSYSCTL_RTO_MIN_US,       /* tcp_rto_min_us (6.11), in microseconds */
+	NETSYSCTL_RTO_MIN_US,       /* tcp_rto_min_us (Linux 6.11) */
 	NETSYSCTL_PORT_LOW,         /* ip_local_port_range */
 	NETSYSCTL_PORT_HIGH,
 	NETSYSCTL_COUNT,
 };
 
 struct netsysctl {
-	uint32_t value[NETSYSCTL_COUNT]; /* the kernel's default where not known */
-	uint32_t known;                  /* 1 << enum netsysctl_key */
+	/* The kernel's default if it is not known. */
+	uint32_t value[NETSYSCTL_COUNT];
+	uint32_t known; /* 1 << enum netsysctl_key */
 };
 
-/* Reads NETDIR/snmp and NETDIR/netstat. What is missing is not known; never fails. */
+/* Reads NETDIR/snmp and NETDIR/netstat. What is missing is not known; cannot fail. */
 void netstat_read(const char *netdir, struct netstat *ret_netstat);
 
 /*
- * Reads PROCFS/sys/net/ipv4/... into what netsysctl_defaults() made or an earlier reading left: what cannot be read now, or is not a
- * number, stays as it was. For want of a descriptor nothing shall look like other settings.
+ * Reads PROCFS/sys/net/ipv4 over what netsysctl_defaults() or an earlier reading has left. What
+ * cannot be read now, or is not a number, stays as it was, so that a lack of descriptors changes
+ * no setting.
  */
 void netsysctl_read(const char *procfs, struct netsysctl *sysctl);
 
 /* The kernel's defaults, nothing known. */
 void netsysctl_defaults(struct netsysctl *ret_sysctl);
 
-/* Text of snmp or netstat: pairs of a line of names and a line of numbers. Pure; adds what it finds. */
+/*
+ * Adds what a text of snmp or netstat tells: a line of names, a line of numbers, and so on. Pure.
+ */
 void netstat_parse(const char *text, struct netstat *netstat);
 
 #endif

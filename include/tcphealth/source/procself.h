@@ -1,7 +1,8 @@
 /*
- * procself: this process's own figures, for the process_* metrics.
+ * procself: the figures of this process, for the metrics process_*.
  *
- * Reads /proc/self (the own mount: --path.procfs may be another host's). Knows nothing of metrics. Any thread.
+ * Reads /proc/self, not --path.procfs, which may be another host's. Must not know metrics. Any
+ * thread.
  */
 #ifndef TCPHEALTH_SOURCE_PROCSELF_H
 #define TCPHEALTH_SOURCE_PROCSELF_H
@@ -29,7 +30,7 @@ struct procself {
 	double start_time_seconds; /* since the epoch */
 };
 
-/* What cannot be read is not known; never fails. `proc_self` is "/proc/self". */
+/* `proc_self` is "/proc/self". What cannot be read is not known; cannot fail. */
 void procself_read(const char *proc_self, struct procself *ret_procself);
 
 #endif

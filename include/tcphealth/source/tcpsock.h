@@ -1,9 +1,9 @@
 /*
  * tcpsock: one TCP socket as the kernel showed it, a plain value.
  *
- * Every source (netlink dump, /proc text, a recording) fills this record and
- * everything downstream reads only this record. It knows no netlink, no text
- * and no history. What a source could not know is not in `known`, and the field is then 0.
+ * Every source fills this record, and everything downstream reads only this record. It knows no
+ * netlink, no text and no history. What a source cannot know is not in `known`, and its field is
+ * 0.
  */
 #ifndef TCPHEALTH_SOURCE_TCPSOCK_H
 #define TCPHEALTH_SOURCE_TCPSOCK_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The kernel's numbers (include/net/tcp_states.h); 12 is TCP_NEW_SYN_RECV, never shown to user space. */
+/* As include/net/tcp_states.h. 12 is TCP_NEW_SYN_RECV, which user space never sees. */
 enum tcp_state {
 	TCP_STATE_NONE = 0,
 	TCP_STATE_ESTABLISHED = 1,
@@ -33,88 +33,101 @@ enum tcp_state {
 #define TCP_STATE_BIT(state) (UINT32_C(1) << (state))
 #define TCP_STATES_ALL       UINT32_C(0xfff)
 
-/* Label value of a state ("close_wait"), as in the metric; "unknown" for a number that is none. */
+/* A state as a label ("close_wait"), or "unknown". */
 const char *tcp_state_name(unsigned int state);
 
-/* idiag_timer. An open enumeration: newer kernels add values, which say nothing about keepalive. */
+/* idiag_timer. Newer kernels add values, which say nothing about keepalive. */
 enum tcp_timer {
 	TCP_TIMER_NONE = 0,
-	TCP_TIMER_RETRANSMIT =
-		1, /* retransmission, RACK or tail-loss probe; SYN-ACK timer of a request */
-	TCP_TIMER_KEEPALIVE =
-		2, /* keepalive, or the fin timeout of a full orphan FIN_WAIT2 (inode 0) */
+	/* Retransmission, RACK or tail-loss probe; the SYN-ACK timer of a request. */
+	TCP_TIMER_RETRANSMIT = 1,
+	/* Keepalive, or the fin timeout of a full orphan in FIN_WAIT2 (inode 0). */
+	TCP_TIMER_KEEPALIVE = 2,
 	TCP_TIMER_TIME_WAIT = 3,
-	TCP_TIMER_PROBE = 4, /* zero-window probe, or data this host could not send */
+	/* Zero-window probe, or data that this host could not send. */
+	TCP_TIMER_PROBE = 4,
 	TCP_TIMER_DELACK = 5,
 };
 
-/* INET_DIAG_SHUTDOWN: which directions have ended; a FIN that came in is TCPSOCK_SHUT_RECEIVE as well. */
+/* INET_DIAG_SHUTDOWN: directions that have ended, also by a FIN of the peer. */
 enum tcpsock_shutdown {
 	TCPSOCK_SHUT_RECEIVE = 1,
 	TCPSOCK_SHUT_SEND = 2,
 };
 
-/* What a record knows. A field of tcp_info is known iff the attribute was long enough to hold it. */
+/*
+ * What a record knows. A field of tcp_info is known if the kernel's attribute is long enough to
+ * hold it: behind each flag stands that length in bytes, and the first Linux with it.
+ */
 enum tcpsock_known {
-	TCPSOCK_COOKIE = 1 << 0, /* id is the kernel's cookie, else a hash of 4-tuple and inode */
-	TCPSOCK_MINI =
-		1
-		<< 1, /* TIME_WAIT, orphan FIN_WAIT2 or SYN_RECV without a full socket: no inode, no info */
-	TCPSOCK_INFO = 1 << 2,    /* tcp_info of at least 104 bytes: info_state .. total_retrans */
-	TCPSOCK_BYTES = 1 << 3,   /* bytes_acked, bytes_received (136 bytes, Linux 4.1) */
-	TCPSOCK_SEGS = 1 << 4,    /* segs_out, segs_in (144 bytes, 4.2) */
-	TCPSOCK_NOTSENT = 1 << 5, /* notsent_bytes (148 bytes, 4.6) */
-	TCPSOCK_MIN_RTT = 1 << 6, /* min_rtt_us (152 bytes, 4.6) */
-	TCPSOCK_DATA_SEGS = 1 << 7, /* data_segs_in, data_segs_out (160 bytes, 4.6) */
-	TCPSOCK_DELIVERED = 1 << 8, /* delivered (196 bytes, 4.18) */
-	TCPSOCK_SENT = 1 << 9,      /* bytes_sent, bytes_retrans (216 bytes, 4.19) */
-	TCPSOCK_SND_WND = 1 << 10,  /* snd_wnd (232 bytes, 5.4) */
-	TCPSOCK_RTO_TIME = 1 << 11, /* total_rto_recoveries, total_rto_time_ms (248 bytes, 6.7) */
-	TCPSOCK_CGROUP = 1 << 12,   /* cgroup_id (Linux 5.9) */
-	TCPSOCK_DROPS = 1 << 13,    /* drops (SKMEMINFO) */
-	TCPSOCK_BACKLOG =
-		1 << 14, /* LISTEN: wqueue is the backlog, rqueue the accept queue's length */
-	TCPSOCK_PROBES =
-		1 << 15, /* probes (tcp_info, and /proc's timeout column for full sockets) */
-	TCPSOCK_FASTOPEN =
-		1 << 16, /* a Fast Open child that is still in SYN_RECV: TCPI_OPT_TFO_CHILD */
-	TCPSOCK_RWND_LIMITED = 1 << 17, /* rwnd_limited_us (184 bytes, 4.10) */
+	/* `id` is the kernel's cookie, and no hash of 4-tuple and inode. */
+	TCPSOCK_COOKIE = 1 << 0,
+	/*
+	 * TIME_WAIT, orphan FIN_WAIT2 or SYN_RECV without a full socket: no inode, no tcp_info.
+	 */
+	TCPSOCK_MINI = 1 << 1,
+	/* info_state to total_retrans (104). */
+	TCPSOCK_INFO = 1 << 2,
+	TCPSOCK_BYTES = 1 << 3,     /* bytes_acked, bytes_received (136, 4.1) */
+	TCPSOCK_SEGS = 1 << 4,      /* segs_out, segs_in (144, 4.2) */
+	TCPSOCK_NOTSENT = 1 << 5,   /* notsent_bytes (148, 4.6) */
+	TCPSOCK_MIN_RTT = 1 << 6,   /* min_rtt_us (152, 4.6) */
+	TCPSOCK_DATA_SEGS = 1 << 7, /* data_segs_in, data_segs_out (160, 4.6) */
+	TCPSOCK_DELIVERED = 1 << 8, /* delivered (196, 4.18) */
+	TCPSOCK_SENT = 1 << 9,      /* bytes_sent, bytes_retrans (216, 4.19) */
+	TCPSOCK_SND_WND = 1 << 10,  /* snd_wnd (232, 5.4) */
+	/* total_rto_recoveries, total_rto_time_ms (248, 6.7) */
+	TCPSOCK_RTO_TIME = 1 << 11,
+	TCPSOCK_CGROUP = 1 << 12, /* cgroup_id (Linux 5.9) */
+	TCPSOCK_DROPS = 1 << 13,  /* drops (SKMEMINFO) */
+	/* LISTEN: wqueue is the backlog, rqueue the length of the accept queue. */
+	TCPSOCK_BACKLOG = 1 << 14,
+	/* probes: in tcp_info, and in /proc for full sockets. */
+	TCPSOCK_PROBES = 1 << 15,
+	/* A Fast Open child still in SYN_RECV (TCPI_OPT_TFO_CHILD). */
+	TCPSOCK_FASTOPEN = 1 << 16,
+	TCPSOCK_RWND_LIMITED = 1 << 17, /* rwnd_limited_us (184, 4.10) */
 };
 
 /*
- * Addresses are IPv6 with IPv4 as v4-mapped (::ffff:a.b.c.d) whatever family the
- * socket has, so that a v4 connection on a dual-stack socket is IPv4. 0.0.0.0 is ::ffff:0.0.0.0.
- * Ports in host byte order; queues in bytes (LISTEN: connections); uid of the diag socket's user namespace.
+ * Addresses are IPv6, with IPv4 as v4-mapped (::ffff:a.b.c.d) whatever family the socket has: a
+ * v4 connection of a dual-stack socket is IPv4, and 0.0.0.0 is ::ffff:0.0.0.0. Ports are in host
+ * byte order, queues in bytes (LISTEN: connections), `uid` is of the reader's user namespace.
  */
 struct tcpsock {
-	uint64_t id; /* unique within (source, netns) for the life of the socket; never 0 */
+	/* Unique in its namespace and source as long as the socket lives; never 0. */
+	uint64_t id;
 	struct in6_addr local;
 	struct in6_addr remote;
 	uint16_t local_port;
 	uint16_t remote_port;
 	uint8_t state; /* enum tcp_state: idiag_state */
-	uint8_t info_state; /* enum tcp_state from tcp_info, read under the socket's lock; else equal to state */
-	uint8_t timer;             /* enum tcp_timer, open */
-	uint8_t timer_retransmits; /* idiag_retrans: retransmissions or probes of the timer shown */
-	uint8_t v6only;            /* LISTEN on ::, does not take IPv4; 0 if unknown */
-	uint8_t retransmits;       /* consecutive RTOs without an answer */
-	uint8_t probes;            /* unanswered keepalive or window probes */
+	/* enum tcp_state of tcp_info, which is read under the socket's lock; else as `state`. */
+	uint8_t info_state;
+	uint8_t timer; /* enum tcp_timer, or more */
+	/* Retransmissions or probes by `timer` (idiag_retrans). */
+	uint8_t timer_retransmits;
+	/* LISTEN on ::, does not take IPv4; 0 if unknown. */
+	uint8_t v6only;
+	uint8_t retransmits; /* timeouts in a row, unanswered */
+	uint8_t probes;      /* unanswered keepalive or window probes */
 	uint8_t backoff;
 	uint8_t shutdown; /* enum tcpsock_shutdown; 0 if unknown */
 	uint32_t known;   /* enum tcpsock_known */
-	uint32_t
-		expires_ms; /* of `timer`; values above 2^31 (overdue on older kernels) arrive as 0 */
+	/* Until `timer` fires. Older kernels show values above 2^31 when overdue: those are 0. */
+	uint32_t expires_ms;
 	uint32_t rqueue;
 	uint32_t wqueue;
 	uint32_t uid;
-	uint32_t inode;     /* 0: orphan, mini, or not accepted yet */
+	uint32_t inode;     /* 0: orphan, mini, not accepted yet */
 	uint32_t drops;     /* wraps */
 	uint64_t cgroup_id; /* 0 if unknown */
-	/* tcp_info */
+	/* The rest is of tcp_info. */
 	uint32_t rto_us;
 	uint32_t snd_mss;
-	uint32_t unacked;           /* segments in flight; LISTEN: accept queue */
-	uint32_t last_data_sent_ms; /* garbage in SYN_SENT, as the two below */
+	uint32_t unacked; /* segments in flight; LISTEN: accept queue */
+	/* Since then; all three are garbage in SYN_SENT. */
+	uint32_t last_data_sent_ms;
 	uint32_t last_data_recv_ms;
 	uint32_t last_ack_recv_ms;
 	uint32_t total_retrans;
@@ -127,14 +140,18 @@ struct tcpsock {
 	uint32_t data_segs_out;
 	uint32_t delivered;
 	uint32_t snd_wnd;
-	/* Times in RTO recovery over the connection's life, and how long these took, the present one included. */
+	/*
+	 * How often it has recovered from timeouts, and for how long, the present recovery
+	 * included.
+	 */
 	uint32_t total_rto_recoveries;
 	uint32_t total_rto_time_ms;
 	uint64_t bytes_acked;
 	uint64_t bytes_received;
 	uint64_t bytes_sent;
 	uint64_t bytes_retrans;
-	uint64_t rwnd_limited_us; /* over its life: it had data, and the peer's window no room */
+	/* For how long it had data and the peer's window no room. */
+	uint64_t rwnd_limited_us;
 };
 
 /* True if all of `bits` are known. */
@@ -144,8 +161,9 @@ static inline bool tcpsock_knows(const struct tcpsock *sock, uint32_t bits)
 }
 
 /*
- * Bytes of data that a program could read. The peer's FIN lies behind them in the queue and counts as one byte, until a read
- * takes it; an empty queue has none (net/ipv4/tcp_diag.c: rcv_nxt - copied_seq).
+ * Bytes of data that a program could read. Behind them in the queue, the peer's FIN counts as one
+ * byte until a read takes it; an empty queue has none (net/ipv4/tcp_diag.c: rcv_nxt -
+ * copied_seq).
  */
 static inline uint32_t tcpsock_unread(const struct tcpsock *sock)
 {
@@ -155,7 +173,7 @@ static inline uint32_t tcpsock_unread(const struct tcpsock *sock)
 	return has_fin && sock->rqueue != 0 ? sock->rqueue - 1 : sock->rqueue;
 }
 
-/* The same for both records of one connection's end, seeded anew with each process. */
+/* The same for both records of an end (full socket and mini); another in each process. */
 uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
 		       const struct in6_addr *remote, uint16_t remote_port);
 
