@@ -5,6 +5,7 @@
 #include "cgroups-internal.h"
 #include "tcphealth/base/array.h"
 #include "tcphealth/base/hash.h"
+#include "tcphealth/source/cgroupfs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,15 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-#define CGROUP2_MAGIC 0x63677270 /* CGROUP2_SUPER_MAGIC of linux/magic.h */
 
 #define WALK_INTERVAL_MS 1000
 #define RETRY_MAX_MS     60000
 
-/* What lies deeper is not walked: containers that manage cgroups of their own decide how long paths become. */
+/*
+ * What lies deeper is not walked: containers that manage cgroups of their own decide how long paths
+ * become.
+ */
 #define CGROUP_PATH_MAX 512
 
 /* Live cgroups never fill the cache: there is always room for those that are gone or unknown. */
@@ -38,7 +39,9 @@ struct entry {
 	uint64_t used_ms;  /* when it was last asked for, or seen by a walk */
 	uint64_t retry_ms; /* unknown: not worth a walk before */
 	uint64_t wait_ms;
-	char *path; /* NULL: unknown */
+	char *path;     /* NULL: unknown */
+	uint16_t owned; /* bytes of it */
+	bool is_roots;  /* root alone names what is in it */
 };
 
 /* The walk that is under way. */
@@ -54,15 +57,15 @@ struct cgroups {
 	struct cgroups_limits limits;
 	const char *root;
 	const char *procfs;
-	char mount[PATH_MAX]; /* where it was last; "" until found */
 	struct entry *entries;
 	size_t count, cap;
 	struct hash hash; /* of entries, by id */
-	uint32_t *queue;  /* indices of entries whose directories are still to be read */
+	uint32_t *queue;  /* of entries with directories to be read, by index */
 	size_t queue_cap;
 	struct walk walk;
 	uint64_t walked_ms;
 	bool walked;
+	bool hybrid;
 };
 
 /* --- the table --- */
@@ -99,7 +102,9 @@ static int compare_use(const void *left, const void *right)
 	return (a->used_ms < b->used_ms) - (a->used_ms > b->used_ms);
 }
 
-/* A full table loses an eighth, and more if it is overfull: those that were not used for longest. */
+/*
+ * A full table loses an eighth, and more if it is overfull: those that were not used for longest.
+ */
 static void make_room(struct cgroups *cgroups)
 {
 	size_t keep = cgroups->limits.ids - cgroups->limits.ids / 8;
@@ -121,7 +126,9 @@ static struct entry *find_or_add(struct cgroups *cgroups, uint64_t id)
 	return entry ? entry : add(cgroups, id);
 }
 
-/* gcc 12's analyzer loses sight of what is stored in an array that is itself reached by a pointer. */
+/*
+ * gcc 12's analyzer loses sight of what is stored in an array that is itself reached by a pointer.
+ */
 #ifndef __clang__
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
@@ -152,129 +159,10 @@ static int remember(struct cgroups *cgroups, uint64_t id, const char *path, uint
 	return entry->path && strcmp(entry->path, path) == 0 ? 0 : set_path(&entry->path, path);
 }
 
-/* --- where the hierarchy is --- */
-
-static int open_cgroup2(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct statfs fs;
-
-	if (fd < 0)
-		return -errno;
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_MAGIC)
-		return fd;
-	close(fd);
-	return -ENOENT;
-}
-
-static int open_below(struct cgroups *cgroups, const char *directory, const char *rest)
-{
-	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s%s", directory, rest);
-
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return -ENAMETOOLONG;
-	int fd = open_cgroup2(path);
-	if (fd >= 0)
-		strcpy(cgroups->mount, path);
-	return fd;
-}
-
-/* The kernel writes blank, tab, newline and backslash in a path as \ooo. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; to++) {
-		if (text[0] == '\\' && strspn(text + 1, "01234567") >= 3) {
-			*to = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
-			text += 4;
-		} else {
-			*to = *text++;
-		}
-	}
-	*to = '\0';
-}
-
-bool cgroups_parse_mount(char *line, char **ret_root, char **ret_point)
-{
-	static const char type[] = " - cgroup2 ";
-	char *end = strstr(line, " - "), *rest = line;
-
-	if (!end || strncmp(end, type, strlen(type)) != 0)
-		return false;
-	*end = '\0';
-	for (int i = 0; i < 3; i++)
-		strsep(&rest, " ");
-	*ret_root = strsep(&rest, " ");
-	*ret_point = strsep(&rest, " ");
-	if (!*ret_root || !*ret_point)
-		return false;
-	unescape(*ret_point);
-	return true;
-}
-
-/* Opens the first mount of the whole hierarchy, else the first one of a part (all that some containers see). */
-static int open_mounted(struct cgroups *cgroups, FILE *mounts)
-{
-	char *line = NULL, *root, *point;
-	size_t size = 0;
-	int fd = -ENOENT;
-	bool whole = false;
-
-	while (!whole && getline(&line, &size, mounts) > 0) {
-		if (!cgroups_parse_mount(line, &root, &point) ||
-		    (fd >= 0 && strcmp(root, "/") != 0))
-			continue;
-		int found = open_below(cgroups, point, "");
-		if (found < 0)
-			continue;
-		whole = strcmp(root, "/") == 0;
-		if (fd >= 0)
-			close(fd);
-		fd = found;
-	}
-	free(line);
-	return fd;
-}
-
-static int search_mountinfo(struct cgroups *cgroups)
-{
-	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s/self/mountinfo", cgroups->procfs);
-	FILE *mounts = len < 0 || (size_t)len >= sizeof(path) ? NULL : fopen(path, "re");
-
-	if (!mounts)
-		return -ENOENT;
-	int fd = open_mounted(cgroups, mounts);
-	fclose(mounts);
-	return fd;
-}
-
-static int search(struct cgroups *cgroups)
-{
-	const char *root = cgroups->root;
-	int fd = -ENOENT;
-
-	if (!root || !*root) {
-		fd = search_mountinfo(cgroups);
-		root = "/sys/fs/cgroup";
-	}
-	if (fd < 0)
-		fd = open_below(cgroups, root, "");
-	if (fd < 0)
-		fd = open_below(cgroups, root, "/unified");
-	return fd;
-}
-
-static int open_root(struct cgroups *cgroups)
-{
-	int fd = cgroups->mount[0] ? open_cgroup2(cgroups->mount) : -ENOENT;
-
-	return fd >= 0 ? fd : search(cgroups);
-}
-
-/* --- the walk, shallow directories first: nobody hides his neighbours by making many directories below his own --- */
+/*
+ * --- the walk, shallow directories first: nobody hides his neighbours by making many directories
+ * below his own ---
+ */
 
 static int enqueue(struct cgroups *cgroups, size_t index)
 {
@@ -285,16 +173,32 @@ static int enqueue(struct cgroups *cgroups, size_t index)
 	return 0;
 }
 
-static int see(struct cgroups *cgroups, const struct stat *st, const char *path)
+/*
+ * `parent` is NULL for the hierarchy's own directory, which is taken for root's: in a container it
+ * may be an unknown user's.
+ */
+static int see(struct cgroups *cgroups, const struct stat *st, const char *path,
+	       const struct entry *parent)
 {
+	size_t owned = !parent || parent->is_roots ? strlen(path) : parent->owned;
+	bool is_roots = !parent || (parent->is_roots && cgroupfs_is_roots(st));
 	size_t index;
 	int err = remember(cgroups, st->st_ino, path, cgroups->walk.now_ms, &index);
 
 	cgroups->walk.seen++;
 	if (err)
 		return err;
-	/* A directory has a link from each one in it: two links are a leaf, which most cgroups are. */
+	cgroups->entries[index].owned = (uint16_t)owned;
+	cgroups->entries[index].is_roots = is_roots;
+	/*
+	 * A directory has a link from each one in it: two links are a leaf, which most cgroups are.
+	 */
 	return st->st_nlink == 2 ? 0 : enqueue(cgroups, index);
+}
+
+static bool is_top(const char *path)
+{
+	return path[1] == '\0';
 }
 
 static bool is_candidate(const struct dirent *entry)
@@ -303,22 +207,24 @@ static bool is_candidate(const struct dirent *entry)
 	       strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static int see_child(struct cgroups *cgroups, int fd, const char *parent, const char *name)
+static int see_child(struct cgroups *cgroups, int fd, size_t parent, const char *name)
 {
+	const struct entry *entry = &cgroups->entries[parent];
 	char path[CGROUP_PATH_MAX];
 	struct stat st;
 
-	/* One that is gone by now is no error, nor is one whose path is too long. */
+	/* One that is gone by now is no error, nor is one with too long a path. */
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode) ||
 	    st.st_dev != cgroups->walk.device)
 		return 0;
-	int len = snprintf(path, sizeof(path), "%s/%s", parent, name);
+	int len =
+		snprintf(path, sizeof(path), "%s/%s", is_top(entry->path) ? "" : entry->path, name);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return 0;
-	return see(cgroups, &st, path);
+	return see(cgroups, &st, path, entry);
 }
 
-static int read_directory(struct cgroups *cgroups, DIR *dir, const char *parent)
+static int read_directory(struct cgroups *cgroups, DIR *dir, size_t parent)
 {
 	const struct dirent *entry;
 	int err = 0;
@@ -341,11 +247,10 @@ static size_t depth_of(const char *path)
 static int enter_directory(struct cgroups *cgroups, size_t index)
 {
 	const char *path = cgroups->entries[index].path;
-	bool is_root = path[1] == '\0';
 
 	if (depth_of(path) >= cgroups->limits.depth)
 		return 0;
-	int fd = openat(cgroups->walk.root, is_root ? "." : path + 1,
+	int fd = openat(cgroups->walk.root, is_top(path) ? "." : path + 1,
 			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -354,7 +259,7 @@ static int enter_directory(struct cgroups *cgroups, size_t index)
 		close(fd);
 		return -ENOMEM;
 	}
-	int err = read_directory(cgroups, dir, is_root ? "" : path);
+	int err = read_directory(cgroups, dir, index);
 	closedir(dir);
 	return err;
 }
@@ -366,7 +271,7 @@ static int walk_from(struct cgroups *cgroups)
 	if (fstat(cgroups->walk.root, &st))
 		return -errno;
 	cgroups->walk.device = st.st_dev;
-	int err = see(cgroups, &st, "/");
+	int err = see(cgroups, &st, "/", NULL);
 	while (!err && cgroups->walk.head < cgroups->walk.tail &&
 	       cgroups->walk.seen < cgroups->limits.directories)
 		err = enter_directory(cgroups, cgroups->queue[cgroups->walk.head++]);
@@ -376,13 +281,16 @@ static int walk_from(struct cgroups *cgroups)
 /* Whatever ends it early, what it has seen until then is good. */
 static void walk_hierarchy(struct cgroups *cgroups, uint64_t now_ms)
 {
-	cgroups->walk = (struct walk){ .now_ms = now_ms, .root = open_root(cgroups) };
+	struct cgroupfs cgroupfs;
+
 	cgroups->walked = true;
 	cgroups->walked_ms = now_ms;
-	if (cgroups->walk.root < 0)
+	if (cgroupfs_open(cgroups->root, cgroups->procfs, CGROUPFS_UNIFIED, &cgroupfs))
 		return;
+	cgroups->hybrid = cgroupfs.hybrid;
+	cgroups->walk = (struct walk){ .now_ms = now_ms, .root = cgroupfs.fd };
 	walk_from(cgroups);
-	close(cgroups->walk.root);
+	cgroupfs_close(&cgroupfs);
 	make_room(cgroups);
 }
 
@@ -431,7 +339,13 @@ void cgroups_free(struct cgroups *cgroups)
 	free(cgroups);
 }
 
-const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms)
+bool cgroups_hybrid(const struct cgroups *cgroups)
+{
+	return cgroups->hybrid;
+}
+
+/* Its entry, after a walk if it is not known and one is due; NULL if it is 0, or out of memory. */
+static struct entry *look_up(struct cgroups *cgroups, uint64_t id, uint64_t now_ms)
 {
 	struct entry *entry = find(cgroups, id);
 
@@ -443,11 +357,20 @@ const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms)
 		return NULL;
 	entry->used_ms = now_ms;
 	if (entry->path || now_ms < entry->retry_ms)
-		return entry->path;
+		return entry;
 	if (cgroups->walked && now_ms - cgroups->walked_ms < WALK_INTERVAL_MS)
-		return NULL;
+		return entry;
 	walk_hierarchy(cgroups, now_ms);
 	put_off_unknown(cgroups, now_ms);
-	entry = find(cgroups, id);
-	return entry ? entry->path : NULL;
+	return find(cgroups, id);
+}
+
+const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms, size_t *ret_owned)
+{
+	const struct entry *entry = look_up(cgroups, id, now_ms);
+
+	if (!entry || !entry->path)
+		return NULL;
+	*ret_owned = entry->owned;
+	return entry->path;
 }

@@ -108,7 +108,9 @@ void units_free(struct units *units)
 
 const char *units_name(struct units *units, uint64_t cgroup_id, uint64_t now_ms)
 {
+	size_t owned;
+
 	if (!units || cgroup_id == 0)
 		return "";
-	return unit_name(units->name, cgroups_path(units->cgroups, cgroup_id, now_ms));
+	return unit_name(units->name, cgroups_path(units->cgroups, cgroup_id, now_ms, &owned));
 }

@@ -1,18 +1,19 @@
 /* mountinfo: lines of it; a mount point is what the line holds between two blanks, with its escapes undone. */
-#include "../../src/source/cgroups-internal.h"
+#include "../../src/source/cgroupfs-internal.h"
 #include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void parse_line(const char *begin, size_t len)
+static void parse_line(const char *begin, size_t len, enum cgroupfs_hierarchy hierarchy,
+		       const char *type)
 {
 	char *line = text_copy((const uint8_t *)begin, len);
 	char *root = NULL, *point = NULL;
 
-	if (cgroups_parse_mount(line, &root, &point)) {
-		require(strstr(begin, " - cgroup2 ") != NULL);
+	if (cgroupfs_parse_mount(line, hierarchy, &root, &point)) {
+		require(strstr(begin, type) != NULL);
 		require(root > line && point > root && point < line + len);
-		require(strchr(root, ' ') == NULL && root + strlen(root) < point);
+		require(root + strlen(root) < point);
 		require(point + strlen(point) <= line + len);
 	}
 	free(line);
@@ -26,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t len = strcspn(line, "\n");
 
 		next = line + len + (line[len] == '\n');
-		parse_line(line, len);
+		parse_line(line, len, CGROUPFS_UNIFIED, " - cgroup2 ");
+		parse_line(line, len, CGROUPFS_SYSTEMD, " - cgroup ");
 	}
 	free(text);
 	return 0;
