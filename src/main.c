@@ -134,8 +134,8 @@ static int print_all_stale(struct collector *collector, const struct options *op
 
 	buf_init(&text, 0);
 	if (r == 0)
-		r = connections_find_holders(ret_result, options->path_procfs, HOLDERS_BUDGET_MS,
-					     &holders);
+		r = connections_find_holders(ret_result, options->path_procfs,
+					     options->path_cgroupfs, HOLDERS_BUDGET_MS, &holders);
 	if (r == 0) {
 		print_stale(options, ret_result, &holders, &text);
 		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);

@@ -102,7 +102,8 @@ static void find_connections(struct api *api, const struct connections_query *qu
 	}
 	if (question->holders)
 		err = connections_find_holders(&result, api->options->path_procfs,
-					       HOLDERS_BUDGET_MS, &holders);
+					       api->options->path_cgroupfs, HOLDERS_BUDGET_MS,
+					       &holders);
 	if (err < 0)
 		refuse(answer, 500, strerror(-err));
 	else

@@ -313,6 +313,7 @@ static struct namespaces *create_namespaces(const struct options *o,
 {
 	struct namespaces_config config = { .filter = o->netns,
 					    .procfs = o->path_procfs,
+					    .cgroupfs = o->path_cgroupfs,
 					    .census = *census };
 
 	config.census.news = false;

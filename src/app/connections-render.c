@@ -22,7 +22,8 @@ static int compare_inodes(const void *a, const void *b)
 }
 
 int connections_find_holders(const struct connections_result *result, const char *procfs,
-			     uint64_t budget_ms, struct connections_holders *ret_holders)
+			     const char *cgroupfs, uint64_t budget_ms,
+			     struct connections_holders *ret_holders)
 {
 	uint32_t *inodes = calloc(result->count + 1, sizeof(*inodes));
 	size_t n = 0;
@@ -40,7 +41,7 @@ int connections_find_holders(const struct connections_result *result, const char
 	qsort(inodes, n, sizeof(*inodes), compare_inodes);
 	if (n != 0)
 		ret_holders->error =
-			holders_find(procfs, inodes, n, budget_ms, ret_holders->holders,
+			holders_find(procfs, cgroupfs, inodes, n, budget_ms, ret_holders->holders,
 				     HOLDERS_MAX, &ret_holders->result);
 	ret_holders->count = ret_holders->result.count;
 	free(inodes);
@@ -146,13 +147,22 @@ static void render_look(struct json *j, const struct look *look)
 	}
 }
 
+static void render_unit(struct json *j, const struct unit *unit)
+{
+	json_text(j, "unit", unit->name);
+	if (unit->instance[0] != '\0')
+		json_text(j, "unit_instance", unit->instance);
+	if (unit->claimed[0] != '\0')
+		json_text(j, "unit_claimed", unit->claimed);
+}
+
 static void render_holder(struct json *j, const struct holder *h)
 {
 	json_open(j, NULL, '{');
 	json_u64(j, "pid", (uint64_t)h->pid);
 	json_text(j, "comm", h->comm);
 	json_u64(j, "fd", (uint64_t)h->fd);
-	json_text(j, "unit", h->unit);
+	render_unit(j, &h->unit);
 	if (h->start_time_seconds > 0)
 		json_double(j, "start_time_seconds", h->start_time_seconds);
 	json_close(j, '}');
@@ -188,7 +198,7 @@ static void render_row(struct json *j, const struct connections_row *row,
 	json_u64(j, "receive_queue_bytes", tcpsock_unread(sock));
 	json_u64(j, "send_queue_bytes", sock->wqueue);
 	render_counters(j, sock);
-	json_text(j, "unit", row->unit);
+	render_unit(j, &row->unit);
 	if (!tcpsock_knows(sock, TCPSOCK_MINI))
 		json_u64(j, "uid", sock->uid);
 	if (holders != NULL)
@@ -268,6 +278,14 @@ static void format_holder(char *dst, size_t size, const struct connections_holde
 		(void)snprintf(dst, size, "%s/%d +%zu", first->comm, (int)first->pid, n - 1);
 }
 
+/* What may be stopped: a template is no unit. */
+static const char *table_unit(const struct unit *unit)
+{
+	if (unit->instance[0] != '\0')
+		return unit->instance;
+	return unit->name[0] != '\0' ? unit->name : "-";
+}
+
 static void fill_table_row(struct table_row *to, const struct connections_row *row,
 			   const struct connections_holders *holders)
 {
@@ -285,7 +303,7 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 						  : tcp_state_name(row->sock.state));
 	format_age(to->cell[4], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
 	(void)address_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[5]);
-	(void)snprintf(to->cell[6], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
+	(void)snprintf(to->cell[6], CELL, "%.*s", CELL - 1, table_unit(&row->unit));
 	format_holder(to->cell[7], CELL, holders, row->sock.inode);
 }
 

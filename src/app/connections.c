@@ -256,12 +256,8 @@ int connections_add(struct connections_result *result, const struct connections_
 void connections_end(struct connections_result *result, struct units *units, uint64_t now_ms)
 {
 	qsort(result->rows, result->count, sizeof(*result->rows), compare_rows);
-	for (size_t i = 0; i < result->count; i++) {
-		struct connections_row *row = &result->rows[i];
-
-		(void)snprintf(row->unit, sizeof(row->unit), "%s",
-			       units_name(units, row->sock.cgroup_id, now_ms));
-	}
+	for (size_t i = 0; i < result->count; i++)
+		units_find(units, result->rows[i].sock.cgroup_id, now_ms, &result->rows[i].unit);
 }
 
 void connections_done(struct connections_result *result)

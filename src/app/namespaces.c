@@ -59,11 +59,15 @@ static void free_netns(struct known_netns *netns)
 	free(netns);
 }
 
-/* The name under /run/netns, or who runs inside; valid UTF-8, so that what differs here differs as a label. */
+/*
+ * The name under /run/netns, or the unit that uses it: the machine, not what runs inside. Valid
+ * UTF-8, so that what differs here differs as a label.
+ */
 static void name_netns(const struct namespaces *s, const struct netns_found *found, char *dst,
 		       size_t size)
 {
-	char path[PATH_MAX], unit[UNIT_NAME_MAX];
+	char path[PATH_MAX];
+	struct unit unit;
 
 	if (found->name[0] != '\0') {
 		(void)escape_clean(dst, size, found->name, strlen(found->name), 0);
@@ -73,8 +77,11 @@ static void name_netns(const struct namespaces *s, const struct netns_found *fou
 	if (found->pid == 0)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/%d/cgroup", s->config.procfs, (int)found->pid);
-	if (units_of_process(AT_FDCWD, path, unit)[0] != '\0')
-		(void)snprintf(dst, size, "%s", unit);
+	units_of_process(s->config.cgroupfs, s->config.procfs, AT_FDCWD, path, &unit);
+	if (unit_name_scope(unit.name) != 0)
+		unit.name[unit_name_scope(unit.name)] = '\0';
+	if (unit.name[0] != '\0')
+		(void)snprintf(dst, size, "%s", unit.name);
 }
 
 static bool name_is_taken(const struct namespaces *s, const char *name)

@@ -27,7 +27,8 @@
 #define TEXT_SIZE 4096
 
 struct scan {
-	int procfs;
+	const char *cgroupfs, *root;
+	int procfs; /* at root */
 	const uint32_t *inodes;
 	size_t inode_count;
 	uint64_t deadline_ms;
@@ -142,7 +143,7 @@ static void describe(struct scan *scan, int dir)
 	scan->described = true;
 	read_comm(dir, process);
 	read_start_time(scan, dir, process);
-	units_of_process(dir, "cgroup", process->unit);
+	units_of_process(scan->cgroupfs, scan->root, dir, "cgroup", &process->unit);
 }
 
 static void add_holder(struct scan *scan, int dir, uint32_t inode, int fd)
@@ -200,8 +201,9 @@ static int scan_process(struct scan *scan, int dir)
 }
 
 /*
- * The kernel refuses the links of a process that ended a moment ago as it does those of one that may not be seen (EACCES,
- * proc_pid_readlink() in fs/proc/base.c). The former has no state left to read.
+ * The kernel refuses the links of a process that ended a moment ago as it does those of one that
+ * may not be seen (EACCES, proc_pid_readlink() in fs/proc/base.c). The former has no state left to
+ * read.
  */
 static int tell_gone(int dir, int err)
 {
@@ -214,7 +216,10 @@ static int tell_gone(int dir, int err)
 	return len < 0 ? (int)len : err;
 }
 
-/* By its directory's descriptor, so that all that is read is of one process, though its number be used again. */
+/*
+ * By its directory's descriptor, so that all that is read is of one process, though its number be
+ * used again.
+ */
 static int visit(struct scan *scan, const char *name, pid_t pid)
 {
 	int dir = openat(scan->procfs, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -228,7 +233,9 @@ static int visit(struct scan *scan, const char *name, pid_t pid)
 	return err;
 }
 
-/* Counts a process that cannot be looked at. Only what would befall all the others too is an error. */
+/*
+ * Counts a process that cannot be looked at. Only what would befall all the others too is an error.
+ */
 static int judge(struct scan *scan, int err)
 {
 	if (err == -EACCES || err == -EPERM)
@@ -262,10 +269,13 @@ static int compare_holders(const void *left, const void *right)
 	return (a->fd > b->fd) - (a->fd < b->fd);
 }
 
-int holders_find(const char *procfs, const uint32_t *inodes, size_t inode_count, uint64_t budget_ms,
-		 struct holder *ret_holders, size_t max, struct holders_result *ret_result)
+int holders_find(const char *procfs, const char *cgroupfs, const uint32_t *inodes,
+		 size_t inode_count, uint64_t budget_ms, struct holder *ret_holders, size_t max,
+		 struct holders_result *ret_result)
 {
 	struct scan scan = {
+		.cgroupfs = cgroupfs,
+		.root = procfs,
 		.inodes = inodes,
 		.inode_count = inode_count,
 		.holders = ret_holders,

@@ -5,6 +5,7 @@
 
 #include "tcphealth/base/escape.h"
 
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -12,6 +13,9 @@
 #define ID_SHOWN     12
 #define ID_FULL      64
 #define LENGTH(list) (sizeof(list) / sizeof((list)[0]))
+
+#define MACHINE "machine:"
+#define SERVICE ".service"
 
 /* A part of a path; not NUL terminated. */
 struct span {
@@ -40,8 +44,10 @@ static const struct {
 	const char *parent, *runtime;
 } parents[] = {
 	{ "docker", "docker" },
+	{ "docker.service", "docker" },
 	{ "k8s.io", "containerd" },
 	{ "default", "containerd" },
+	{ "containerd.service", "containerd" },
 };
 
 /* runc's "SLICE:PREFIX:ID", taken as a name when the engine and runc disagree about the driver. */
@@ -141,6 +147,14 @@ struct name {
 	size_t len;
 };
 
+/* What a path names, and what of the path is left behind that. */
+struct match {
+	struct name name;
+	struct span rest;
+	struct span instance; /* of the template that is named; empty if none is */
+	bool scope;           /* has units of its own inside */
+};
+
 static void put(struct name *name, struct span span)
 {
 	size_t room = sizeof(name->bytes) - name->len;
@@ -148,6 +162,16 @@ static void put(struct name *name, struct span span)
 
 	memcpy(name->bytes + name->len, span.text, len);
 	name->len += len;
+}
+
+static struct span text_of(const struct name *name)
+{
+	return (struct span){ name->bytes, name->len };
+}
+
+static void show(struct span span, char *dst, size_t size)
+{
+	escape_clean(dst, size, span.text, span.len, ESCAPE_CONTROL);
 }
 
 static void put_id(struct name *name, const char *runtime, struct span id)
@@ -210,7 +234,7 @@ static struct span container_id(struct span component)
 	return is_id(id) ? id : (struct span){ "", 0 };
 }
 
-static bool name_pod(struct name *name, struct span path)
+static bool match_pod(struct match *match, struct span path)
 {
 	struct span component, uid, tail;
 	bool in_kubepods = false;
@@ -224,12 +248,16 @@ static bool name_pod(struct name *name, struct span path)
 			found = is_pod_uid(uid);
 		}
 		if (found) {
+			match->rest = path;
 			if (tail.len == 0 && next_component(&path, &component))
 				tail = component;
-			put_pod(name, uid);
 			tail = container_id(tail);
-			if (tail.len > 0)
-				put_id(name, "", tail);
+			put_pod(&match->name, uid);
+			if (tail.len == 0)
+				return true;
+			put_id(&match->name, "", tail);
+			match->rest = path;
+			match->scope = true;
 			return true;
 		}
 		in_kubepods = in_kubepods || span_is(component, "kubepods");
@@ -276,31 +304,85 @@ static const char *match_parent(struct span parent, struct span component, struc
 	return NULL;
 }
 
-static bool name_container(struct name *name, struct span path)
+static const char *match_container(struct span parent, struct span component, struct span *ret_id)
 {
-	struct span component, id, parent = { "", 0 };
+	const char *runtime = match_prefix(component, ret_id);
 
-	while (next_component(&path, &component)) {
-		const char *runtime = match_prefix(component, &id);
+	if (!runtime)
+		runtime = match_infix(component, ret_id);
+	return runtime ? runtime : match_parent(parent, component, ret_id);
+}
 
-		if (!runtime)
-			runtime = match_infix(component, &id);
-		if (!runtime)
-			runtime = match_parent(parent, component, &id);
-		if (runtime) {
-			put_id(name, runtime, id);
-			return true;
-		}
-		parent = component;
+/* --- machines --- */
+
+/* Empty if the component does not begin and end so. */
+static struct span between(struct span component, const char *prefix, const char *suffix)
+{
+	size_t around = strlen(prefix) + strlen(suffix);
+
+	if (component.len <= around || !starts_with(component, prefix) ||
+	    !ends_with(component, suffix))
+		return (struct span){ "", 0 };
+	return (struct span){ component.text + strlen(prefix), component.len - around };
+}
+
+/*
+ * By systemd-machined, by systemd-nspawn@.service (which runs nspawn itself beside the payload), or
+ * by LXC; else empty.
+ */
+static struct span match_machine(struct span parent, struct span component)
+{
+	struct span name = between(component, "machine-", ".scope");
+
+	if (name.len == 0)
+		name = between(component, "lxc.payload.", "");
+	if (name.len == 0 && span_is(component, "payload"))
+		name = between(parent, "systemd-nspawn@", ".service");
+	if (name.len == 0 && (span_is(parent, "lxc") || span_is(parent, "lxc.payload")))
+		name = component;
+	return name;
+}
+
+/* A dash nests slices: systemd escapes those of a machine's name. */
+static void put_machine(struct name *name, struct span escaped)
+{
+	static const char dash[] = "\\x2d";
+
+	put(name, span_of(MACHINE));
+	while (escaped.len > 0) {
+		bool is_dash = starts_with(escaped, dash);
+
+		put(name, is_dash ? span_of("-") : (struct span){ escaped.text, 1 });
+		escaped = drop_front(escaped, is_dash ? strlen(dash) : 1);
+	}
+}
+
+static bool match_scope(struct match *match, struct span path)
+{
+	struct span component, part, parent = { "", 0 };
+
+	for (; next_component(&path, &component); parent = component) {
+		const char *runtime = match_container(parent, component, &part);
+
+		if (runtime)
+			put_id(&match->name, runtime, part);
+		else if ((part = match_machine(parent, component)).len > 0)
+			put_machine(&match->name, part);
+		else
+			continue;
+		match->rest = path;
+		match->scope = true;
+		return true;
 	}
 	return false;
 }
 
 /* --- systemd --- */
 
+/* Of the types that have a cgroup of their own. */
 static bool is_unit(struct span component)
 {
-	static const char *const types[] = { ".service", ".scope", ".slice", ".socket" };
+	static const char *const types[] = { ".service", ".scope", ".socket", ".mount", ".swap" };
 
 	for (size_t i = 0; i < LENGTH(types); i++)
 		if (ends_with(component, types[i]) && component.len > strlen(types[i]))
@@ -308,34 +390,181 @@ static bool is_unit(struct span component)
 	return false;
 }
 
-static bool name_systemd(struct name *name, struct span path)
+static bool is_slice(struct span component)
 {
-	struct span component, unit = { "", 0 };
+	return ends_with(component, ".slice") && component.len > strlen(".slice");
+}
 
-	while (next_component(&path, &component))
-		if (is_unit(component))
-			unit = component;
-	if (unit.len == 0)
+static bool is_number(struct span span)
+{
+	for (size_t i = 0; i < span.len; i++)
+		if (span.text[i] < '0' || span.text[i] > '9')
+			return false;
+	return span.len > 0;
+}
+
+/* "10.0.0.1:7", "fe80::1:7" */
+static bool is_endpoint(struct span span)
+{
+	const char *colon = memrchr(span.text, ':', span.len);
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+	size_t len = colon ? (size_t)(colon - span.text) : 0;
+
+	if (!colon || len >= sizeof(text) || !is_number(drop_front(span, len + 1)))
 		return false;
+	memcpy(text, span.text, len);
+	text[len] = '\0';
+	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+/* Up to the next dash, which is dropped. */
+static struct span next_part(struct span *rest)
+{
+	const char *dash = memchr(rest->text, '-', rest->len);
+	struct span part = { rest->text, dash ? (size_t)(dash - rest->text) : rest->len };
+
+	*rest = drop_front(*rest, part.len + (dash ? 1 : 0));
+	return part;
+}
+
+/* "4-10.0.0.1:7-10.0.0.2:9"; since systemd 258 the cookie of the socket follows the number. */
+static bool is_connection(struct span instance)
+{
+	struct span part = next_part(&instance);
+
+	if (!is_number(part))
+		return false;
+	part = next_part(&instance);
+	if (is_number(part))
+		part = next_part(&instance);
+	return is_endpoint(part) && is_endpoint(instance);
+}
+
+static void put_unit(struct match *match, struct span unit)
+{
+	struct span instance;
+
 	/*
 	 * systemd puts a "_" before what could be taken for a file of the kernel's: cpu.service,
 	 * _x.service.
 	 */
-	if (unit.text[0] == '_' && is_unit(drop_front(unit, 1)))
+	if (unit.text[0] == '_' && (is_unit(drop_front(unit, 1)) || is_slice(drop_front(unit, 1))))
 		unit = drop_front(unit, 1);
-	if (!span_is(unit, "init.scope"))
-		put(name, unit);
+	instance = between(after(unit, "@"), "", SERVICE);
+	if (span_is(unit, "init.scope"))
+		return;
+	if (!is_connection(instance)) {
+		put(&match->name, unit);
+		return;
+	}
+	put(&match->name, (struct span){ unit.text, (size_t)(instance.text - unit.text) });
+	put(&match->name, span_of(SERVICE));
+	match->instance = unit;
+}
+
+static bool is_engine(struct span unit)
+{
+	static const char *const engines[] = { UNIT_ENGINES };
+
+	for (size_t i = 0; i < LENGTH(engines); i++)
+		if (span_is(unit, engines[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The unit behind the slices, or the last of these. An engine has nothing but containers below its
+ * own cgroup, by any name.
+ */
+static bool match_unit(struct match *match, struct span path)
+{
+	struct span component, unit = { "", 0 };
+	bool found = false;
+
+	while (!found && next_component(&path, &component)) {
+		found = is_unit(component);
+		if (!found && !is_slice(component))
+			break;
+		unit = component;
+		match->rest = path;
+	}
+	if (unit.len == 0 || (is_engine(unit) && !is_root(path)))
+		return false;
+	put_unit(match, unit);
 	return true;
 }
 
-const char *unit_name(char dst[UNIT_NAME_MAX], const char *cgroup_path)
+/*
+ * Where systemd is in a machine or container, or whether it runs there at all, is the engine's
+ * business.
+ */
+static bool match_inner_unit(struct match *match, struct span path)
 {
-	struct name name = { .len = 0 };
-	struct span path = span_of(cgroup_path ? cgroup_path : "");
+	struct span component;
 
-	if (!name_pod(&name, path) && !name_container(&name, path) && !name_systemd(&name, path) &&
-	    !is_root(path))
-		put(&name, path);
-	escape_clean(dst, UNIT_NAME_MAX, name.bytes, name.len, ESCAPE_CONTROL);
-	return dst;
+	while (next_component(&path, &component)) {
+		if (is_unit(component)) {
+			put_unit(match, component);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void put_inner(struct name *name, struct span path)
+{
+	struct match inner = { .name.len = 0 };
+
+	if (!match_pod(&inner, path) && !match_scope(&inner, path))
+		match_inner_unit(&inner, path);
+	if (inner.name.len == 0)
+		return;
+	put(name, span_of("/"));
+	put(name, text_of(&inner.name));
+}
+
+/* --- names --- */
+
+void unit_name(struct unit *ret_unit, const char *path, size_t owned)
+{
+	struct span all = span_of(path), own = { path, owned < all.len ? owned : all.len };
+	struct match match = { .instance = span_of("") };
+
+	if (!match_pod(&match, own) && !match_scope(&match, own) && !match_unit(&match, own)) {
+		match.rest = drop_front(all, own.len);
+		if (!is_root(own))
+			put(&match.name, own);
+	}
+	struct span below = drop_front(all, (size_t)(match.rest.text - path));
+	if (match.scope)
+		put_inner(&match.name, below);
+	while (starts_with(below, "/"))
+		below = drop_front(below, 1);
+	show(text_of(&match.name), ret_unit->name, sizeof(ret_unit->name));
+	show(match.instance, ret_unit->instance, sizeof(ret_unit->instance));
+	show(below, ret_unit->claimed, sizeof(ret_unit->claimed));
+}
+
+size_t unit_name_scope(const char *name)
+{
+	size_t len = strcspn(name, "/");
+
+	return name[len] == '/' ? len : 0;
+}
+
+enum unit_kind unit_kind(const char *name)
+{
+	struct span span = span_of(name);
+
+	/* The host's units have no slash, but a machine may be called like one. */
+	if (!is_unit(span) || memchr(name, '/', span.len) || starts_with(span, MACHINE))
+		return UNIT_OTHER;
+	if (ends_with(span, ".scope") || is_number(between(span, "user@", SERVICE)))
+		return UNIT_SESSION;
+	if (!ends_with(span, SERVICE))
+		return UNIT_OTHER;
+	if (ends_with(span, "@" SERVICE))
+		return UNIT_TEMPLATE;
+	return is_engine(span) ? UNIT_ENGINE : UNIT_SERVICE;
 }

@@ -33,12 +33,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_tree();
 	tree_fill(files, 4, data, size);
 	memset(&holder, 0xff, sizeof(holder));
-	require(holders_find(tree_root, inodes, 1, 10000, &holder, 1, &result) == 0);
+	require(holders_find(tree_root, "/nonexistent", inodes, 1, 10000, &holder, 1, &result) ==
+		0);
 	require(result.count == 1 && result.denied == 0);
 	require(holder.inode == INODE && holder.pid == 1 && holder.fd == 3);
 	require(isfinite(holder.start_time_seconds) && holder.start_time_seconds >= 0);
 	require(strnlen(holder.comm, HOLDER_COMM_LEN) < HOLDER_COMM_LEN);
 	require_printable(holder.comm, strlen(holder.comm));
-	require(strnlen(holder.unit, UNIT_NAME_MAX) < UNIT_NAME_MAX);
+	require(strnlen(holder.unit.claimed, UNIT_CLAIMED_MAX) < UNIT_CLAIMED_MAX);
+	require_printable(holder.unit.claimed, strlen(holder.unit.claimed));
+	require(holder.unit.name[0] == '\0' && holder.unit.instance[0] == '\0');
 	return 0;
 }

@@ -1,4 +1,8 @@
-/* unit: whatever a path is, the name is valid UTF-8 without control characters, and fits; it reads no byte past its end. */
+/*
+ * unit: whatever a path is, what is told of it is valid UTF-8 without control characters, and fits;
+ * no byte past its end is read, and nobody but root has a say in the first part of a name. Input:
+ * what root named, a NUL, and the rest of the path.
+ */
 #include "tcphealth/base/utf8.h"
 #include "tcphealth/source/unit.h"
 
@@ -15,54 +19,74 @@ static void require(bool truth)
 		abort();
 }
 
-static void check_text(const char *name)
+static void check_text(const char *text, size_t size)
 {
-	size_t len = strnlen(name, UNIT_NAME_MAX);
+	size_t len = strnlen(text, size);
 
-	require(len < UNIT_NAME_MAX);
+	require(len < size);
 	for (size_t at = 0, step; at < len; at += step) {
-		uint8_t byte = (uint8_t)name[at];
+		uint8_t byte = (uint8_t)text[at];
 
-		step = utf8_sequence(name + at, len - at);
+		step = utf8_sequence(text + at, len - at);
 		require(step > 0 && byte >= 0x20 && byte != 0x7f);
-		require(step != 2 || byte != 0xc2 || (uint8_t)name[at + 1] >= 0xa0);
+		require(step != 2 || byte != 0xc2 || (uint8_t)text[at + 1] >= 0xa0);
 	}
 }
 
-/* Slashes at the end change nothing but the path itself, as which an absolute one is known by its first slash. */
-static void check_slashes(const char *path, size_t len)
+static struct unit name_of(const char *path, size_t owned)
 {
-	char name[UNIT_NAME_MAX], again[UNIT_NAME_MAX];
-	char *absolute = malloc(len + sizeof("///"));
+	struct unit unit;
 
-	if (!absolute)
+	memset(&unit, 0x01, sizeof(unit));
+	unit_name(&unit, path, owned);
+	check_text(unit.name, sizeof(unit.name));
+	check_text(unit.instance, sizeof(unit.instance));
+	check_text(unit.claimed, sizeof(unit.claimed));
+	require(strcmp(unit.name, "init.scope") != 0);
+	require(unit.instance[0] == '\0' || unit_kind(unit.name) != UNIT_SERVICE);
+	require(unit_name_scope(unit.name) == 0 || unit_kind(unit.name) == UNIT_OTHER);
+	return unit;
+}
+
+/* Of the exact size, so that a sanitizer sees what is read past it. */
+static char *copy_path(const uint8_t *data, size_t size, size_t owned)
+{
+	char *path = malloc(size + 1), *to = path;
+
+	for (size_t i = 0; path && i < size; i++)
+		if (data[i] != '\0')
+			*to++ = (char)data[i];
+	require(!path || to >= path + owned);
+	if (path)
+		*to = '\0';
+	return path;
+}
+
+static void check_rest(const char *path, size_t owned)
+{
+	struct unit unit = name_of(path, owned), alone;
+	char *prefix = strndup(path, owned);
+	size_t len = unit_name_scope(unit.name);
+
+	if (!prefix)
 		return;
-	absolute[0] = '/';
-	memcpy(absolute + 1, path, len + 1);
-	unit_name(name, absolute);
-	check_text(name);
-	require(strcmp(name, "init.scope") != 0);
-	strcpy(absolute + 1 + len, "//");
-	unit_name(again, absolute);
-	require(name[0] == '/' || strcmp(name, again) == 0);
-	free(absolute);
+	alone = name_of(prefix, SIZE_MAX);
+	if (len == 0)
+		len = strlen(unit.name);
+	require(strncmp(unit.name, alone.name, len) == 0);
+	require(alone.name[len] == '\0' || alone.name[len] == '/' || len == sizeof(unit.name) - 1);
+	free(prefix);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	/* Of the exact size, so that a sanitizer sees what is read past it. */
-	char *path = malloc(size + 1);
-	char name[UNIT_NAME_MAX];
+	size_t owned = size > 0 ? strnlen((const char *)data, size) : 0;
+	char *path = copy_path(data, size, owned);
 
 	if (!path)
 		return 0;
-	if (size > 0)
-		memcpy(path, data, size);
-	path[size] = '\0';
-	memset(name, 0x01, sizeof(name));
-	require(unit_name(name, path) == name);
-	check_text(name);
-	check_slashes(path, strlen(path));
+	check_rest(path, owned);
+	name_of(path, 0);
 	free(path);
 	return 0;
 }

@@ -60,9 +60,11 @@ static inline void metrics_doc_values(struct buf *buf)
 	for (unsigned int i = 0; i < ROLE_EVIDENCE_COUNT; i++)
 		buf_printf(buf, " `%s`", role_evidence_name(i));
 	buf_puts(buf, "\n- `keepalive`: `on` `off` `unknown`\n");
-	buf_puts(buf,
-		 "- `unit`: a systemd unit, `pod:UID:CONTAINER`, or the path of a cgroup; empty "
-		 "where unknown\n");
+	buf_puts(
+		buf,
+		"- `unit`: a systemd unit, `pod:UID:CONTAINER`, `docker:CONTAINER`, `machine:NAME` "
+		"or the like, with `/UNIT` for what runs inside, or the path of a cgroup; empty "
+		"where unknown\n");
 }
 
 static inline void metrics_doc_write(struct buf *buf)

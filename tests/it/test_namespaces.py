@@ -168,13 +168,10 @@ class PodmanTest(NetTest):
         missing = [name for name in ('podman', 'runc', 'busybox') if not shutil.which(name)]
         if missing or not cgroups.is_usable():
             self.skipTest(f'needs {", ".join(missing) or "a cgroup2 hierarchy that it may write"}')
-        self.tree = self.enterContext(cgroups.Tree())
+        self.tree = self.enterContext(cgroups.Tree(ending=b''))
         self.directory = self.enterContext(tempfile.TemporaryDirectory(prefix='tcph-podman-'))
         self.addCleanup(self.remove_legacy_cgroups)
         self.addCleanup(self.podman, 'rm', '--all', '--force', '--time=0')
-
-    def cgroup_name(self):
-        return os.path.basename(os.fsdecode(self.tree.path))
 
     def podman(self, *args):
         """Its own storage, no daemon, no systemd; what it runs is below the tree's cgroup."""
@@ -196,7 +193,7 @@ class PodmanTest(NetTest):
 
     def remove_legacy_cgroups(self):
         """On a host with both hierarchies the engine has made the same directories in the old ones."""
-        name = self.cgroup_name()
+        name = self.tree.name
         for controller in os.listdir('/sys/fs/cgroup'):
             legacy = os.path.join('/sys/fs/cgroup', controller, name)
             if os.path.isdir(legacy) and os.fsencode(legacy) != self.tree.path:
@@ -209,7 +206,7 @@ class PodmanTest(NetTest):
         program = self.start_exporter(self.b, '--collector.netns=all', '--ports.max=1000')
         # Without CAP_SYS_RESOURCE the engine may not raise what it inherited.
         container = self.podman('run', '--detach', '--network=none', '--ulimit=nofile=1024:1024',
-                                '--ulimit=nproc=1024:1024', '--pull=never', f'--cgroup-parent=/{self.cgroup_name()}',
+                                '--ulimit=nproc=1024:1024', '--pull=never', f'--cgroup-parent=/{self.tree.name}',
                                 'localhost/tcph', '/bin/busybox', 'nc', '-l', '-p', '7000')
         name = f'podman:{container[:12]}'
         page = program.wait_value(1, 'tcphealth_listeners', netns=name, port=7000, timeout=SCAN)

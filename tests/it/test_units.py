@@ -1,9 +1,11 @@
 """From a socket to its unit: by its cgroup, whatever its name."""
+import re
 import socket
 import unittest
 
 from tcph import cgroups, expo, exporter, prom, scenes
 from tcph.case import NetTest
+from tcph.poll import eventually
 
 STALE = '--stale.close-wait=200ms'
 POD = 'b5f3f5a0_0d0c_4b5c_9d3e_3f1f6c1f2a11'
@@ -43,6 +45,106 @@ class UnitsTest(NetTest):
                 program.wait_value(1, 'tcphealth_stale_unit_connections', **where)
                 page = program.wait_value(1, 'tcphealth_listener_info', port=service.port, unit=unit)
                 self.assertEqual(len(page.series('tcphealth_listener_info', port=service.port)), 1)
+
+    def leak(self, program, cgroup, unit):
+        """A stuck connection of a service there, which the metrics tell as that unit's."""
+        service = self.tree.leak(self.pair, cgroup)
+        program.wait_for(lambda page: self.units_of('tcphealth_listener_info', page, service) == [unit],
+                         what=lambda page: self.units_of('tcphealth_listener_info', page, service))
+        service.strand()
+        page = program.wait_value(1, 'tcphealth_stale_connections', role='server', port=service.port, reason='close_wait')
+        self.assertEqual(self.units_of('tcphealth_stale_unit_connections', page, service), [unit])
+        return service
+
+    @staticmethod
+    def units_of(metric, page, service):
+        return [labels['unit'] for labels, _ in page.series(metric, port=service.port)]
+
+    def connections(self, program, service):
+        """What the drill-down tells of its connections, and of their holders."""
+        def look():
+            response = program.request(f'/api/v1/connections?port={service.port}&role=server&holders=1')
+            return response.status == 200 and response.json()['connections']
+
+        return eventually(look, timeout=exporter.patience(10), interval=0.1, what=program.log_tail)
+
+    def assert_no_restart_but_of(self, program, *units):
+        """The page proposes no other, and no line of the log names one."""
+        html = program.request('/').body.decode()
+        self.assertEqual(set(re.findall('systemctl restart ([^<]+)', html)), set(units))
+
+    def test_user_with_a_cgroup_cannot_name_units(self):
+        """What is below user@1000.service is told as claimed, and where single connections are told only."""
+        program = self.start_exporter(self.b, STALE)
+        user = 'user.slice/user-1000.slice/user@1000.service'
+        self.tree.delegate(user, 1000, 1000)
+        for claim in ('postgresql.service', 'app.slice/foo.service', f'system.slice/docker-{ID}.scope', f'docker/{ID}',
+                      f'kubepods.slice/kubepods-pod{POD}.slice/cri-containerd-{ID}.scope',
+                      'machine.slice/machine-web1.scope/payload/system.slice/nginx.service'):
+            with self.subTest(claim=claim):
+                self.tree.make_as(1000, f'{user}/{claim}')
+                (row,) = self.connections(program, self.leak(program, f'{user}/{claim}', 'user@1000.service'))
+                for told in (row, *row['holders']):
+                    self.assertEqual((told['unit'], told['unit_claimed']), ('user@1000.service', claim))
+        self.assert_no_restart_but_of(program)
+        for path in ('/metrics', '/', '/api/v1/ports'):
+            text = program.request(path).body.decode()
+            for lie in ('postgresql', 'nginx', ID[:12], POD[:8], 'machine:'):
+                self.assertNotIn(lie, text)
+        self.assertEqual({entry['unit'] for entry in program.log_entries() if 'unit' in entry}, {'user@1000.service'})
+
+    def test_what_runs_inside_a_machine_is_not_the_hosts(self):
+        program = self.start_exporter(self.b, STALE)
+        self.tree.delegate('machine.slice/machine-web1.scope', 100000, 100000)
+        self.tree.delegate('lxc.payload.web2', 0, 100000, 0o775)
+        inside = 'system.slice/nginx.service'
+        for cgroup, unit in (('machine.slice/machine-web1.scope/payload/' + inside, 'machine:web1/nginx.service'),
+                             ('lxc.payload.web2/' + inside, 'machine:web2/nginx.service'),
+                             (f'system.slice/docker-{ID}.scope/{inside}', f'docker:{ID[:12]}/nginx.service'),
+                             ('boxes/web3/' + inside, self.tree.name)):
+            with self.subTest(unit=unit):
+                (row,) = self.connections(program, self.leak(program, cgroup, unit))
+                self.assertEqual(row['unit'], unit)
+                self.assertEqual([holder['unit'] for holder in row['holders']], [unit])
+        self.assert_no_restart_but_of(program)
+        self.leak(program, inside, 'nginx.service')
+        self.assert_no_restart_but_of(program, 'nginx.service')
+
+    def test_services_for_one_connection_are_one_unit(self):
+        """Accept=yes: no address of a client is in a label; the drill-down tells which of them to stop."""
+        program = self.start_exporter(self.b, STALE)
+        names = ['check@4-10.0.0.1:7-10.0.0.2:9.service', 'check@12-fe80::1:7-fe80::2:9.service']
+        services = [self.leak(program, f'system.slice/system-check.slice/{name}', 'check@.service') for name in names]
+        for service, name in zip(services, names):
+            (row,) = self.connections(program, service)
+            for told in (row, *row['holders']):
+                self.assertEqual((told['unit'], told['unit_instance']), ('check@.service', name))
+        self.assertNotIn('10.0.0.2:9', program.request('/metrics').body.decode())
+        self.assert_no_restart_but_of(program)
+
+    def test_machine_has_a_bounded_number_of_names(self):
+        """Whoever has root inside could make a series for each name that he thinks of."""
+        program = self.start_exporter(self.b, STALE)
+        self.tree.delegate('lxc.payload.web1', 100000, 100000)
+        names = [f'lxc.payload.web1/system.slice/{n}.service' for n in range(40)]
+        port = self.pair.next_port()
+        self.tree.listen(self.b, names, port)
+        program.wait_for(lambda page: page.series('tcphealth_listener_info', port=port, unit='machine:web1'))
+        page = program.page()
+        units = [labels['unit'] for labels, _ in page.series('tcphealth_listener_info', port=port)]
+        self.assertEqual(len(units), 33)
+        self.assertEqual({unit.split('/')[0] for unit in units}, {'machine:web1'})
+
+    def test_engine_is_not_blamed_for_its_containers(self):
+        """With the cgroupfs driver on a hybrid host, the container is known by cgroup1 alone."""
+        program = self.start_exporter(self.b, STALE)
+        hybrid = self.tree.mount_point.endswith(b'/unified')
+        service = self.leak(program, 'system.slice/docker.service', '' if hybrid else 'docker.service')
+        self.assert_no_restart_but_of(program)
+        if hybrid and cgroups.legacy_mount_point():
+            self.enterContext(cgroups.moved_in_legacy(service.pid, f'docker/{ID}'))
+            (holder,) = self.connections(program, service)[0]['holders']
+            self.assertEqual(holder['unit'], f'docker:{ID[:12]}')
 
     def test_owners_of_one_port_add_up(self):
         program = self.start_exporter(self.b, STALE)
@@ -87,7 +189,8 @@ class UnitsTest(NetTest):
         """Two services that hold a reset connection each: no dump tells their cgroups any more."""
         program = self.start_exporter(self.b, '--stale.dead=200ms')
         services = {unit: self.tree.leak(self.pair, f'system.slice/{unit}') for unit in ('a.service', 'b.service')}
-        for service in services.values():
+        for unit, service in services.items():
+            program.wait_value(1, 'tcphealth_listener_info', port=service.port, unit=unit)
             client = service.connect()
             program.wait_value(1, 'tcphealth_connections', role='server', port=service.port, state='established')
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)

@@ -431,7 +431,7 @@ static struct connections_row row_of(uint32_t inode, uint64_t stale_ms)
 			  .has_age = true,
 			  .stale_ms = stale_ms,
 			  .age_ms = stale_ms },
-		.unit = "load@35111.service",
+		.unit.name = "load@35111.service",
 	};
 
 	row.sock.inode = inode;
@@ -461,7 +461,7 @@ static void test_table(void **state)
 	struct buf buf;
 
 	(void)state;
-	rows[1].unit[0] = '\0';
+	rows[1].unit.name[0] = '\0';
 	rows[2].place.port = LEDGER_PORT_UNKNOWN;
 	rows[2].sock.remote = record_addr("2001:db8::1");
 	assert_string_equal(
@@ -484,11 +484,11 @@ static void test_table_fits_every_width(void **state)
 	struct connections_result result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
 
 	(void)state;
-	memset(rows[0].unit, 'u', UNIT_NAME_MAX - 1);
+	memset(rows[0].unit.name, 'u', UNIT_NAME_MAX - 1);
 	rows[0].netns = "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65";
 	rows[0].look.reason = STALE_ZERO_WINDOW;
 	rows[1].sock.remote = record_addr("2001:db8:1111:2222:3333:4444:5555:6666");
-	(void)snprintf(rows[1].unit, sizeof(rows[1].unit),
+	(void)snprintf(rows[1].unit.name, sizeof(rows[1].unit.name),
 		       "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65-"
 		       "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65.service");
 	for (unsigned int width = 80; width <= 260; width++) {
@@ -577,6 +577,62 @@ static void test_json_leaves_out_what_is_not_known(void **state)
 	buf_done(&buf);
 }
 
+static void test_unit_as_named_and_as_claimed(void **state)
+{
+	struct connections_row rows[] = { row_of(1, 1500), row_of(2, 1000) };
+	struct holder holder[] = { { .inode = 1,
+				     .pid = 7,
+				     .unit = { .name = "machine:web1/nginx.service",
+					       .claimed = "system.slice/nginx.service" } } };
+	struct connections_holders holders = { .holders = holder, .count = 1 };
+	struct connections_result result = {
+		.rows = rows, .count = 2, .limit = 2, .matched = 2, .source = &source_procfs
+	};
+	struct buf buf;
+	const char *text;
+
+	(void)state;
+	rows[0].unit =
+		(struct unit){ .name = "user@1000.service", .claimed = "postgresql.service" };
+	rows[1].unit = (struct unit){ .name = "check@.service",
+				      .instance = "check@4-10.0.0.1:7-10.0.0.2:9.service" };
+	text = render_json(&result, &holders, &buf);
+	assert_non_null(strstr(text, "\"unit\": \"user@1000.service\""));
+	assert_non_null(strstr(text, "\"unit_claimed\": \"postgresql.service\""));
+	assert_non_null(strstr(text, "\"unit\": \"check@.service\""));
+	assert_non_null(
+		strstr(text, "\"unit_instance\": \"check@4-10.0.0.1:7-10.0.0.2:9.service\""));
+	assert_non_null(strstr(text, "\"unit\": \"machine:web1/nginx.service\""));
+	assert_non_null(strstr(text, "\"unit_claimed\": \"system.slice/nginx.service\""));
+	buf_done(&buf);
+
+	rows[0].unit.claimed[0] = '\0';
+	rows[1].unit.instance[0] = '\0';
+	text = render_json(&result, NULL, &buf);
+	assert_null(strstr(text, "unit_"));
+	buf_done(&buf);
+}
+
+/* What somebody made up is not in the table, what may be stopped is. */
+static void test_table_names_the_instance(void **state)
+{
+	struct connections_row rows[] = { row_of(1, 1500), row_of(2, 1000) };
+	struct connections_result result = { .rows = rows, .count = 2, .limit = 2, .matched = 2 };
+	struct buf buf;
+	const char *text;
+
+	(void)state;
+	rows[0].unit =
+		(struct unit){ .name = "user@1000.service", .claimed = "postgresql.service" };
+	rows[1].unit = (struct unit){ .name = "check@.service",
+				      .instance = "check@4-10.0.0.1:7-10.0.0.2:9.service" };
+	text = render_table(&result, NULL, 0, &buf);
+	assert_non_null(strstr(text, "  user@1000.service  "));
+	assert_null(strstr(text, "postgresql"));
+	assert_non_null(strstr(text, "  check@4-10.0.0.1:7-10.0.0.2:9.service  "));
+	buf_done(&buf);
+}
+
 static void test_note_says_why_a_holder_is_missing(void **state)
 {
 	struct connections_row rows[] = { row_of(1, 1500), row_of(0, 1000) };
@@ -609,14 +665,14 @@ static void test_holders_of_this_process(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	assert_int_equal(fstat(fds[0], &st), 0);
 	rows[1].sock.inode = (uint32_t)st.st_ino;
-	assert_int_equal(connections_find_holders(&result, "/proc", 60000, &holders), 0);
+	assert_int_equal(connections_find_holders(&result, "/proc", "", 60000, &holders), 0);
 	assert_int_equal(holders.error, 0);
 	assert_int_equal(holders.count, 1);
 	assert_int_equal(holders.holders[0].pid, getpid());
 	assert_int_equal(holders.holders[0].fd, fds[0]);
 	assert_string_equal(connections_holders_note(&result, &holders), "");
 	connections_holders_done(&holders);
-	assert_int_equal(connections_find_holders(&result, "/nonexistent", 60000, &holders), 0);
+	assert_int_equal(connections_find_holders(&result, "/nonexistent", "", 60000, &holders), 0);
 	assert_int_equal(holders.error, -ENOENT);
 	connections_holders_done(&holders);
 	close(fds[0]);
@@ -639,6 +695,8 @@ int main(void)
 		cmocka_unit_test(test_namespaces_are_named_where_there_are_some),
 		cmocka_unit_test(test_table_fits_every_width),
 		cmocka_unit_test(test_json_leaves_out_what_is_not_known),
+		cmocka_unit_test(test_unit_as_named_and_as_claimed),
+		cmocka_unit_test(test_table_names_the_instance),
 		cmocka_unit_test(test_note_says_why_a_holder_is_missing),
 		cmocka_unit_test(test_holders_of_this_process),
 	};

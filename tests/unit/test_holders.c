@@ -100,7 +100,7 @@ static void make_fd(const struct fixture *fixture, const char *pid, const char *
 static int find_in(struct fixture *fixture, const char *procfs, const uint32_t *inodes,
 		   size_t count)
 {
-	return holders_find(procfs, inodes, count, BUDGET_MS, fixture->found, MANY,
+	return holders_find(procfs, "/nonexistent", inodes, count, BUDGET_MS, fixture->found, MANY,
 			    &fixture->result);
 }
 
@@ -280,11 +280,9 @@ static void reads_units(void **state)
 	struct fixture *fixture = *state;
 
 	make_fd(fixture, "7", "3", "socket:[7]");
-	assert_int_equal(find_in(fixture, fixture->dir, inodes, 1), 0);
-	assert_string_equal(fixture->found[0].unit, "");
 	make_file(fixture, "7/cgroup", "0::/system.slice/cron.service\n");
 	assert_int_equal(find_in(fixture, fixture->dir, inodes, 1), 0);
-	assert_string_equal(fixture->found[0].unit, "cron.service");
+	assert_string_equal(fixture->found[0].unit.claimed, "system.slice/cron.service");
 }
 
 static void stops_when_full(void **state)
@@ -296,8 +294,8 @@ static void stops_when_full(void **state)
 	make_fd(fixture, "7", "4", "socket:[7]");
 	for (size_t max = 0; max <= 2; max++) {
 		memset(fixture->found, 0, sizeof(fixture->found));
-		assert_int_equal(holders_find(fixture->dir, inodes, 1, BUDGET_MS, fixture->found,
-					      max, &fixture->result),
+		assert_int_equal(holders_find(fixture->dir, "/nonexistent", inodes, 1, BUDGET_MS,
+					      fixture->found, max, &fixture->result),
 				 0);
 		assert_int_equal(fixture->result.count, max);
 		assert_int_equal(fixture->result.truncated, max < 2);
@@ -311,13 +309,13 @@ static void stops_in_time(void **state)
 	struct fixture *fixture = *state;
 
 	make_fd(fixture, "7", "3", "socket:[7]");
-	assert_int_equal(
-		holders_find(fixture->dir, inodes, 1, 0, fixture->found, MANY, &fixture->result),
-		0);
+	assert_int_equal(holders_find(fixture->dir, "/nonexistent", inodes, 1, 0, fixture->found,
+				      MANY, &fixture->result),
+			 0);
 	assert_true(fixture->result.timed_out);
 	assert_int_equal(fixture->result.processes, 0);
-	assert_int_equal(holders_find(fixture->dir, inodes, 1, UINT64_MAX, fixture->found, MANY,
-				      &fixture->result),
+	assert_int_equal(holders_find(fixture->dir, "/nonexistent", inodes, 1, UINT64_MAX,
+				      fixture->found, MANY, &fixture->result),
 			 0);
 	assert_false(fixture->result.timed_out);
 	assert_int_equal(fixture->result.count, 1);
@@ -475,7 +473,7 @@ static int look_with_many_fds(struct fixture *fixture)
 	for (int i = 0; i < 8; i++)
 		close(last - i);
 	uint64_t start = clock_mono_ms();
-	int err = holders_find("/proc", &inode, 1, 4, fixture->found, MANY, &fixture->result);
+	int err = holders_find("/proc", "", &inode, 1, 4, fixture->found, MANY, &fixture->result);
 	uint64_t took = clock_mono_ms() - start;
 	if (err || !fixture->result.timed_out)
 		return 1;

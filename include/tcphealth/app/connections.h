@@ -45,7 +45,7 @@ struct connections_row {
 	struct tcpsock sock;
 	struct census_place place;
 	struct look look;
-	char unit[UNIT_NAME_MAX];
+	struct unit unit;
 };
 
 /* Rows are ordered by how long they have been stale, then by age. */
@@ -94,7 +94,8 @@ struct connections_holders {
  * 400 descriptors. 0 or -ENOMEM. Any thread.
  */
 int connections_find_holders(const struct connections_result *result, const char *procfs,
-			     uint64_t budget_ms, struct connections_holders *ret_holders);
+			     const char *cgroupfs, uint64_t budget_ms,
+			     struct connections_holders *ret_holders);
 void connections_holders_done(struct connections_holders *holders);
 
 /*

@@ -21,9 +21,8 @@
 struct namespaces;
 
 struct namespaces_config {
-	/* "all", or a shell pattern of names. Borrowed, as `procfs` is. */
-	const char *filter;
-	const char *procfs;
+	const char *filter;            /* "all", or a shell pattern of names; borrowed */
+	const char *procfs, *cgroupfs; /* borrowed */
 	struct census_config census;
 };
 

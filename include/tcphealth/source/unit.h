@@ -1,36 +1,83 @@
 /*
  * unit: the name of what may be restarted, from a cgroup path.
  *
- * Pure. Knows how systemd, Kubernetes and container engines lay out their cgroups.
+ * Pure. Knows how systemd, Kubernetes and container engines lay out their cgroups. Believes only
+ * names that root gave: whoever owns a directory names what is in it.
  */
 #ifndef TCPHEALTH_SOURCE_UNIT_H
 #define TCPHEALTH_SOURCE_UNIT_H
 
 #include <stddef.h>
 
-/* Bytes with the NUL; longer names are cut. */
-#define UNIT_NAME_MAX 128
+/* Sizes in bytes with the NUL. Longer text is cut between characters. */
+#define UNIT_NAME_MAX    128
+#define UNIT_CLAIMED_MAX 256
+
+/* Valid UTF-8 always: invalid bytes and control characters are replaced. "" is none. */
+struct unit {
+	char name[UNIT_NAME_MAX];
+	/* The instance that systemd made for one connection; `name` is its template. */
+	char instance[UNIT_CLAIMED_MAX];
+	/*
+	 * The path below what the first part of `name` stands for: whoever runs there may have made
+	 * it up.
+	 */
+	char claimed[UNIT_CLAIMED_MAX];
+};
 
 /*
- * Names the unit of a cgroup:
+ * Names the owner of a cgroup. The first `owned` bytes of `path`, all components of which root
+ * named, decide:
  *
- *   /system.slice/load@35111.service                 load@35111.service
- *   .../kubepods-burstable-pod<uid with _>.slice/cri-containerd-<id>.scope
- *   /kubepods/burstable/pod<uid>/<id>                pod:<uid with dashes>:<first 12 of the id>
- *   the cgroup of the pod itself                     pod:<uid with dashes>
- *   /system.slice/docker-<id>.scope, /docker/<id>    docker:<first 12 of the id>
- *   libpod-<id>.scope, crio-<id>.scope,
- *   cri-containerd-<id>.scope                        podman:..., crio:..., containerd:...
- *   anything else                                    its last *.service, *.scope, *.slice or
- *                                                    *.socket, else the path
- *   init.scope, /                                    "": there is nothing to restart
+ * "/system.slice/load@35111.service"                                   load@35111.service
+ * "/user.slice/user-1000.slice/user@1000.service"                      user@1000.service
+ * "/kubepods.slice/.../kubepods-burstable-pod<uid with _>.slice/cri-containerd-<id>.scope"
+ * "/kubepods/burstable/pod<uid>/<id>"                                  pod:<uid with dashes>:<first 12 of the id>
+ * the cgroup of the pod itself                                         pod:<uid with dashes>
+ * "/system.slice/docker-<id>.scope", "/docker/<id>"                    docker:<first 12 of the id>
+ * libpod-<id>.scope, crio-<id>.scope, cri-containerd-<id>.scope        podman:..., crio:..., containerd:...
+ * machine-web1.scope, systemd-nspawn@web1.service/payload,
+ * "/lxc.payload.web1", "/lxc/web1"                                     machine:web1
+ * else the outermost unit behind the slices, as `systemctl status PID` names it
+ * nothing but slices, or no unit behind them                           the last slice
+ * anything else, and what is below an engine's unit by another name    the path
+ * init.scope, and "/"                                                  "" (nothing to restart)
  *
- * A pod wins over all, then the outermost container: what is below belongs to it, and units there
- * are not this host's. systemd opens the listeners of a *.socket in that unit's own cgroup.
+ * A pod wins over all, then the outermost machine or container. What the rest of the path, whoever
+ * made it, names inside a machine or container follows after a slash: "machine:web1/nginx.service".
+ * Nothing else has a slash but a path, which begins with one.
  *
- * The name is valid UTF-8: invalid bytes and control characters are replaced. NULL is "". Returns
- * dst.
+ * An instance NUMBER-ADDRESS:PORT-ADDRESS:PORT, which systemd makes for a connection (Accept=yes),
+ * is named by its template, "check@.service". (*.socket: systemd opens the listeners of a socket
+ * unit in that unit's own cgroup.)
  */
-const char *unit_name(char dst[UNIT_NAME_MAX], const char *cgroup_path);
+void unit_name(struct unit *ret_unit, const char *path, size_t owned);
+
+/*
+ * Length of the first part of a name that has two, "machine:web1" of "machine:web1/nginx.service";
+ * else 0.
+ */
+size_t unit_name_scope(const char *name);
+
+/* The services that run containers. */
+#define UNIT_ENGINES                                                                               \
+	"docker.service", "snap.docker.dockerd.service", "containerd.service",                     \
+		"snap.microk8s.daemon-containerd.service", "crio.service", "podman.service",       \
+		"buildkit.service", "k3s.service", "k3s-agent.service", "rke2-server.service",     \
+		"rke2-agent.service"
+
+enum unit_kind {
+	UNIT_OTHER, /* nothing of this host's systemd */
+	UNIT_SERVICE,
+	/* A login, a user's manager or another scope: programs that systemd does not start. */
+	UNIT_SESSION,
+	/* Of services that serve one connection each. */
+	UNIT_TEMPLATE,
+	/* Its restart may end its containers, and what it passes on is theirs. */
+	UNIT_ENGINE,
+};
+
+/* What a name stands for. */
+enum unit_kind unit_kind(const char *name);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * units: the names of the units behind cgroups and processes.
+ * units: from a cgroup or a process to its unit.
  *
- * Owns the cache of cgroups. Knows cgroups and /proc/PID/cgroup; must not know what a unit is
- * asked for. One thread, but for units_of_process().
+ * Owns what is known of cgroups, and bounds the names that others than root may add. Must not know
+ * sockets.
  */
 #ifndef TCPHEALTH_SOURCE_UNITS_H
 #define TCPHEALTH_SOURCE_UNITS_H
@@ -13,25 +13,36 @@
 
 struct units;
 
-/* As cgroups_new(). */
+/* Names after a slash that are told of one machine or container. */
+#define UNITS_INNER_MAX 32
+
+/* As --path.cgroupfs and --path.procfs, both borrowed. NULL when out of memory. */
 struct units *units_new(const char *cgroupfs, const char *procfs);
-void units_free(struct units *units); /* NULL is fine */
+void units_free(struct units *units);
 
 /*
- * The unit of a cgroup, "" if it is unknown or `units` is NULL. Borrowed until the next call. May
- * walk cgroupfs.
+ * The unit of a cgroup; all "" if `units` is NULL, or the cgroup 0 or unknown. An engine's own
+ * cgroup has no name on hybrid hosts, where it may hold the sockets of containers. At most
+ * UNITS_INNER_MAX names follow the slash for one machine or container, first come, first served: a
+ * user in there must not make series without end. One thread.
  */
+void units_find(struct units *units, uint64_t cgroup_id, uint64_t now_ms, struct unit *ret_unit);
+
+/* Its name alone, "" if `units` is NULL. Borrowed until the next call. */
 const char *units_name(struct units *units, uint64_t cgroup_id, uint64_t now_ms);
 
 /*
- * The unit of a process, "" if it is unknown. `path` is PROCFS/PID/cgroup, relative to `dir` as
- * in file_read(). Returns dst. Any thread.
+ * The unit of a process; all "" if unknown. Reads its cgroup file, `file` below the directory `dir`
+ * (file.h). cgroup2 decides; where it has no name or only an engine, systemd's own hierarchy does
+ * (hosts that still run by cgroup1). Any thread.
  */
-const char *units_of_process(int dir, const char *path, char dst[UNIT_NAME_MAX]);
+void units_of_process(const char *cgroupfs, const char *procfs, int dir, const char *file,
+		      struct unit *ret_unit);
 
 /*
- * The cgroup of the kernel's own sockets (of NFS, for example), which die without an event: the
- * root. 0 if programs are in it as well, which this one tells by where itself is.
+ * The cgroup of the kernel's own sockets (NFS, for one), which die without an event: the root. 0
+ * where programs may be there too: where this one has no cgroup of its own, as it has under
+ * systemd.
  */
 uint64_t units_kernel_cgroup(void);
 

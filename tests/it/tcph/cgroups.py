@@ -30,13 +30,42 @@ def is_usable():
     return bool(point) and os.access(point, os.W_OK)
 
 
-class Tree:
-    """A directory below the mount point; on exit it goes with all in it, services first."""
+def legacy_mount_point():
+    """Where systemd's own hierarchy of cgroup1 is mounted, or None."""
+    with open('/proc/self/mounts', 'rb') as file:
+        found = [line.split()[1] for line in file if b'name=systemd' in line.split()[3].split(b',')]
+    return found[0] if found else None
 
-    def __init__(self):
+
+@contextlib.contextmanager
+def moved_in_legacy(pid, name):
+    """The process in a cgroup of that name there, in a directory of the test's own."""
+    top = os.path.join(legacy_mount_point(), b'%s-%d-%d' % (_PREFIX, os.getpid(), next(_sequence)))
+    path = os.path.join(top, os.fsencode(name))
+    os.makedirs(path)
+    try:
+        _move(pid, path)
+        yield
+    finally:
+        _move(pid, legacy_mount_point())
+        _remove(top)
+
+
+def _move(pid, path):
+    with open(os.path.join(path, b'cgroup.procs'), 'w', encoding='ascii') as file:
+        file.write(str(pid))
+
+
+class Tree:
+    """
+    A directory of the test's own, on exit it goes with all in it, services first. A slice, so that what is in it looks like the
+    host's; engines without systemd want another name.
+    """
+
+    def __init__(self, ending=b'.slice'):
         self.mount_point = mount_point()
         _sweep(self.mount_point)
-        self.path = os.path.join(self.mount_point, b'%s-%d-%d' % (_PREFIX, os.getpid(), next(_sequence)))
+        self.path = os.path.join(self.mount_point, b'%s-%d-%d%s' % (_PREFIX, os.getpid(), next(_sequence), ending))
         os.mkdir(self.path)
         self._stack = contextlib.ExitStack()
 
@@ -47,17 +76,46 @@ class Tree:
         self._stack.close()
         eventually(lambda: _remove(self.path), what=f'the end of the processes in {self.path!r}')
 
+    @property
+    def name(self):
+        return os.path.basename(os.fsdecode(self.path))
+
     def make(self, name):
         """Makes the cgroup `name` (text or bytes, with slashes); its directory as bytes."""
         path = os.path.join(self.path, os.fsencode(name))
         os.makedirs(path, exist_ok=True)
         return path
 
+    def delegate(self, name, uid, gid, mode=0o755):
+        """Makes the cgroup `name` and hands it to somebody, as systemd does with Delegate= and User=."""
+        path = self.make(name)
+        os.chown(path, uid, gid)
+        os.chmod(path, mode)
+
+    def make_as(self, uid, name):
+        """Makes the cgroup `name` as somebody to whom one above it was delegated."""
+        subprocess.run(['mkdir', '-p', os.path.join(self.path, os.fsencode(name))], check=True, user=uid, group=uid,
+                       extra_groups=[])
+
     def popen(self, host, cgroup, *argv, **options):
         """Starts a program in that directory's cgroup and in the namespace of `host`, until the tree goes."""
         process = host.popen('sh', '-c', _ENTER, os.fsdecode(cgroup), *argv, **options)
         self._stack.callback(netns.kill, process)
         return process
+
+    def listen(self, host, names, port):
+        """A process with a listener in each of these cgroups, all on one port."""
+        code = ('import os, signal, socket, sys\n'
+                'held = []\n'
+                'for cgroup in sys.argv[2:]:\n'
+                '    with open(cgroup + "/cgroup.procs", "w") as file: file.write("0")\n'
+                '    held.append(socket.create_server(("", int(sys.argv[1])), reuse_port=True))\n'
+                'print(flush=True)\n'
+                'signal.pause()')
+        paths = [os.fsdecode(self.make(name)) for name in names]
+        process = self.popen(host, self.path, sys.executable, '-ISc', code, str(port), *paths, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE)
+        self.keep(process.stdout).readline()
 
     def leak(self, pair, cgroup, *args, port=None):
         """A service on pair.b, in the cgroup of that name, that never closes."""
@@ -116,6 +174,6 @@ def _remove(path):
 def _sweep(point):
     """Removes what test runs left that are dead."""
     for name in os.listdir(point):
-        found = re.fullmatch(_PREFIX + rb'-(\d+)-\d+', name)
+        found = re.fullmatch(_PREFIX + rb'-(\d+)-\d+([.]slice)?', name)
         if found and not os.path.exists(b'/proc/' + found[1]):
             _remove(os.path.join(point, name))
