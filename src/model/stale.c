@@ -143,8 +143,8 @@ static const struct stale_rule rule_DEAD = {
 	.restart = true,
 	.meaning = "reset or timed out, but its program still holds it",
 	.verdict = "{connections}: reset or timed out[ {age} ago], still held by {unit}",
-	.next = "A program must close a socket after an error, too. Restart {unit} to free the "
-		"descriptors; ss no longer shows them.",
+	.next = "A program must close a socket after an error, too: {restart} to free the "
+		"descriptors. ss no longer shows them.",
 };
 
 static const struct stale_rule rule_UNACCEPTED = {
@@ -187,7 +187,7 @@ static const struct stale_rule rule_CLOSE_WAIT = {
 		"{connections}: the peer closed[ {age} ago], {unit} has read all there is and has "
 		"not closed",
 	.next = "If {unit} is not at work for {it}, it leaks descriptors and never frees them by "
-		"itself: restart it, then find the missing close().",
+		"itself: {restart}, then find the missing close().",
 	.look = "ss -tnp state close-wait{filter}",
 };
 

@@ -4,14 +4,15 @@
 #include "tcphealth/render/words.h"
 
 #include "tcphealth/base/escape.h"
+#include "tcphealth/source/unit.h"
 
 #include <string.h>
 
 #define UNIT_BYTES 256 /* as labels are cut on /metrics */
 
 /*
- * Gaps: {n} {connections} {connects} {drops} {age} {unit} {it} {limit} {percent} {filter}, which
- * brings its own blank. What stands in [ ] is left out where no age is known.
+ * Gaps: {n} {connections} {connects} {drops} {age} {unit} {restart} {it} {limit} {percent}
+ * {filter}, which brings its own blank. What stands in [ ] is left out where no age is known.
  */
 struct words {
 	enum finding_level level;
@@ -96,6 +97,22 @@ static void put_unit(struct buf *buf, const struct finding *finding)
 	}
 }
 
+/* Where a restart of the unit helps: what is to be restarted, or ended. */
+static void put_restart(struct buf *buf, const struct finding *finding)
+{
+	static const char *const words[] = {
+		[UNIT_OTHER] = "restart ",
+		[UNIT_SERVICE] = "restart ",
+		[UNIT_SESSION] = "end the program that holds them in ",
+		[UNIT_TEMPLATE] =
+			"stop that instance (unit_instance in the list of connections) of ",
+		[UNIT_ENGINE] = "restart the container behind ",
+	};
+
+	buf_puts(buf, words[finding->units == 1 ? unit_kind(finding->unit[0]) : UNIT_OTHER]);
+	put_unit(buf, finding);
+}
+
 static void put_filter(struct buf *buf, const struct finding *finding)
 {
 	if (finding->port_known)
@@ -154,6 +171,7 @@ static const struct gap {
 	{ "{limit}", put_limit },
 	{ "{age}", put_age },
 	{ "{unit}", put_unit },
+	{ "{restart}", put_restart },
 	{ "{it}", put_it },
 	{ "{percent}", put_percent },
 	{ "{filter}", put_filter },
@@ -207,22 +225,15 @@ static struct words words_of(unsigned int kind)
 	};
 }
 
-/* Nothing that a shell would change, and no option: these begin with a dash. */
-static bool is_plain_name(const char *name)
+/* Of such characters a shell makes nothing else. */
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-"
+
+/* No option begins with a dot. */
+static bool is_made_of(const char *name, const char *characters)
 {
-	static const char plain[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-";
 	size_t len = strlen(name);
 
-	return len > 0 && len < UNIT_BYTES && name[0] != '-' && strspn(name, plain) == len;
-}
-
-static bool is_service(const char *name)
-{
-	static const char suffix[] = ".service";
-	size_t len = strlen(name), n = sizeof(suffix) - 1;
-
-	return len > n && strcmp(name + len - n, suffix) == 0;
+	return len > 0 && len < UNIT_BYTES && name[0] != '-' && strspn(name, characters) == len;
 }
 
 enum finding_level words_level(unsigned int kind)
@@ -257,7 +268,7 @@ void words_put_look(struct buf *buf, const struct finding *finding)
 {
 	const char *look = words_of(finding->kind).look;
 
-	if (look == NULL || (finding->netns != NULL && !is_plain_name(finding->netns)))
+	if (look == NULL || (finding->netns != NULL && !is_made_of(finding->netns, PLAIN)))
 		return;
 	if (finding->netns != NULL)
 		buf_printf(buf, "ip netns exec %s ", finding->netns);
@@ -266,10 +277,16 @@ void words_put_look(struct buf *buf, const struct finding *finding)
 
 void words_put_restart(struct buf *buf, const struct finding *finding)
 {
-	if (!words_of(finding->kind).restart || finding->units != 1)
+	const char *unit = finding->unit[0];
+
+	if (!words_of(finding->kind).restart || finding->units != 1 ||
+	    unit_kind(unit) != UNIT_SERVICE)
 		return;
-	if (is_service(finding->unit[0]) && is_plain_name(finding->unit[0]))
-		buf_printf(buf, "systemctl restart %s", finding->unit[0]);
+	/* systemd escapes by backslashes, which a shell takes off. */
+	if (is_made_of(unit, PLAIN))
+		buf_printf(buf, "systemctl restart %s", unit);
+	else if (is_made_of(unit, PLAIN "\\"))
+		buf_printf(buf, "systemctl restart '%s'", unit);
 }
 
 void words_put_age(struct buf *buf, uint64_t age_ms)

@@ -112,6 +112,11 @@ class RemedyTest(unittest.TestCase):
         self.assertEqual(hook.calls(), [f'--no-block|restart|--|{LOAD}'])
         self.assertEqual(hook.verdicts(), ['restarted'])
 
+    def test_restarts_a_service_with_an_escaped_name(self):
+        hook = self.hook('--act', r'--allow=my\x2dapp*.service')
+        self.assertEqual(hook.post(message(alert(r'my\x2dapp\x2d1.service'))), 200)
+        self.assertEqual(hook.calls(), [r'--no-block|restart|--|my\x2dapp\x2d1.service'])
+
     def test_is_a_dry_run_by_default(self):
         hook = self.hook('--allow=load@*.service')
         for _ in range(2):
@@ -138,7 +143,9 @@ class RemedyTest(unittest.TestCase):
             *((alert(unit=unit), plain) for unit in (
                 '--force', '-H root@elsewhere.service', 'load@1.service;reboot', 'load@$(reboot).service',
                 'load@1.service\nsshd.service', 'load@1.service other.service', 'load@../../x.service',
-                'load@\u0661.service', 'load@1.socket', 'load@' + 'x' * 300 + '.service', '\x1b[31m.service')),
+                'load@\u0661.service', 'load@1.socket', 'load@' + 'x' * 300 + '.service', '\x1b[31m.service', 'load@.service',
+                'machine:web1/load@1.service', 'machine:load@1.service', 'docker:0123456789ab/load@1.service',
+                '/boxes/load@1.service', 'user@1000.service')),
         ]
         self.assertEqual(hook.post(message(*(case for case, _ in cases))), 200)
         self.assertEqual(hook.verdicts(), [why for _, why in cases])

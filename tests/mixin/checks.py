@@ -246,6 +246,52 @@ def descriptions_are_as_agreed(project, tests):
         yield f'a template went wrong: {wrong}'
 
 
+#: What is proposed to be done about stale connections of a unit, and what the annotation for the remedy hook says.
+CURES = {
+    'feed.service': ('systemctl restart feed.service', 'feed.service'),
+    'load@35111.service': ('systemctl restart load@35111.service', 'load@35111.service'),
+    r'my\x2dapp.service': (r"systemctl restart 'my\x2dapp.service'", r'my\x2dapp.service'),
+    'user@1000.service': ('end the program that holds them (systemctl status user@1000.service lists its processes)', None),
+    'session-3.scope': ('end the program that holds them (systemctl status session-3.scope lists its processes)', None),
+    'check@.service': ("stop the instance of check@.service that holds them; "
+                       "curl -s 'http://localhost:10793/api/v1/connections?reason=any&port=PORT' names it as unit_instance", None),
+    'docker.service': ('restart the container behind docker.service', None),
+    'k3s-agent.service': ('restart the container behind k3s-agent.service', None),
+    'docker:0123456789ab': ('docker restart 0123456789ab', None),
+    'docker:0123456789ab/nginx.service': ('restart nginx.service inside docker:0123456789ab, not on this host', None),
+    'machine:web1/nginx.service': ('restart nginx.service inside machine:web1, not on this host', None),
+    'machine:web1/my service; reboot': ('restart the program that holds them, in machine:web1/my service; reboot', None),
+    'machine:web1': ('restart the program that holds them, in machine:web1', None),
+    'machine:nginx.service': ('restart the program that holds them, in machine:nginx.service', None),
+    '/boxes/web1/system.slice/nginx.service': (
+        'restart the program that holds them, in /boxes/web1/system.slice/nginx.service', None),
+    'sshd.socket': ('restart the program that holds them', None),
+}
+
+
+def units_are_cured(tests):
+    """Each unit has a port of its own, on which a service of this host has fewer stale connections."""
+    alert = 'TCPHealthCloseWaitStale'
+    groups = jsonnet("((import 'mixin.libsonnet') + (import '../remedy/remedy.libsonnet')).prometheusAlerts.groups")
+    series = []
+    for port, unit in enumerate(CURES, 1):
+        labels = f'job="tcphealth",instance="app1",role="server",port="{port}",reason="close_wait"'
+        series += [{'series': f'tcphealth_stale_connections{{{labels}}}', 'values': '20x130'}]
+        series += [{'series': f'tcphealth_stale_unit_connections{{{labels},unit={json.dumps(name)}}}', 'values': f'{count}x130'}
+                   for name, count in ((unit, 15), ('other.service', 5))]
+    test = {'interval': '1m', 'input_series': series, 'alert_rule_test': [{'eval_time': '120m', 'alertname': alert, 'exp_alerts': []}]}
+    write(os.path.join(tests.folder, 'remedy.yaml'), json.dumps({'groups': groups}))
+    path = os.path.join(tests.folder, 'cures.yaml')
+    write(path, json.dumps({'rule_files': ['remedy.yaml'], 'evaluation_interval': '5m', 'tests': [test]}))
+    _, out = sh('promtool', 'test', 'rules', path, cwd=tests.folder)
+    told = {int(port): (json.loads(f'"{fix}"'), restart and json.loads(f'"{restart}"')) for port, fix, restart in re.findall(
+        r'Labels:\{.*port="(\d+)".*\}\s+Annotations:\{description="(?:[^"\\]|\\.)*Fix: ((?:[^"\\]|\\.)*)\. A few(?:[^"\\]|\\.)*",'
+        r'(?: restart="((?:[^"\\]|\\.)*)",)?', out)}
+    for port, (unit, (fix, restart)) in enumerate(CURES.items(), 1):
+        if told.get(port) != (fix.replace('PORT', str(port)), restart or ''):
+            yield f'{unit}: {told.get(port)}'
+
+
 # Conventions of alerts
 
 def alerts_keep_conventions(project):
@@ -584,6 +630,7 @@ def every(scratch):
         *((f'promtool test rules {name}', lambda name=name: tests.check(name)) for name in tests.names),
         ('every alert has a unit test', lambda: every_alert_is_tested(project, tests)),
         ('descriptions', lambda: descriptions_are_as_agreed(project, tests)),
+        ('cures of units', lambda: units_are_cured(tests)),
         ('conventions of alerts', lambda: alerts_keep_conventions(project)),
         ('descriptions name what hurts', lambda: alerts_name_what_hurts(project)),
         ('states alert on both sides', lambda: states_alert_on_both_sides(project)),

@@ -633,6 +633,62 @@ static void test_words_of_a_leak(void **state)
 	check_put(words_put_look, &finding, "ss -tnp state close-wait");
 }
 
+/* A restart is for a service of this host. */
+static void test_restarts_only_what_systemctl_can(void **state)
+{
+	static const char *const names[] = {
+		"machine:web1/nginx.service",
+		"machine:nginx.service",
+		"docker:0123456789ab",
+		"docker:0123456789ab/nginx.service",
+		"pod:0b5b0ef7-a2c6-4b4d-9f0e-6a4c9c8f1d23:4c01db0b339c/nginx.service",
+		"/boxes/web1/system.slice/nginx.service",
+		"session-3.scope",
+		"user@1000.service",
+		"check@.service",
+		"docker.service",
+		"containerd.service",
+	};
+	struct finding finding = leak;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		finding.unit[0] = names[i];
+		check_put(words_put_restart, &finding, "");
+	}
+	finding.unit[0] = "x\\x2dy.service";
+	check_put(words_put_restart, &finding, "systemctl restart 'x\\x2dy.service'");
+}
+
+static void test_words_of_who_is_to_be_restarted(void **state)
+{
+	static const struct {
+		const char *name, *next;
+	} cases[] = {
+		{ "a.service", "restart a.service, then" },
+		{ "machine:web1/nginx.service", "restart machine:web1/nginx.service, then" },
+		{ "user@1000.service",
+		  "end the program that holds them in user@1000.service, then" },
+		{ "check@.service",
+		  "stop that instance (unit_instance in the list of connections) of "
+		  "check@.service, then" },
+		{ "docker.service", "restart the container behind docker.service, then" },
+	};
+	struct finding finding = leak;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf buf;
+
+		finding.unit[0] = cases[i].name;
+		buf_init(&buf, 0);
+		words_put_next(&buf, &finding);
+		buf_putc(&buf, '\0');
+		assert_non_null(strstr(buf.data, cases[i].next));
+		buf_done(&buf);
+	}
+}
+
 static void test_words_of_one_and_many(void **state)
 {
 	struct finding finding = leak;
@@ -657,11 +713,10 @@ static void test_words_of_one_and_many(void **state)
 /* What a shell would take apart must not be in a command that is there to be pasted. */
 static void test_commands_are_safe(void **state)
 {
-	static const char *const names[] = {
-		"a b.service",     "$(id).service", "-f.service",
-		"x\\x2dy.service", "a;b.service",   "docker:0123456789ab",
-		".service",        "'.service",     ""
-	};
+	static const char *const names[] = { "a b.service",   "$(id).service",
+					     "-f.service",    "a;b.service",
+					     ".service",      "'.service",
+					     "x\\'y.service", "" };
 	struct finding finding = leak;
 
 	(void)state;
@@ -759,6 +814,8 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_full_buffer),
 		cmocka_unit_test(test_words_of_a_leak),
+		cmocka_unit_test(test_restarts_only_what_systemctl_can),
+		cmocka_unit_test(test_words_of_who_is_to_be_restarted),
 		cmocka_unit_test(test_words_of_one_and_many),
 		cmocka_unit_test(test_commands_are_safe),
 		cmocka_unit_test(test_all_kinds_have_words),

@@ -118,7 +118,7 @@ function(config, lib) {
       '%s >= %g' % [lib.median(lib.ofPort('tcphealth_listen_queue_saturation_ratio'), config.acceptQueue.window), config.acceptQueue.saturation],
       'An accept queue is nearly full: the program accepts too slowly.',
       'the accept queue of the fullest listener is %s full. Once it is full, the kernel drops new connections.' % lib.percent,
-      'if the listening program hangs, systemctl restart its unit; if it is merely slow, reduce its load.',
+      'if the listening program hangs, restart it; if it is merely slow, reduce its load.',
     ),
     listeners(
       'TCPHealthListenerDropping',
@@ -134,7 +134,7 @@ function(config, lib) {
       ],
       'A listener turns connections away because its accept queue is full.',
       '%s packets of new connections were dropped in %s, and the kernel reports connections turned away. Clients wait, then time out.' % [lib.value, config.listenDrops.window],
-      'if the listening program hangs or is out of descriptors, systemctl restart its unit; if it is merely slow, reduce its load and lengthen its queue (backlog and net.core.somaxconn).',
+      'if the listening program hangs or is out of descriptors, restart it; if it is merely slow, reduce its load and lengthen its queue (backlog and net.core.somaxconn).',
     ),
     lib.alert(
       'TCPHealthRetransmissionsHigh',

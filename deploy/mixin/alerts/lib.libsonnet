@@ -1,4 +1,6 @@
 // Building blocks of the alerts: selectors, and the sentences of a description as Go templates.
+local units = import '../units.libsonnet';
+
 function(config) {
   local lib = self,
 
@@ -47,11 +49,16 @@ function(config) {
     + ', the oldest for {{ .Value | humanizeDuration }}{{ end }}){{ end }}.{{ else }}' + otherwise + '{{ end }}',
 
   // After units(): the command for the unit with most connections. Only a plain name is put into a command.
-  // systemd cannot restart a scope (a login, a container of an unknown engine): it did not start it.
   restart::
+    local when(regex) = '{{ else if match `%s` $culprit }}' % regex;
     '{{ $culprit := "" }}{{ if $units }}{{ $culprit = first $units | label "unit" }}{{ end }}'
-    + '{{ if match "^[A-Za-z0-9:_.@-]+[.]service$" $culprit }}systemctl restart {{ $culprit }}'
-    + '{{ else if match "^[A-Za-z0-9:_.@-]+[.]scope$" $culprit }}end the program that holds them (systemctl status {{ $culprit }} lists its processes)'
+    + '{{ if match `%s` $culprit }}restart {{ reReplaceAll "^([^/]+)/(.+)$" "$2 inside $1" $culprit }}, not on this host' % units.inside
+    + when(units.elsewhere) + 'restart the program that holds them, in {{ $culprit }}'
+    + when(units.template) + 'stop the instance of {{ $culprit }} that holds them; ' + lib.ofConnection + ' names it as unit_instance'
+    + when(units.engine) + 'restart the container behind {{ $culprit }}'
+    + when(units.session) + 'end the program that holds them (systemctl status {{ $culprit }} lists its processes)'
+    + when(units.service) + 'systemctl restart {{ $culprit }}'
+    + when(units.escaped) + "systemctl restart '{{ $culprit }}'"
     + '{{ else if match "^(docker|podman):[0-9a-f]+$" $culprit }}{{ reReplaceAll "^([a-z]+):([0-9a-f]+)$" "$1 restart $2" $culprit }}'
     + '{{ else if match "^pod:[0-9a-f-]+:" $culprit }}delete the pod with this UID; its controller starts a new one'
     + '{{ else }}restart the program that holds them{{ end }}',
@@ -68,5 +75,6 @@ function(config) {
     inNamespace + 'ss -tnop' + (if states == '' then '' else ' ' + states)
     + '{{ if match "^[0-9]+$" $labels.port }} \'' + filters[role] + " = :{{ $labels.port }}'{{ end }}",
   ssListeners:: inNamespace + "ss -tlnp 'sport = :{{ $labels.port }}'",
+  ofConnection:: "curl -s 'http://localhost:%d/api/v1/connections?reason=any{{ if match \"^[0-9]+$\" $labels.port }}&port={{ $labels.port }}{{ end }}'" % config.listenPort,
   metrics(metric, labels):: "curl -s http://localhost:%d/metrics | grep -E '^tcphealth_%s.*port=\"{{ $labels.port }}\",%s'" % [config.listenPort, metric, labels],
 }
