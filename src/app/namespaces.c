@@ -377,9 +377,10 @@ static int add_connections(const struct namespaces *s, const struct known_netns 
 	struct visit visit;
 	int r = netns->error;
 
-	if (r == 0)
-		r = open_visit(s, netns->source, netns, &visit);
-	if (r < 0)
+	if (r != 0)
+		return r;
+	r = open_visit(s, netns->source, netns, &visit);
+	if (r != 0)
 		return r;
 	place.ops = visit.ops;
 	place.source = visit.source;

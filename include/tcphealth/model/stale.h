@@ -49,10 +49,8 @@
 #define STALE_PROBES_MAX 255
 
 #define STALE_ENUMERATOR(x, ID, ...) STALE_##ID,
-#define STALE_ONE(...)               +1
 
-enum stale_reason { STALE_NONE, STALE_LIST(STALE_ENUMERATOR, ) };
-#define STALE_REASONS (1 STALE_LIST(STALE_ONE, ))
+enum stale_reason { STALE_NONE, STALE_LIST(STALE_ENUMERATOR, ) STALE_REASONS };
 
 /* How much of a reason's clock makes a connection stale, by reason. */
 struct stale_thresholds {
