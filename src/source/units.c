@@ -20,8 +20,8 @@
 
 /* A machine or container, and what it was told to have inside. */
 struct scope {
-	char *name;
-	char *inner[UNITS_INNER_MAX];
+	char name[UNIT_NAME_MAX];
+	char inner[UNITS_INNER_MAX][UNIT_NAME_MAX];
 	size_t count;
 	uint64_t used_ms;
 };
@@ -35,14 +35,6 @@ struct units {
 
 /* --- what is told of machines and containers --- */
 
-static void free_scope(struct scope *scope)
-{
-	for (size_t i = 0; i < scope->count; i++)
-		free(scope->inner[i]);
-	free(scope->name);
-	*scope = (struct scope){ 0 };
-}
-
 /* A free place, or that of the one that was not asked for longest. */
 static struct scope *make_place(struct units *units)
 {
@@ -53,21 +45,20 @@ static struct scope *make_place(struct units *units)
 	for (size_t i = 1; i < units->scope_count; i++)
 		if (units->scopes[i].used_ms < oldest->used_ms)
 			oldest = &units->scopes[i];
-	free_scope(oldest);
 	return oldest;
 }
 
-/* NULL when out of memory. */
 static struct scope *find_scope(struct units *units, const char *name)
 {
 	struct scope *scope;
 
 	for (size_t i = 0; i < units->scope_count; i++)
-		if (units->scopes[i].name && strcmp(units->scopes[i].name, name) == 0)
+		if (strcmp(units->scopes[i].name, name) == 0)
 			return &units->scopes[i];
 	scope = make_place(units);
-	scope->name = strdup(name);
-	return scope->name ? scope : NULL;
+	strcpy(scope->name, name);
+	scope->count = 0;
+	return scope;
 }
 
 static bool may_tell(struct scope *scope, const char *inner)
@@ -75,9 +66,9 @@ static bool may_tell(struct scope *scope, const char *inner)
 	for (size_t i = 0; i < scope->count; i++)
 		if (strcmp(scope->inner[i], inner) == 0)
 			return true;
-	if (scope->count == UNITS_INNER_MAX || !(scope->inner[scope->count] = strdup(inner)))
+	if (scope->count == UNITS_INNER_MAX)
 		return false;
-	scope->count++;
+	strcpy(scope->inner[scope->count++], inner);
 	return true;
 }
 
@@ -91,8 +82,6 @@ static void bound(struct units *units, struct unit *unit, uint64_t now_ms)
 		return;
 	*slash = '\0';
 	scope = find_scope(units, unit->name);
-	if (!scope)
-		return;
 	scope->used_ms = now_ms;
 	if (may_tell(scope, slash + 1))
 		*slash = '/';
@@ -118,8 +107,6 @@ void units_free(struct units *units)
 {
 	if (!units)
 		return;
-	for (size_t i = 0; i < units->scope_count; i++)
-		free_scope(&units->scopes[i]);
 	cgroups_free(units->cgroups);
 	free(units);
 }

@@ -89,12 +89,13 @@ static struct fixture *need_both(void **state)
 static uint64_t make(const struct cgroupdir *dir, const char *path)
 {
 	char part[512];
-	uint64_t id = 0;
+	uint64_t id;
 
-	for (size_t len = 0; path[len]; id = cgroupdir_make(dir, part)) {
+	for (size_t len = 0; path[len];) {
 		len += path[len] == '/';
 		len += strcspn(path + len, "/");
 		snprintf(part, sizeof(part), "%.*s", (int)len, path);
+		(void)cgroupdir_make(dir, part);
 	}
 	snprintf(part, sizeof(part), "%s/%s", dir->dir, path);
 	id = cgroupdir_id(part);
