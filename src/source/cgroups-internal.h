@@ -1,9 +1,10 @@
-/* cgroups, inside: the bounds, which tests make smaller. */
+/* cgroups-internal: what tests of cgroups.c reach: its bounds. */
 #ifndef TCPHEALTH_SOURCE_CGROUPS_INTERNAL_H
 #define TCPHEALTH_SOURCE_CGROUPS_INTERNAL_H
 
 #include "tcphealth/source/cgroups.h"
 
+/* Directories of a walk, the depth of the deepest (the root has 0), and ids that are kept. */
 struct cgroups_limits {
 	size_t directories;
 	size_t depth;

@@ -21,8 +21,9 @@
 struct namespaces;
 
 struct namespaces_config {
-	const char *filter;            /* "all", or a shell pattern of names; borrowed */
-	const char *procfs, *cgroupfs; /* borrowed */
+	/* "all", or a shell pattern of names. Borrowed, as the paths are. */
+	const char *filter;
+	const char *procfs, *cgroupfs;
 	struct census_config census;
 };
 

@@ -1,9 +1,9 @@
 /*
  * holders: which processes hold a socket open, by inode.
  *
- * Scans PROCFS/PID/fd, on demand only and bounded in time (about 2 us a descriptor). Knows /proc;
- * no sockets' meaning. Stateless; any thread. Needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for
- * other users' processes.
+ * Scans PROCFS/PID/fd on demand, for a bounded time (about 2 us a descriptor). Knows /proc; must
+ * not know what a socket means. No state; any thread. Processes of other users need
+ * CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
  */
 #ifndef TCPHEALTH_SOURCE_HOLDERS_H
 #define TCPHEALTH_SOURCE_HOLDERS_H
@@ -18,15 +18,15 @@
 #define HOLDER_COMM_LEN 64
 
 /*
- * `comm` is valid UTF-8 without control characters; `unit` that of the process, which need not be
- * the socket's.
+ * `comm` is valid UTF-8 without control characters, `unit` what units_of_process() says (the
+ * socket's own may be another), the start in seconds since the epoch, 0 if unknown.
  */
 struct holder {
 	uint32_t inode;
 	pid_t pid;
 	int fd;
 	char comm[HOLDER_COMM_LEN];
-	double start_time_seconds; /* since the epoch; 0 if unknown */
+	double start_time_seconds;
 	struct unit unit;
 };
 
@@ -39,9 +39,9 @@ struct holders_result {
 };
 
 /*
- * Finds who holds any of the sorted `inodes`; at most `max` into `ret_holders`, one per process and
- * descriptor, in order of inode and pid. Gives up after `budget_ms`; what was found by then is
- * good. 0 or -errno (no procfs at all, no descriptor left).
+ * Finds who holds any of the sorted `inodes`, and writes at most `max` holders, one for each
+ * process and descriptor, ordered by inode and pid. Gives up after `budget_ms`; what it has found
+ * by then is good. 0 or -errno (no procfs, no descriptor left).
  */
 int holders_find(const char *procfs, const char *cgroupfs, const uint32_t *inodes,
 		 size_t inode_count, uint64_t budget_ms, struct holder *ret_holders, size_t max,

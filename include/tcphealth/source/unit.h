@@ -9,47 +9,45 @@
 
 #include <stddef.h>
 
-/* Sizes in bytes with the NUL. Longer text is cut between characters. */
+/* Bytes with the NUL. Longer text is cut between characters. */
 #define UNIT_NAME_MAX    128
 #define UNIT_CLAIMED_MAX 256
 
-/* Valid UTF-8 always: invalid bytes and control characters are replaced. "" is none. */
+/* All are valid UTF-8: invalid bytes and control characters are replaced. "" is none. */
 struct unit {
 	char name[UNIT_NAME_MAX];
 	/* The instance that systemd made for one connection; `name` is its template. */
 	char instance[UNIT_CLAIMED_MAX];
-	/*
-	 * The path below what the first part of `name` stands for: whoever runs there may have made
-	 * it up.
-	 */
+	/* The path below what the first part of `name` stands for: anybody may have made it up. */
 	char claimed[UNIT_CLAIMED_MAX];
 };
 
 /*
- * Names the owner of a cgroup. The first `owned` bytes of `path`, all components of which root
- * named, decide:
+ * Names the unit of a cgroup, by the first `owned` bytes of its path, which root named:
  *
- * "/system.slice/load@35111.service"                                   load@35111.service
- * "/user.slice/user-1000.slice/user@1000.service"                      user@1000.service
- * "/kubepods.slice/.../kubepods-burstable-pod<uid with _>.slice/cri-containerd-<id>.scope"
- * "/kubepods/burstable/pod<uid>/<id>"                                  pod:<uid with dashes>:<first 12 of the id>
- * the cgroup of the pod itself                                         pod:<uid with dashes>
- * "/system.slice/docker-<id>.scope", "/docker/<id>"                    docker:<first 12 of the id>
- * libpod-<id>.scope, crio-<id>.scope, cri-containerd-<id>.scope        podman:..., crio:..., containerd:...
- * machine-web1.scope, systemd-nspawn@web1.service/payload,
- * "/lxc.payload.web1", "/lxc/web1"                                     machine:web1
- * else the outermost unit behind the slices, as `systemctl status PID` names it
- * nothing but slices, or no unit behind them                           the last slice
- * anything else, and what is below an engine's unit by another name    the path
- * init.scope, and "/"                                                  "" (nothing to restart)
+ *   /system.slice/load@35111.service                 load@35111.service
+ *   /user.slice/user-1000.slice/user@1000.service    user@1000.service
+ *   .../kubepods-burstable-pod<uid with _>.slice/cri-containerd-<id>.scope
+ *   /kubepods/burstable/pod<uid>/<id>                pod:<uid with dashes>:<first 12 of the id>
+ *   the cgroup of the pod itself                     pod:<uid with dashes>
+ *   /system.slice/docker-<id>.scope, /docker/<id>    docker:<first 12 of the id>
+ *   libpod-<id>.scope, crio-<id>.scope,
+ *   cri-containerd-<id>.scope                        podman:..., crio:..., containerd:...
+ *   machine-web1.scope, /lxc.payload.web1, /lxc/web1,
+ *   systemd-nspawn@web1.service/payload              machine:web1
+ *   anything else                                    the outermost unit behind the slices, as
+ *                                                    `systemctl status PID` names it, else the
+ *                                                    last slice, else the path
+ *   below an engine's unit by any other name         the path
+ *   init.scope, /                                    "": there is nothing to restart
  *
- * A pod wins over all, then the outermost machine or container. What the rest of the path, whoever
- * made it, names inside a machine or container follows after a slash: "machine:web1/nginx.service".
- * Nothing else has a slash but a path, which begins with one.
+ * A pod wins over all, then the outermost machine or container. Its inner unit, pod, container or
+ * machine, by the rest of the path, follows after a slash: machine:web1/nginx.service. Nothing else
+ * has a slash but a path, which begins with one.
  *
- * An instance NUMBER-ADDRESS:PORT-ADDRESS:PORT, which systemd makes for a connection (Accept=yes),
- * is named by its template, "check@.service". (*.socket: systemd opens the listeners of a socket
- * unit in that unit's own cgroup.)
+ * systemd makes an instance NUMBER-ADDRESS:PORT-ADDRESS:PORT for each connection of a socket with
+ * Accept=yes: its name is the template's, check@.service. It opens the listeners of a *.socket in
+ * that unit's own cgroup.
  */
 void unit_name(struct unit *ret_unit, const char *path, size_t owned);
 
