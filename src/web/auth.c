@@ -224,8 +224,8 @@ static struct guess *next_guess(struct auth *auth)
 static void remove_guess(struct auth *auth, size_t i)
 {
 	auth->guess_count--;
-	memmove(&auth->guesses[i], &auth->guesses[i + 1],
-		(auth->guess_count - i) * sizeof(auth->guesses[0]));
+	for (; i < auth->guess_count; i++)
+		auth->guesses[i] = auth->guesses[i + 1];
 }
 
 static void *run_lane(void *arg)
