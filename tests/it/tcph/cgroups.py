@@ -155,10 +155,11 @@ class Leak:
         eventually(lambda: self._count_held() == self.stranded, what=f'{self.stranded} CLOSE-WAIT')
 
     def _count_held(self):
-        """By /proc: ss tells the cgroup, too, which may be called anything."""
+        """Whose end the service has read. By /proc: ss tells the cgroup, too, which may be called anything."""
         with open(f'/proc/{self.pid}/net/tcp', encoding='ascii') as file:
             rows = [line.split() for line in file][1:]
-        return sum(row[1].endswith(f':{self.port:04X}') and row[3] == '08' and row[9] != '0' for row in rows)
+        return sum(row[1].endswith(f':{self.port:04X}') and row[3] == '08' and row[4].endswith(':00000000')
+                   and row[9] != '0' for row in rows)
 
 
 def _remove(path):
