@@ -93,7 +93,7 @@ static void find_connections(struct api *api, const struct connections_query *qu
 	int err = mailbox_ask(api->mailbox, question, ASK_WAIT_MS, &result);
 
 	if (err == -ETIMEDOUT || err == -EBUSY) {
-		refuse_later(answer, 503, "a sample is under way, ask again");
+		refuse_later(answer, 503, "a sample is in progress, ask again");
 		return;
 	}
 	if (err < 0) {
@@ -128,13 +128,13 @@ void api_connections(void *arg, const struct httpd_request *request, struct http
 	if (!parse(request, &question, answer))
 		return;
 	if (pthread_mutex_trylock(&api->slow_lane) != 0) {
-		refuse_later(answer, 429, "another question is being answered");
+		refuse_later(answer, 429, "another query is being answered");
 		return;
 	}
 	/* With the lock held, so that it is not earlier than asked_ms. */
 	now_ms = clock_mono_ms();
 	if (api->asked_ms != 0 && now_ms - api->asked_ms < ASK_PAUSE_MS) {
-		refuse_later(answer, 429, "one question a second");
+		refuse_later(answer, 429, "only one query a second is answered");
 	} else {
 		api->asked_ms = now_ms;
 		find_connections(api, &question, answer);

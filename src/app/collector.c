@@ -102,8 +102,8 @@ static void log_source(struct collector *c)
 		return;
 	refused = chooser_refused(c->chooser, &err);
 	if (refused != NULL) {
-		(void)snprintf(text, sizeof(text), "%s is refused, reading %s%s", refused->name,
-			       source->name,
+		(void)snprintf(text, sizeof(text), "the kernel refuses %s, reading %s%s",
+			       refused->name, source->name,
 			       source->can & SOURCE_INFO ? ""
 							 : ": no counters, no accept queue limits");
 		log_warn(text, "err", strerror(-err), NULL);
@@ -118,11 +118,11 @@ static void log_source(struct collector *c)
 static void log_outcome(struct collector *c, int error)
 {
 	if (error == -EFBIG && error != c->logged_error)
-		log_error("the page would be too large, and has no data: lower --ports.max", NULL);
+		log_error("the page would be too large and has no data: lower --ports.max", NULL);
 	else if (error != 0 && error != c->logged_error)
-		log_error("sample failed, the last data stays", "err", strerror(-error), NULL);
+		log_error("sample failed, keeping the last data", "err", strerror(-error), NULL);
 	if (error == 0 && c->logged_error != 0)
-		log_info("samples succeed again", NULL);
+		log_info("sampling works again", NULL);
 	c->logged_error = error;
 }
 

@@ -86,14 +86,13 @@ const char *connections_holders_note(const struct connections_result *result,
 	if (holders->error != 0)
 		return "the processes of this host cannot be read";
 	if (holders->result.timed_out)
-		return "there are too many processes to look at all of them in time";
+		return "there are too many processes to check all of them in time";
 	if (holders->result.denied != 0)
-		return "processes of other users are not seen: that needs CAP_SYS_PTRACE and "
+		return "processes of other users cannot be seen without CAP_SYS_PTRACE and "
 		       "CAP_DAC_READ_SEARCH";
 	if (holders->result.truncated)
 		return "there are more holders than shown";
-	return "some are held by no process that is seen here: by the kernel, or in another pid "
-	       "namespace";
+	return "some are held by no visible process, but by the kernel or in another PID namespace";
 }
 
 static void render_addr(struct json *j, const char *key, const struct in6_addr *addr, uint16_t port)
@@ -219,8 +218,8 @@ void connections_render_json(const struct connections_result *result,
 	json_bool(&j, "truncated", result->matched > result->count);
 	if (result->unseen)
 		json_text(&j, "note",
-			  "no dump of the kernel shows a socket that was reset or timed out: "
-			  "tcphealth_stale_unit_connections counts those by unit");
+			  "the kernel no longer lists sockets that were reset or timed out; "
+			  "tcphealth_stale_unit_connections counts them by unit");
 	if (result->partial)
 		json_text(&j, "netns_note", connections_partial_note);
 	if (holders != NULL)

@@ -32,7 +32,7 @@ static void bury_reader(struct eventfeed *feed, struct census *census)
 	events_stop(feed->events);
 	feed->events = NULL;
 	feed->overruns = 0;
-	log_warn("the reader of destroy events ended, starting another", NULL);
+	log_warn("the reader of destroy events ended, restarting it", NULL);
 }
 
 void eventfeed_init(struct eventfeed *feed, bool wanted)

@@ -93,9 +93,9 @@ static const char *parse_duration(const struct row *row, const char *text, struc
 	int err = options_duration_ms(text, &ms);
 
 	if (err == -EINVAL)
-		return "not a duration";
+		return "is not a duration";
 	if (err || ms < row->min || ms > row->max)
-		return "out of range";
+		return "is out of range";
 	*field = ms;
 	return NULL;
 }
@@ -116,8 +116,8 @@ static const char *take_within(const struct row *row, const char *text, uint64_t
 	int err = number_parse(text, row->max, ret_value);
 
 	if (err == -EINVAL)
-		return "not a whole number";
-	return err || *ret_value < row->min ? "out of range" : NULL;
+		return "is not a whole number";
+	return err || *ret_value < row->min ? "is out of range" : NULL;
 }
 
 static const char *parse_number(const struct row *row, const char *text, struct options *options)
@@ -152,9 +152,9 @@ static const char *parse_share(const struct row *row, const char *text, struct o
 	double value = strtod(text, &end);
 
 	if (end == text || *end || strspn(text, "0123456789.") != strlen(text))
-		return "not a decimal number";
+		return "is not a decimal number";
 	if (value > 1)
-		return "out of range";
+		return "is out of range";
 	*field = value;
 	return NULL;
 }
@@ -175,7 +175,7 @@ static const char *parse_choice(const struct row *row, const char *text, struct 
 			return NULL;
 		}
 	}
-	return "unknown";
+	return "is unknown";
 }
 
 static void describe_choice(const struct row *row, char *text, size_t size)
@@ -193,7 +193,7 @@ static const char *parse_bool(const struct row *row, const char *text, struct op
 	bool value = strcmp(text, "true") == 0;
 
 	if (!value && strcmp(text, "false") != 0)
-		return "neither true nor false";
+		return "is neither true nor false";
 	*field = value;
 	return NULL;
 }
@@ -210,9 +210,9 @@ static const char *parse_path(const struct row *row, const char *text, struct op
 	size_t len = strlen(text);
 
 	if (len < row->min)
-		return "empty";
+		return "is empty";
 	if (len > row->max)
-		return "too long";
+		return "is too long";
 	*field = text;
 	return NULL;
 }
@@ -236,13 +236,13 @@ static const char *parse_route(const struct row *row, const char *text, struct o
 	if (text[0] != '/')
 		return "does not begin with /";
 	if (strlen(text) > row->max)
-		return "too long";
+		return "is too long";
 	for (const char *c = text; *c; c++)
 		if (*c <= ' ' || *c > '~' || strchr("?#%", *c))
-			return "holds a character that is not allowed";
+			return "contains a character that is not allowed";
 	if (strcmp(text, "/") == 0 || strncmp(text, "/-/", 3) == 0 ||
 	    strncmp(text, "/api/", 5) == 0)
-		return "taken by another page";
+		return "is taken by another page";
 	*field = text;
 	return NULL;
 }
@@ -262,9 +262,9 @@ static const char *take_port(const char **at, uint64_t *ret_port)
 	int err = number_take(at, NULL, UINT16_MAX, ret_port);
 
 	if (err == -EINVAL)
-		return "not a list of ports";
+		return "is not a list of ports";
 	if (err || *ret_port == 0)
-		return "port out of range";
+		return "has a port out of range";
 	return NULL;
 }
 
@@ -279,7 +279,7 @@ static const char *take_range(const char **at, uint64_t *ret_low, uint64_t *ret_
 	wrong = take_port(at, ret_high);
 	if (wrong)
 		return wrong;
-	return *ret_low > *ret_high ? "range is reversed" : NULL;
+	return *ret_low > *ret_high ? "has a reversed range" : NULL;
 }
 
 static const char *parse_ports(const struct row *row, const char *text, struct options *options)
@@ -297,7 +297,7 @@ static const char *parse_ports(const struct row *row, const char *text, struct o
 		if (*text == '\0')
 			break;
 		if (text[0] != ',' || text[1] == '\0')
-			return "not a list of ports";
+			return "is not a list of ports";
 		text++;
 	}
 	return NULL;
@@ -320,7 +320,7 @@ static const char *parse_listen(const struct row *row, const char *text, struct 
 	if (wrong)
 		return wrong;
 	if (options->listen_count == OPTIONS_LISTEN_MAX)
-		return "too many addresses";
+		return "is one address too many";
 	options->listen[options->listen_count++] = text;
 	return NULL;
 }

@@ -42,48 +42,48 @@ static const char *const format_names[] = { "logfmt", "json", NULL };
 static const struct row rows[] = {
 	{ .heading = "Web",
 	  .name = "web.listen-address", .kind = &kind_listen, .def = ":10793",
-	  .help = "address to serve on; all addresses without HOST, a free port for 0; may be repeated" },
+	  .help = "address to serve on; without HOST on all addresses, with port 0 on a free port; may be repeated" },
 	{ .name = "web.telemetry-path", .kind = &kind_route, FIELD(telemetry_path),
 	  .max = 255, .def = "/metrics",
 	  .help = "path of the metrics" },
 	{ .name = "web.config.file", .kind = &kind_path, FIELD(web_config_file),
 	  .max = PATH_TEXT_MAX, .def = "",
-	  .help = "file with TLS, users, headers and rate limit, in the format of Prometheus's exporter-toolkit; plain HTTP for all if empty" },
+	  .help = "file with TLS, users, headers and rate limit, in the format of Prometheus's exporter-toolkit; if empty, plain HTTP without passwords" },
 	{ .name = "web.systemd-socket", .kind = &kind_bool, FIELD(systemd_socket), .def = "false",
-	  .help = "serve on the sockets that systemd hands over, instead of addresses" },
+	  .help = "serve on the sockets passed by systemd instead of addresses" },
 	{ .name = "web.max-requests", .kind = &kind_number, FIELD(max_requests),
 	  .max = 10000, .def = "40",
-	  .help = "requests served at the same time, others get 503; 0 for no limit" },
+	  .help = "requests served at the same time, any more get 503; 0 for no limit" },
 	{ .name = "web.disable-exporter-metrics", .kind = &kind_bool, FIELD(disable_exporter_metrics),
 	  .def = "false",
 	  .help = "leave out the metrics of the exporter's own process (process_*)" },
 	{ .name = "web.connections", .kind = &kind_choice, FIELD(connections),
 	  .names = connections_names, .def = "loopback",
-	  .help = "who may ask /api/v1 for single connections and their owners" },
+	  .help = "who may ask /api/v1 for single connections and their holders" },
 
 	{ .heading = "Collector",
 	  .name = "collector.interval", .kind = &kind_duration, FIELD(interval_ms),
 	  .min = 100, .max = 3600000, .def = "5s",
-	  .help = "time between two samples" },
+	  .help = "time between samples" },
 	{ .name = "collector.source", .kind = &kind_choice, FIELD(source),
 	  .names = source_names, .def = "auto",
-	  .help = "where sockets are read from; auto takes netlink, or procfs if the kernel refuses it" },
+	  .help = "where to read connections from; auto takes netlink, or procfs if the kernel refuses netlink" },
 	{ .name = "collector.cpu-budget", .kind = &kind_share, FIELD(cpu_budget), .def = "0.05",
-	  .help = "share of one processor that sampling may take on average; 0 for no limit" },
+	  .help = "share of one CPU that sampling may use on average; 0 for no limit" },
 	{ .name = "collector.events", .kind = &kind_bool, FIELD(events), .def = "true",
-	  .help = "receive the kernel's report of each socket's end" },
+	  .help = "receive an event from the kernel for each socket that ends" },
 	{ .name = "collector.netns", .kind = &kind_pattern, FIELD(netns), .min = 1, .max = 255,
 	  .def = "own",
-	  .help = "network namespaces to sample: all, or those whose name fits a shell pattern" },
+	  .help = "network namespaces to sample: the exporter's own, all, or those with names that match a shell pattern" },
 
 	{ .heading = "Ports",
 	  .name = "ports.include", .kind = &kind_ports, FIELD(ports_include), .def = "",
-	  .help = "ports that have series from the first sample on" },
+	  .help = "ports that have series from the first sample" },
 	{ .name = "ports.exclude", .kind = &kind_ports, FIELD(ports_exclude), .def = "",
 	  .help = "ports that get no series of their own" },
 	{ .name = "ports.max", .kind = &kind_number, FIELD(ports_max),
 	  .min = 1, .max = 65536, .def = "256",
-	  .help = "ports of each role that have series; the others are counted as port=\"other\"" },
+	  .help = "ports of each role that have series of their own; the rest are counted as port=\"other\"" },
 	{ .name = "ports.keep", .kind = &kind_duration, FIELD(ports_keep_ms),
 	  .max = STALE_MAX_MS, .def = "1h",
 	  .help = "how long an unused port keeps its series" },
@@ -96,36 +96,36 @@ static const struct row rows[] = {
 	  .help = "where procfs is mounted" },
 	{ .name = "path.cgroupfs", .kind = &kind_path, FIELD(path_cgroupfs),
 	  .max = PATH_TEXT_MAX, .def = "",
-	  .help = "where cgroupfs is mounted; found from the mounts if empty" },
+	  .help = "where cgroupfs is mounted; if empty, taken from the list of mounts" },
 
 	{ .heading = "Log",
 	  .name = "log.level", .kind = &kind_choice, FIELD(log_level),
 	  .names = level_names, .def = "info",
-	  .help = "least severe messages to write" },
+	  .help = "lowest severity to log" },
 	{ .name = "log.format", .kind = &kind_choice, FIELD(log_format),
 	  .names = format_names, .def = "logfmt",
-	  .help = "form of a line on standard error" },
+	  .help = "format of log lines, which go to standard error" },
 	{ .name = "log.stale", .kind = &kind_bool, FIELD(log_stale), .def = "true",
-	  .help = "write a line for each connection that becomes stale, at most 10 a minute" },
+	  .help = "log each connection that becomes stale, at most 10 lines a minute" },
 
 	{ .heading = "Program",
 	  .name = "once", .kind = &kind_mode, .min = OPTIONS_ONCE,
-	  .help = "write one sample to standard output and end, for the textfile collector" },
+	  .help = "write one sample to standard output and exit, for the textfile collector" },
 	{ .name = "output", .kind = &kind_path, FIELD(output), .min = 1, .max = PATH_TEXT_MAX,
-	  .help = "with --once: replace this file instead, as a whole" },
+	  .help = "with --once: write to this file instead, replacing it atomically" },
 	{ .name = "list-stale", .kind = &kind_mode, .min = OPTIONS_LIST_STALE,
-	  .help = "show what is stuck now and end: status 0 if nothing is, 1 if something is, 2 on errors" },
+	  .help = "list stale connections and exit: status 0 if there are none, 1 if there are some, 2 on errors" },
 	{ .name = "format", .kind = &kind_choice, FIELD(list_format),
 	  .names = table_names, .def = "table",
-	  .help = "form of --list-stale" },
+	  .help = "format of --list-stale" },
 	{ .name = "config.check", .kind = &kind_mode, .min = OPTIONS_CHECK,
-	  .help = "say whether the flags and the file of --web.config.file are good and end: status 0, 1 or (flags) 2" },
+	  .help = "check the flags and the file of --web.config.file and exit: status 0 if both are valid, 1 if the file is not, 2 if a flag is not" },
 	{ .name = "sandbox", .kind = &kind_bool, FIELD(sandbox), .def = "true",
 	  .help = "give up the system calls that serving does not need" },
 	{ .name = "version", .kind = &kind_mode, .min = OPTIONS_VERSION,
-	  .help = "show the version and end" },
+	  .help = "show the version and exit" },
 	{ .name = "help", .kind = &kind_mode, .min = OPTIONS_HELP,
-	  .help = "show this list and end" },
+	  .help = "show this list and exit" },
 };
 /* clang-format on */
 
@@ -221,7 +221,7 @@ static int fail_value(struct scan *scan, const struct row *row, const char *valu
 	char values[VALUES_SIZE];
 
 	row->kind->describe(row, values, sizeof(values));
-	snprintf(scan->error->text, sizeof(scan->error->text), "--%s: \"%s\": %s (allowed: %s%s%s)",
+	snprintf(scan->error->text, sizeof(scan->error->text), "--%s: \"%s\" %s (allowed: %s%s%s)",
 		 row->name, quote.text, wrong, values, example ? ", such as " : "",
 		 example ? example : "");
 	return -EINVAL;
@@ -243,8 +243,8 @@ static int fail_surplus(struct scan *scan, const char *prefix, const struct row 
 	struct quote quote = quote_text(value, strlen(value));
 
 	snprintf(scan->error->text, sizeof(scan->error->text),
-		 "--%s%s: \"%s\": takes no value (allowed: --%s%s)", prefix, row->name, quote.text,
-		 prefix, row->name);
+		 "--%s%s: takes no value, but got \"%s\" (allowed: --%s%s)", prefix, row->name,
+		 quote.text, prefix, row->name);
 	return -EINVAL;
 }
 
@@ -264,7 +264,7 @@ static int fail_unknown(struct scan *scan, const char *name, size_t len)
 			 similar->name);
 	else
 		snprintf(scan->error->text, sizeof(scan->error->text),
-			 "--%s: unknown flag (allowed: what --help lists)", quote.text);
+			 "--%s: unknown flag (--help lists all)", quote.text);
 	return -EINVAL;
 }
 
@@ -273,7 +273,7 @@ static int fail_positional(struct scan *scan, const char *arg)
 	struct quote quote = quote_text(arg, strlen(arg));
 
 	snprintf(scan->error->text, sizeof(scan->error->text),
-		 "\"%s\": unexpected argument (allowed: only flags, see --help)", quote.text);
+		 "\"%s\" is not a flag (--help lists all)", quote.text);
 	return -EINVAL;
 }
 
@@ -348,7 +348,7 @@ static int check_together(struct scan *scan)
 		return 0;
 	struct quote quote = quote_text(options->output, strlen(options->output));
 	snprintf(scan->error->text, sizeof(scan->error->text),
-		 "--output: \"%s\": nothing to write (allowed: only with --once)", quote.text);
+		 "--output: \"%s\" is used only with --once", quote.text);
 	return -EINVAL;
 }
 
@@ -429,10 +429,9 @@ void options_help(FILE *out)
 		size_t len = put_usage(&rows[i], usage, sizeof(usage)) + 2;
 		column = len > column ? len : column;
 	}
-	fputs("Usage: tcphealth_exporter [FLAG]...\n\n"
-	      "Exports the health of TCP sockets, by port, to Prometheus.\n"
-	      "A flag is written --flag=value or --flag value; durations as 250ms, 5s, 1m30s, 2h, "
-	      "7d.\n",
+	fputs("Usage: tcphealth_exporter [FLAG]...\n\nExports the health of TCP connections, by "
+	      "port, to Prometheus.\nWrite flags as --flag=value or --flag value, durations as "
+	      "250ms, 5s, 1m30s, 2h, 7d.\n",
 	      out);
 	for (size_t i = 0; i < ROWS; i++) {
 		if (rows[i].heading)

@@ -82,12 +82,12 @@ static bool use_sockets(const struct service *service, struct httpd_config *serv
 	if (!service->options->systemd_socket)
 		return true;
 	if (systemd->sockets_error)
-		log_error("no socket from the service manager", "err",
+		log_error("the service manager passed no usable socket", "err",
 			  systemd->sockets_error == -ENOTSOCK ? "one of them is not a TCP listener"
 							      : strerror(-systemd->sockets_error),
 			  NULL);
 	else if (systemd->socket_count == 0)
-		log_error("no socket from the service manager (--web.systemd-socket)", NULL);
+		log_error("the service manager passed no socket (--web.systemd-socket)", NULL);
 	serving->sockets = systemd->sockets;
 	serving->socket_count = systemd->socket_count;
 	return systemd->socket_count > 0;
@@ -121,7 +121,7 @@ static void enter_sandbox(const struct options *options)
 	int err = options->sandbox ? sandbox_enter(&config) : 0;
 
 	if (err < 0 && err != -ENOTSUP)
-		log_warn("no sandbox", "err", strerror(-err), NULL);
+		log_warn("running without a sandbox", "err", strerror(-err), NULL);
 }
 
 /*
@@ -249,7 +249,7 @@ static void watch(struct service *service)
 		tell_ready(service);
 		tell_alive(service);
 	}
-	log_info("ending", "signal", strsignal((int)info.ssi_signo), NULL);
+	log_info("stopping", "signal", strsignal((int)info.ssi_signo), NULL);
 	(void)systemd_stopping(&service->systemd);
 }
 

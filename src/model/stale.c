@@ -141,9 +141,9 @@ static const struct stale_rule rule_DEAD = {
 	.since = STALE_AGE,
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
-	.meaning = "reset or timed out, but its program still holds it",
+	.meaning = "reset or timed out, but still held by its program",
 	.verdict = "{connections}: reset or timed out[ {age} ago], still held by {unit}",
-	.next = "A program must close a socket after an error, too: {restart} to free the "
+	.next = "A program must close its socket after an error, too: {restart} to free the "
 		"descriptors. ss no longer shows them.",
 };
 
@@ -153,11 +153,10 @@ static const struct stale_rule rule_UNACCEPTED = {
 	.since = STALE_WAITING,
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
-	.meaning = "the handshake is finished, and the program has not accepted it",
-	.verdict = "{connections}: the handshake finished[ {age} ago], {unit} never called accept",
-	.next = "Look at the threads and the log of {unit} before a restart: blocked, or out of "
-		"file "
-		"descriptors?",
+	.meaning = "the handshake is finished, but the program has not accepted it",
+	.verdict = "{connections}: the handshake finished[ {age} ago], not accepted by {unit}",
+	.next = "Before a restart, check the threads and the log of {unit}: is it blocked, or out "
+		"of file descriptors?",
 	.look = "ss -tlnp{filter}",
 };
 
@@ -167,11 +166,10 @@ static const struct stale_rule rule_EOF_UNREAD = {
 	.since = STALE_STILL,
 	.holds = end_is_unread,
 	.blame = STALE_BLAMES_PROGRAM,
-	.meaning = "the peer closed, and the program here has not looked since",
-	.verdict = "{connections}: the peer closed[ {age} ago], {unit} has not looked since",
-	.next = "An idle pool is harmless: it notices at its next use. If the number grows, look "
-		"at the "
-		"threads of {unit}.",
+	.meaning = "the peer closed, and the program here has not noticed",
+	.verdict = "{connections}: closed by the peer[ {age} ago], unnoticed by {unit}",
+	.next = "Harmless in an idle pool, which notices at its next use. If the number grows, "
+		"check the threads of {unit}.",
 	.look = "ss -tnp state close-wait{filter}",
 };
 
@@ -182,12 +180,11 @@ static const struct stale_rule rule_CLOSE_WAIT = {
 	.holds = queues_are_empty,
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
-	.meaning = "the peer closed, this end has read all there is, and has not closed",
-	.verdict =
-		"{connections}: the peer closed[ {age} ago], {unit} has read all there is and has "
-		"not closed",
-	.next = "If {unit} is not at work for {it}, it leaks descriptors and never frees them by "
-		"itself: {restart}, then find the missing close().",
+	.meaning = "the peer closed, the program here has read everything and does not close",
+	.verdict = "{connections}: closed by the peer[ {age} ago] and read to the end, but not "
+		   "closed by {unit}",
+	.next = "Unless work for {it} is still under way, this is a leak of descriptors: "
+		"{restart}, then find the missing close().",
 	.look = "ss -tnp state close-wait{filter}",
 };
 
@@ -197,11 +194,10 @@ static const struct stale_rule rule_FIN_WAIT2 = {
 	.since = STALE_STILL,
 	.holds = waits_for_the_end,
 	.blame = STALE_BLAMES_PEER_PROGRAM,
-	.meaning = "this end shut down, the peer never closes, and nothing moves",
-	.verdict = "{connections}: {unit} shut down this end[ {age} ago], no close of the peer has "
-		   "arrived",
-	.next = "The fault is at the peer, in CLOSE_WAIT there. close() in {unit} would free "
-		"{it}, and need not wait for the peer.",
+	.meaning = "closed here but not by the peer, and nothing moves",
+	.verdict = "{connections}: shut down by {unit}[ {age} ago], but not closed by the peer",
+	.next = "The fault is at the peer, which has {it} in CLOSE_WAIT. close() in {unit} would "
+		"free {it} without waiting for the peer.",
 	.look = "ss -tnp state fin-wait-2{filter}",
 };
 
@@ -212,10 +208,9 @@ static const struct stale_rule rule_CLOSING = {
 	.holds = is_unanswered,
 	.blame = STALE_BLAMES_PATH,
 	.blame_of = who_is_unanswered,
-	.meaning = "closed here, and the peer does not acknowledge",
-	.verdict = "{connections}: closed here[ {age} ago], the peer does not acknowledge",
-	.next = "Is the peer, or the way to it, gone? The kernel gives up by itself after some "
-		"minutes.",
+	.meaning = "closed here, and the peer does not acknowledge it",
+	.verdict = "{connections}: closed here[ {age} ago], but the peer does not acknowledge it",
+	.next = "Is the peer gone, or the path to it? The kernel gives up after some minutes.",
 	.look = "ss -tnpo state fin-wait-1 state closing state last-ack{filter}",
 };
 
@@ -225,10 +220,9 @@ static const struct stale_rule rule_SYN_SENT = {
 	.since = STALE_AGE,
 	.blame = STALE_BLAMES_PATH,
 	.meaning = "connecting, and nobody answers",
-	.verdict = "{connections} of {unit}: connecting[ for {age}], nobody answers",
-	.next = "Is the peer up, and does a firewall drop the packets without a word? The kernel "
-		"tries for "
-		"about two minutes.",
+	.verdict = "{connections} of {unit}: connecting[ for {age}], but nobody answers",
+	.next = "Is the peer down, or does a firewall drop the packets? The kernel tries for about "
+		"two minutes.",
 	.look = "ss -tnpo state syn-sent{filter}",
 };
 
@@ -240,11 +234,10 @@ static const struct stale_rule rule_SYN_RECV = {
 	.since = STALE_AGE,
 	.holds = handshake_is_repeated,
 	.blame = STALE_BLAMES_PATH,
-	.meaning = "connecting, answered, and the peer never finishes the handshake",
-	.verdict = "{connections}: answered[ for {age}], the peer never finishes the handshake",
-	.next = "One or few are scans. Many from known clients: is the way back to them filtered, "
-		"or the "
-		"accept queue full?",
+	.meaning = "answered, but the peer never finishes the handshake",
+	.verdict = "{connections}: answered[ for {age}], but the peer never finishes the handshake",
+	.next = "A few are port scans. If known clients do this: is the path back to them "
+		"filtered, or the accept queue full?",
 	.look = "ss -tno state syn-recv{filter}",
 };
 
@@ -255,10 +248,10 @@ static const struct stale_rule rule_KEEPALIVE = {
 	.counts = "probe",
 	.holds = is_probed,
 	.blame = STALE_BLAMES_PATH,
-	.meaning = "keepalive probes stay unanswered",
+	.meaning = "keepalive probes go unanswered",
 	.verdict = "{connections}: the peer does not answer keepalive probes[, silent for {age}]",
-	.next = "The peer or the way to it is gone. The kernel ends {it} after the last "
-		"probe; nothing is to be done here.",
+	.next = "The peer is gone, or the path to it. The kernel ends {it} after the last probe; "
+		"there is nothing to do here.",
 	.look = "ss -tnpo state established{filter}",
 };
 
@@ -269,9 +262,10 @@ static const struct stale_rule rule_RETRANSMIT = {
 	.holds = is_unanswered,
 	.blame = STALE_BLAMES_PATH,
 	.blame_of = who_is_unanswered,
-	.meaning = "what was sent stays unacknowledged",
-	.verdict = "{connections}: data goes out, the peer has acknowledged nothing[ for {age}]",
-	.next = "Is the peer, or the way to it, gone? The kernel goes on for about 15 minutes; "
+	.meaning = "sent data goes unacknowledged",
+	.verdict =
+		"{connections}: data goes out, but the peer has acknowledged nothing[ for {age}]",
+	.next = "Is the peer gone, or the path to it? The kernel tries for about 15 minutes; "
 		"TCP_USER_TIMEOUT in {unit} would shorten that.",
 	.look = "ss -tnpoi state established state close-wait{filter}",
 };
@@ -285,9 +279,9 @@ static const struct stale_rule rule_ZERO_WINDOW = {
 	.holds = window_is_shut,
 	.blame = STALE_BLAMES_PEER_PROGRAM,
 	.meaning = "the peer answers, but its program does not read",
-	.verdict = "{connections}: the peer is alive, but its program has read nothing[ for {age}]",
-	.next = "Look at the program at the other end. Without TCP_USER_TIMEOUT in {unit} this "
-		"never ends by itself.",
+	.verdict = "{connections}: the peer answers, but its program has read nothing[ for {age}]",
+	.next = "Check the program at the peer. Without TCP_USER_TIMEOUT in {unit} this never ends "
+		"by itself.",
 	.look = "ss -tnpoi state connected{filter}",
 };
 
@@ -300,9 +294,10 @@ static const struct stale_rule rule_UNREAD = {
 	.holds = is_behind,
 	.blame = STALE_BLAMES_PROGRAM,
 	.restart = true,
-	.meaning = "data has come in, and the program here does not read it",
-	.verdict = "{connections}: data has waited[ {age}] to be read by {unit}",
-	.next = "Look at the threads of {unit}: blocked or overloaded? Recv-Q is what waits.",
+	.meaning = "data has arrived, but the program here does not read it",
+	.verdict = "{connections}: data has arrived, but not been read by {unit}[ for {age}]",
+	.next = "Check the threads of {unit}: are they blocked or overloaded? Recv-Q shows the "
+		"unread bytes.",
 	.look = "ss -tnp state connected{filter}",
 };
 
@@ -315,10 +310,10 @@ static const struct stale_rule rule_IDLE = {
 	.holds = nothing_would_notice,
 	.blame = STALE_BLAMES_NOBODY,
 	.meaning = "silent, and nothing would ever notice a dead peer",
-	.verdict = "{connections} of {unit}: silent[ for {age}], and nothing would notice a dead "
-		   "peer",
-	.next = "Perhaps half open for ever. Let {unit} set SO_KEEPALIVE, or send heartbeats of "
-		"its own.",
+	.verdict = "{connections} of {unit}: silent[ for {age}], and nothing would ever notice a "
+		   "dead peer",
+	.next = "The peer may be long gone. Let {unit} set SO_KEEPALIVE or send heartbeats of its "
+		"own.",
 	.look = "ss -tnpo state established{filter}",
 };
 

@@ -126,10 +126,9 @@ static void emit_threshold_probes(const struct families_walk *walk)
 static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_connections",
-		.family.help = "TCP sockets but listeners by state, each counted once: role is "
-			       "server where this end accepted the connection (port is the "
-			       "local one), client where it opened it (port is the remote "
-			       "one).",
+		.family.help =
+			"Connections by state, each counted once. Role is server where this host "
+			"accepted (port is local), client where it connected (port is remote).",
 		.labels = "role, port, state",
 		OF_PAIRS(view.state[0]),
 		.values = &states,
@@ -137,8 +136,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_stale_connections",
-		.family.help = "TCP sockets that have been stuck for longer than the threshold "
-			       "of the reason, each under the first reason that applies.",
+		.family.help = "Connections stale for longer than the reason's threshold. Each is "
+			       "counted once, under the first reason that applies.",
 		.labels = "role, port, reason",
 		OF_PAIRS(view.stale[0]),
 		.values = &reasons,
@@ -146,16 +145,15 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_stale_unit_connections",
-		.family.help = "Stale TCP sockets by the systemd unit, pod or cgroup that owns "
-			       "them; present only where there are any, unit is empty where "
-			       "unknown.",
+		.family.help = "Stale connections by the systemd unit, pod or cgroup that owns "
+			       "them; left out where there are none, unit is empty where unknown.",
 		.labels = "role, port, reason, unit",
 		OF_UNITS(sockets),
 	},
 	{
 		.family.name = "tcphealth_stale_unit_oldest_seconds",
-		.family.help = "How long the stale TCP socket of this owner that is stuck "
-			       "longest has been so, at least, in whole seconds.",
+		.family.help = "Seconds for which the reason has applied to the unit's oldest "
+			       "stale connection; a lower bound.",
 		.family.unit = "seconds",
 		.labels = "role, port, reason, unit",
 		OF_UNITS(oldest_ms),
@@ -163,24 +161,24 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_stale_threshold_seconds",
-		.family.help = "How long a TCP socket has to be stuck before it counts as "
-			       "stale.",
+		.family.help = "Seconds for which the reason must apply before a connection counts "
+			       "as stale.",
 		.family.unit = "seconds",
 		.labels = "reason",
 		.page = emit_thresholds,
 	},
 	{
 		.family.name = "tcphealth_stale_threshold_probes",
-		.family.help = "How many keepalive probes in a row have to be unanswered "
-			       "before a TCP socket counts as stale.",
+		.family.help = "Keepalive probes in a row that must go unanswered before a "
+			       "connection counts as stale.",
 		.labels = "reason",
 		.page = emit_threshold_probes,
 	},
 	{
 		.family.name = "tcphealth_oldest_state_age_seconds",
-		.family.help = "How long the TCP socket longest in this state has been in it, "
-			       "at least, in whole seconds: time before the exporter first saw "
-			       "it may be missing; 0 where there is none.",
+		.family.help = "Seconds the oldest connection in this state has spent in it; a "
+			       "lower bound, as time before the exporter first saw it may be "
+			       "missing; 0 without connections.",
 		.family.unit = "seconds",
 		.labels = "role, port, state",
 		OF_PAIRS(view.oldest_ms[0]),
@@ -190,8 +188,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_longest_silence_seconds",
-		.family.help = "How long nothing at all was heard from the most silent peer of "
-			       "an established connection, in whole seconds.",
+		.family.help = "Seconds since the most silent peer of an established connection "
+			       "was last heard.",
 		.family.unit = "seconds",
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
@@ -201,9 +199,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_keepalive_connections",
-		.family.help = "Established connections by whether TCP keepalive is on; "
-			       "unknown while another timer has hidden it ever since the "
-			       "socket was first seen.",
+		.family.help = "Established connections by whether TCP keepalive is on; unknown as "
+			       "long as another timer hides it.",
 		.labels = "role, port, keepalive",
 		OF_PAIRS(view.keepalive[0]),
 		.values = &keepalives,
@@ -211,18 +208,17 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_unanswered_keepalive_probes",
-		.family.help = "Keepalive probes now without an answer, summed over "
-			       "established connections; one of a connection is normally just "
-			       "in flight.",
+		.family.help = "Keepalive probes not answered yet, summed over established "
+			       "connections; one per connection is normal, as it may be in flight.",
 		.labels = "role, port",
 		OF_PAIRS(view.sum[TALLY_PROBES]),
 		.json = "unanswered_keepalive_probes",
 	},
 	{
 		.family.name = "tcphealth_peer_loss_detection_seconds",
-		.family.help = "Worst time in which the kernel would notice that a peer has "
-			       "vanished, counted from when the connection is quiet; +Inf if "
-			       "never, 0 where there is no connection.",
+		.family.help = "Seconds the kernel would need, at worst, to notice that a peer has "
+			       "vanished from a quiet connection; +Inf if it never would, 0 "
+			       "without connections.",
 		.family.unit = "seconds",
 		.labels = "role, port",
 		OF_PAIRS(view.peak[TALLY_LOSS]),
@@ -231,8 +227,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_receive_queue_bytes",
-		.family.help = "Bytes received that the programs of this host have not read "
-			       "yet, summed.",
+		.family.help = "Bytes received that programs on this host have not read yet, "
+			       "summed over connections.",
 		.family.unit = "bytes",
 		.labels = "role, port",
 		OF_PAIRS(view.sum[TALLY_RECEIVE_QUEUE]),
@@ -240,8 +236,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_send_queue_bytes",
-		.family.help = "Bytes written that the peers have not acknowledged yet, sent "
-			       "or not, summed.",
+		.family.help = "Bytes written that peers have not acknowledged yet, sent or not, "
+			       "summed over connections.",
 		.family.unit = "bytes",
 		.labels = "role, port",
 		OF_PAIRS(view.sum[TALLY_SEND_QUEUE]),
@@ -249,8 +245,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_retransmitted_segments_total",
-		.family.help = "TCP segments sent again, since the exporter first saw each "
-			       "connection.",
+		.family.help =
+			"TCP segments retransmitted since the exporter first saw each connection.",
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
@@ -259,8 +255,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_sent_segments_total",
-		.family.help = "TCP segments sent, pure acknowledgements and retransmissions "
-			       "included, since the exporter first saw each connection.",
+		.family.help = "TCP segments sent since the exporter first saw each connection, "
+			       "including pure acknowledgements and retransmissions.",
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
@@ -269,8 +265,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_sent_bytes_total",
-		.family.help = "Bytes that the peers have acknowledged, as the kernel counts "
-			       "them: payload, and one for each SYN and FIN.",
+		.family.help = "Bytes that peers have acknowledged, as the kernel counts them: "
+			       "payload, plus one for each SYN and FIN.",
 		.family.unit = "bytes",
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
@@ -280,8 +276,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_received_bytes_total",
-		.family.help = "Bytes received in order, as the kernel counts them: payload, "
-			       "and one for each FIN.",
+		.family.help = "Bytes received in order, as the kernel counts them: payload, plus "
+			       "one for each FIN.",
 		.family.unit = "bytes",
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
@@ -291,8 +287,7 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_opened_connections_total",
-		.family.help = "Connections that became established since the exporter "
-			       "started.",
+		.family.help = "Connections established since the exporter started.",
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
@@ -301,8 +296,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_closed_connections_total",
-		.family.help = "Connections that had become established and have left the "
-			       "kernel's table since the exporter started.",
+		.family.help = "Established connections that have left the kernel's table since "
+			       "the exporter started.",
 		.family.type = EXPO_COUNTER,
 		.labels = "role, port",
 		.needs = SOURCE_INFO,
@@ -311,10 +306,10 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_failed_connects_total",
-		.family.help = "Attempts of this host to connect that never got established: "
-			       "refused by the peer, timeout after the SYN was sent again in "
-			       "vain, or other (abandoned before that); port is unknown where "
-			       "the kernel wiped it.",
+		.family.help =
+			"Connection attempts by this host that were never established: refused by "
+			"the peer, timeout after the SYN was retransmitted, or other (abandoned "
+			"before that); port is unknown where the kernel wiped it.",
 		.family.type = EXPO_COUNTER,
 		.labels = "port, reason",
 		.needs = SOURCE_EVENTS,

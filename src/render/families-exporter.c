@@ -104,83 +104,82 @@ static void emit_health(const struct families_walk *walk)
 static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_build_info",
-		.family.help = "1, with the version and revision of the exporter and the "
-			       "version of libmicrohttpd it runs with.",
+		.family.help = "1, labelled with the version and revision of the exporter and the "
+			       "version of libmicrohttpd in use.",
 		.family.type = EXPO_INFO,
 		.labels = "version, revision, microhttpd",
 		.page = emit_build,
 	},
 	{
 		.family.name = "tcphealth_last_sample_timestamp_seconds",
-		.family.help = "When the last good sample of the tier ended, in seconds since "
-			       "the epoch; full reads everything, states at least the states.",
+		.family.help = "Unix time at which the tier's last good sample ended; a full "
+			       "sample counts for both tiers.",
 		.family.unit = "seconds",
 		.labels = "tier",
 		.page = emit_timestamp,
 	},
 	{
 		.family.name = "tcphealth_sample_interval_seconds",
-		.family.help = "Time between two samples of the tier as the processor budget "
-			       "allows it now; established connections are read by full ones only.",
+		.family.help = "Seconds between two samples of the tier, as the CPU budget allows "
+			       "now; only full samples read established connections.",
 		.family.unit = "seconds",
 		.labels = "tier",
 		.page = emit_interval,
 	},
 	{
 		.family.name = "tcphealth_sample_success",
-		.family.help = "1 if the last sample was good, 0 if it failed or hangs: then "
-			       "the figures are those of the last good one.",
+		.family.help = "1 if the last sample was good; 0 if it failed or hangs, and the "
+			       "figures are those of the last good one.",
 		OF_HEALTH(success),
 	},
 	{
 		.family.name = "tcphealth_sample_duration_seconds",
-		.family.help = "How long the last sample took.",
+		.family.help = "Seconds the last sample took.",
 		.family.unit = "seconds",
 		.page = emit_duration,
 	},
 	{
 		.family.name = "tcphealth_sampled_sockets",
-		.family.help = "TCP sockets in the last good sample, listeners included.",
+		.family.help = "Sockets in the last good sample, listeners included.",
 		.page = emit_sockets,
 	},
 	{
 		.family.name = "tcphealth_sample_source",
-		.family.help = "1 for the source of the kernel's table that is in use, 0 for "
-			       "the others; procfs knows less than netlink, and metrics it "
-			       "cannot know are absent.",
+		.family.help = "1 for the source in use, 0 for the others; procfs shows less than "
+			       "netlink, and metrics it cannot measure are left out.",
 		.labels = "source",
 		.page = emit_source,
 	},
 	{
 		.family.name = "tcphealth_netns_last_sample_timestamp_seconds",
-		.family.help = "When another network namespace was last sampled, in seconds "
-			       "since the epoch; they take turns, one an interval.",
+		.family.help = "Unix time at which another network namespace was last sampled; "
+			       "namespaces take turns, one an interval.",
 		.family.unit = "seconds",
 		.labels = "netns",
 		.ns = emit_space_timestamp,
 	},
 	{
 		.family.name = "tcphealth_other_namespaces",
-		.family.help = "Network namespaces beside the exporter's own: sampled, denied "
-			       "for want of CAP_SYS_ADMIN, or over the limit.",
+		.family.help = "Network namespaces other than the exporter's own: sampled, denied "
+			       "for lack of CAP_SYS_ADMIN, or over the limit.",
 		.labels = "status",
 		.page = emit_netns,
 	},
 	{
 		.family.name = "tcphealth_unreadable_processes",
-		.family.help = "Processes whose network namespace cannot be told for want of "
-			       "CAP_SYS_PTRACE: there may be more namespaces than are found.",
+		.family.help = "Processes that hide their network namespace for lack of "
+			       "CAP_SYS_PTRACE; some namespaces may be missing.",
 		.page = emit_netns_unreadable,
 	},
 	{
 		.family.name = "tcphealth_events_active",
-		.family.help = "1 while the kernel tells of each connection's end, 0 while "
+		.family.help = "1 while the kernel reports the end of each connection; 0 while "
 			       "connections that live and die between two samples are missed.",
 		OF_HEALTH(events_active),
 	},
 	{
 		.family.name = "tcphealth_sample_cpu_seconds_total",
-		.family.help = "Processor time spent on samples.",
+		.family.help = "CPU seconds spent on samples.",
 		.family.unit = "seconds",
 		.family.type = EXPO_COUNTER,
 		.page = emit_cpu,
@@ -193,43 +192,44 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_events_total",
-		.family.help = "Events of destroyed sockets that were received.",
+		.family.help =
+			"Destroy events received from the kernel, one for each socket that ended.",
 		.family.type = EXPO_COUNTER,
 		OF_HEALTH(events),
 	},
 	{
 		.family.name = "tcphealth_events_lost_total",
-		.family.help = "Events of destroyed sockets that are known to be lost; while "
-			       "it stands still the counters of connections lose nothing.",
+		.family.help = "Destroy events known to be lost; while this does not grow, the "
+			       "counters of connections miss nothing.",
 		.family.type = EXPO_COUNTER,
 		OF_HEALTH(events_lost),
 	},
 	{
 		.family.name = "tcphealth_event_overruns_total",
-		.family.help = "Times the kernel dropped events because they were not read "
-			       "fast enough.",
+		.family.help = "Times the kernel dropped destroy events because the exporter read "
+			       "them too slowly.",
 		.family.type = EXPO_COUNTER,
 		OF_HEALTH(event_overruns),
 	},
 	{
 		.family.name = "tcphealth_forged_messages_total",
-		.family.help = "Netlink messages that did not come from the kernel and were "
-			       "ignored.",
+		.family.help =
+			"Netlink messages ignored because they did not come from the kernel.",
 		.family.type = EXPO_COUNTER,
 		OF_HEALTH(forged),
 	},
 	{
 		.family.name = "tcphealth_malformed_records_total",
-		.family.help = "Records and lines of the kernel's tables that made no sense "
-			       "and were skipped.",
+		.family.help = "Records and lines of the kernel's tables skipped because they made "
+			       "no sense.",
 		.family.type = EXPO_COUNTER,
 		OF_HEALTH(malformed),
 	},
 	{
 		.family.name = "tcphealth_wiped_closes_total",
-		.family.help = "Closed connections whose final figures the kernel had wiped "
-			       "(SO_LINGER 0 and its like), so that their last bytes and "
-			       "segments are not counted.",
+		.family.help = "Closed connections without final figures, as the kernel had wiped "
+			       "them (SO_LINGER 0 and the like); their last bytes and segments are "
+			       "not counted.",
 		.family.type = EXPO_COUNTER,
 		OF_HEALTH(wiped_closes),
 	},

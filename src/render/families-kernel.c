@@ -59,71 +59,69 @@ static void emit_local_ports(const struct families_walk *walk)
 static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_kernel_retransmitted_segments_total",
-		.family.help = "TCP segments the network namespace has sent again "
-			       "(RetransSegs).",
+		.family.help = "TCP segments retransmitted in the network namespace (RetransSegs).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_RETRANS_SEGS),
 	},
 	{
 		.family.name = "tcphealth_kernel_sent_segments_total",
-		.family.help = "TCP segments the network namespace has sent, without "
+		.family.help = "TCP segments sent in the network namespace, without "
 			       "retransmissions (OutSegs).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_OUT_SEGS),
 	},
 	{
 		.family.name = "tcphealth_kernel_syn_retransmits_total",
-		.family.help = "SYN and SYN-ACK segments the network namespace has sent again "
+		.family.help = "SYN and SYN-ACK segments retransmitted in the network namespace "
 			       "(TCPSynRetrans).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_SYN_RETRANS),
 	},
 	{
 		.family.name = "tcphealth_kernel_keepalive_probes_total",
-		.family.help = "Keepalive probes the network namespace has sent "
-			       "(TCPKeepAlive).",
+		.family.help = "Keepalive probes sent in the network namespace (TCPKeepAlive).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_KEEPALIVE_PROBES),
 	},
 	{
 		.family.name = "tcphealth_kernel_timeouts_total",
-		.family.help = "Expiries of retransmission timers in the network namespace "
+		.family.help = "Retransmission timers that expired in the network namespace "
 			       "(TCPTimeouts).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_TIMEOUTS),
 	},
 	{
 		.family.name = "tcphealth_kernel_active_opens_total",
-		.family.help = "Connections the network namespace has begun to open, whether "
-			       "or not they succeeded (ActiveOpens).",
+		.family.help = "Connection attempts begun in the network namespace, successful or "
+			       "not (ActiveOpens).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_ACTIVE_OPENS),
 	},
 	{
 		.family.name = "tcphealth_kernel_passive_opens_total",
-		.family.help = "Connections the network namespace has taken from peers "
-			       "(PassiveOpens).",
+		.family.help =
+			"Connections that peers opened to the network namespace (PassiveOpens).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_PASSIVE_OPENS),
 	},
 	{
 		.family.name = "tcphealth_kernel_attempt_fails_total",
-		.family.help = "Handshakes of either direction that failed in the network "
-			       "namespace (AttemptFails).",
+		.family.help = "Handshakes that failed in the network namespace, in either "
+			       "direction (AttemptFails).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_ATTEMPT_FAILS),
 	},
 	{
 		.family.name = "tcphealth_kernel_established_resets_total",
-		.family.help = "Established or half-closed connections of the network "
-			       "namespace that ended at once, by a reset of either end or a "
-			       "timeout (EstabResets).",
+		.family.help =
+			"Established or half-closed connections in the network namespace that "
+			"ended abruptly, by a reset from either end or a timeout (EstabResets).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_ESTAB_RESETS),
 	},
 	{
 		.family.name = "tcphealth_kernel_sent_resets_total",
-		.family.help = "TCP resets the network namespace has sent (OutRsts).",
+		.family.help = "TCP resets sent in the network namespace (OutRsts).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_OUT_RSTS),
 	},
@@ -136,55 +134,55 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_kernel_listen_drops_total",
-		.family.help = "Connections that listeners of the network namespace dropped "
-			       "for any cause, full accept queues included (ListenDrops).",
+		.family.help = "Connections that listeners in the network namespace dropped for "
+			       "any reason, full accept queues included (ListenDrops).",
 		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_LISTEN_DROPS),
 	},
 	{
 		.family.name = "tcphealth_kernel_aborts_total",
-		.family.help = "Connections the kernel aborted in the network namespace, by "
-			       "cause: data (with SO_LINGER 0, or data came after the close), "
-			       "close (closed with data unread), memory (too many orphans, or "
-			       "no memory), timeout (nobody answered), linger (TCP_LINGER2 "
-			       "below 0), failed (no reset could be sent).",
+		.family.help =
+			"Connections the kernel aborted in the network namespace, by cause: data "
+			"(SO_LINGER 0, or data after the close), close (closed with unread data), "
+			"memory (too many orphans, or out of memory), timeout (no answer), linger "
+			"(negative TCP_LINGER2), failed (no reset could be sent).",
 		.family.type = EXPO_COUNTER,
 		.labels = "cause",
 		.ns = emit_aborts,
 	},
 	{
 		.family.name = "tcphealth_sysctl_keepalive_time_seconds",
-		.family.help = "How long a connection with keepalive is idle before the first "
-			       "probe, unless the program says otherwise "
-			       "(net.ipv4.tcp_keepalive_time).",
+		.family.help =
+			"Seconds a connection with keepalive is idle before the first probe, "
+			"unless its program sets another value (net.ipv4.tcp_keepalive_time).",
 		.family.unit = "seconds",
 		SYSCTL(NETSYSCTL_KEEPALIVE_TIME),
 	},
 	{
 		.family.name = "tcphealth_sysctl_keepalive_interval_seconds",
-		.family.help = "Time between keepalive probes, unless the program says "
-			       "otherwise (net.ipv4.tcp_keepalive_intvl).",
+		.family.help = "Seconds between keepalive probes, unless the program sets another "
+			       "value (net.ipv4.tcp_keepalive_intvl).",
 		.family.unit = "seconds",
 		SYSCTL(NETSYSCTL_KEEPALIVE_INTVL),
 	},
 	{
 		.family.name = "tcphealth_sysctl_fin_timeout_seconds",
-		.family.help = "How long the kernel keeps a connection in FIN_WAIT2 that no "
-			       "program holds any more (net.ipv4.tcp_fin_timeout).",
+		.family.help = "Seconds the kernel keeps a connection in FIN_WAIT2 that no program "
+			       "holds any more (net.ipv4.tcp_fin_timeout).",
 		.family.unit = "seconds",
 		SYSCTL(NETSYSCTL_FIN_TIMEOUT),
 	},
 	{
 		.family.name = "tcphealth_sysctl_keepalive_probes",
-		.family.help = "Unanswered keepalive probes after which a connection is "
-			       "dropped, unless the program says otherwise "
-			       "(net.ipv4.tcp_keepalive_probes).",
+		.family.help =
+			"Unanswered keepalive probes after which the kernel drops a connection, "
+			"unless the program sets another value (net.ipv4.tcp_keepalive_probes).",
 		SYSCTL(NETSYSCTL_KEEPALIVE_PROBES),
 	},
 	{
 		.family.name = "tcphealth_sysctl_retries2",
-		.family.help = "Retransmissions without an answer after which an established "
-			       "connection is dropped (net.ipv4.tcp_retries2).",
+		.family.help = "Unanswered retransmissions after which the kernel drops an "
+			       "established connection (net.ipv4.tcp_retries2).",
 		SYSCTL(NETSYSCTL_RETRIES2),
 	},
 	{

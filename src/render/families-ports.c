@@ -50,24 +50,23 @@ static void emit_folded(const struct families_walk *walk)
 static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_listeners",
-		.family.help = "Listening TCP sockets of the port; 0 for a while after the "
-			       "last has closed.",
+		.family.help = "Listeners on the port; 0 for a while after the last has closed.",
 		.labels = "port",
 		OF_LISTENERS(sockets),
 		.json = "listeners",
 	},
 	{
 		.family.name = "tcphealth_listen_queue_length",
-		.family.help = "Connections whose handshake is finished and that no program "
-			       "has accepted yet, summed over the listeners of the port.",
+		.family.help = "Connections with a finished handshake that no program has accepted "
+			       "yet, summed over the port's listeners.",
 		.labels = "port",
 		OF_LISTENERS(queue_length),
 		.json = "listen_queue_length",
 	},
 	{
 		.family.name = "tcphealth_listen_queue_limit",
-		.family.help = "Connections that may wait to be accepted (the backlog in "
-			       "force), summed over the listeners of the port.",
+		.family.help = "Connections that may wait to be accepted (the backlog in force), "
+			       "summed over the port's listeners.",
 		.labels = "port",
 		.needs = SOURCE_BACKLOG,
 		OF_LISTENERS(queue_limit),
@@ -76,9 +75,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_listen_queue_saturation_ratio",
-		.family.help = "Length of the accept queue of the fullest listener of the "
-			       "port, divided by its limit plus one; at 1 the kernel drops new "
-			       "connections.",
+		.family.help = "Accept queue of the port's fullest listener: its length divided by "
+			       "its limit plus one; at 1 the kernel drops new connections.",
 		.family.unit = "ratio",
 		.labels = "port",
 		.needs = SOURCE_BACKLOG,
@@ -87,8 +85,8 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_listen_drops_total",
-		.family.help = "Packets and connections that the listeners of the port "
-			       "dropped, for any cause, since the exporter first saw each.",
+		.family.help = "Packets and connections that the port's listeners dropped, for any "
+			       "reason, since the exporter first saw each listener.",
 		.family.type = EXPO_COUNTER,
 		.labels = "port",
 		.needs = SOURCE_DROPS,
@@ -106,9 +104,9 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_ephemeral_ports_used_ratio",
-		.family.help = "Part of the local port range that connections to this remote "
-			       "port use, of the pair of local and remote address that uses "
-			       "most; at 1 connect() fails.",
+		.family.help =
+			"Share of the local port range in use for this remote port, by the pair of "
+			"local and remote address that uses most; at 1 connect() fails.",
 		.family.unit = "ratio",
 		.labels = "port",
 		/*
@@ -120,16 +118,15 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_role_evidence_connections",
-		.family.help = "TCP sockets by the evidence that decided which end opened the "
-			       "connection, strongest first; port_range, port_parity and "
-			       "port_order are guesses.",
+		.family.help =
+			"Connections by the evidence that decided which end opened them, strongest "
+			"first; port_range, port_parity and port_order are guesses.",
 		.labels = "evidence",
 		.ns = emit_evidence,
 	},
 	{
 		.family.name = "tcphealth_ports_folded",
-		.family.help = "Ports that have no series of their own and are counted under "
-			       "port other.",
+		.family.help = "Ports without series of their own, counted under port other.",
 		.labels = "role",
 		.ns = emit_folded,
 	},

@@ -185,7 +185,7 @@ static void put_stale(struct html *html, const struct html_row *row)
 	const uint32_t *stale = row->pair->view.stale;
 	const char *separator = "";
 
-	open_cell(html, "stuck", row->stale);
+	open_cell(html, "stale", row->stale);
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
 		const char *name = stale_reason_name(reason);
 
@@ -312,7 +312,7 @@ static const struct column columns[] = {
 	{ "port", "Port", put_port },
 	{ "role", "Role", put_role },
 	{ "verdict", "Verdict and what to do", put_verdict },
-	{ "stuck", "Stuck", put_stale },
+	{ "stale", "Stale", put_stale },
 	{ "oldest", "Oldest", put_oldest },
 	{ "est", "Established", put_established },
 	{ "other", "Other states", put_other_states },
@@ -362,8 +362,7 @@ static void put_controls(struct html *html)
 static void put_table(struct html *html)
 {
 	put_controls(html);
-	put_raw(html,
-		"<table id=\"ports\">\n<caption>TCP ports by role, the worst first</caption>\n");
+	put_raw(html, "<table id=\"ports\">\n<caption>TCP ports by role, worst first</caption>\n");
 	put_head(html);
 	put_raw(html, "<tbody>\n");
 	for (size_t i = 0; i < html->rows->count; i++)
@@ -382,11 +381,11 @@ static void put_headline(struct html *html)
 		return;
 	}
 	if (rows->stale > 0) {
-		words_put_count(html->out, rows->stale, "stuck connection");
+		words_put_count(html->out, rows->stale, "stale connection");
 		put_raw(html, " on ");
 		words_put_count(html->out, rows->stale_ports, "port");
 	} else {
-		put_raw(html, "Nothing is stuck");
+		put_raw(html, "Nothing is stale");
 	}
 	if (rows->full_queues > 0) {
 		put_raw(html, ", ");
@@ -452,7 +451,7 @@ static void put_failure(struct html *html)
 			put_raw(html, "<li>Sampling fails: see the exporter's log.</li>\n");
 		return;
 	}
-	put_raw(html, "<li>The last sample failed: this is what was so at ");
+	put_raw(html, "<li>The last sample failed: this page shows the last good one, of ");
 	put_time(html, snapshot->timestamp);
 	put_raw(html, ".</li>\n");
 }
@@ -476,13 +475,11 @@ static void put_notices(struct html *html)
 	put_raw(html, "<ul id=\"notices\">");
 	put_failure(html);
 	if (health->source != NULL && !(health->source->can & SOURCE_INFO))
-		put_raw(html, "<li>Read from /proc: ages count from first sight, and connections "
-			      "that are "
-			      "silent, unread or not acknowledged are not found.</li>\n");
+		put_raw(html, "<li>Read from /proc: ages count from first sight, and some reasons "
+			      "cannot be found.</li>\n");
 	else if (!health->events_active)
-		put_raw(html, "<li>Without destroy events: failed connects, and what came and went "
-			      "between "
-			      "two samples, are not counted.</li>\n");
+		put_raw(html, "<li>No destroy events: failed connects, and connections that come "
+			      "and go between two samples, are not counted.</li>\n");
 	put_notice(html, health->events_lost, "destroy event", " lost: counters are lower bounds.");
 	put_notice(html, health->malformed, "malformed record", " skipped.");
 	put_notice(html, health->forged, "forged message", " ignored.");
@@ -494,7 +491,7 @@ static void put_legend(struct html *html)
 {
 	const struct stale_thresholds *limits = &html->input->snapshot->thresholds;
 
-	put_raw(html, "<details id=\"legend\">\n<summary>What counts as stuck</summary>\n<dl>\n");
+	put_raw(html, "<details id=\"legend\">\n<summary>What counts as stale</summary>\n<dl>\n");
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++) {
 		const struct stale_rule *rule = stale_rule(reason);
 
@@ -508,9 +505,9 @@ static void put_legend(struct html *html)
 		put_raw(html, "</dd></div>\n");
 	}
 	put_raw(html,
-		"</dl>\n<p>Server: this end accepted, the port is the local one. Client: this end "
-		"connected, the port is the remote one. Ages are lower bounds. Counts of failed "
-		"connects and of drops began with the exporter.</p>\n</details>\n");
+		"</dl>\n<p>Server: this host accepted, and the port is local. Client: this host "
+		"connected, and the port is remote. Ages are lower bounds. Failed connects and "
+		"drops are counted since the exporter started.</p>\n</details>\n");
 }
 
 /* Relative, so the page works as well behind a reverse proxy that strips a prefix. */

@@ -28,27 +28,25 @@ static const struct words table[FINDING_KINDS] = {
 	[FINDING_QUEUE_FULL] = {
 		.level = LEVEL_FULL,
 		.verdict = "The accept queue is full ({n} of {limit}): the kernel drops new connections",
-		.next = "Look at the threads of {unit}: slow, or blocked? A longer backlog (listen(), "
-			"net.core.somaxconn) only helps against bursts.",
+		.next = "Check the threads of {unit}: are they slow or blocked? A longer backlog (listen(), net.core.somaxconn) only helps against bursts.",
 		.look = "ss -tlnp{filter}",
 	},
 	[FINDING_QUEUE_FILLING] = {
 		.level = LEVEL_WATCH,
-		.verdict = "The accept queue fills up: {percent}",
-		.next = "Clients come faster than {unit} can take them: look at its load.",
+		.verdict = "The accept queue is filling up: {percent}",
+		.next = "Clients connect faster than {unit} can accept: check the load.",
 		.look = "ss -tlnp{filter}",
 	},
 	[FINDING_LOCAL_PORTS] = {
 		.level = LEVEL_WATCH,
-		.verdict = "{percent} of the local ports towards one address are in use: soon no connect will "
-			   "succeed",
+		.verdict = "{percent} of the local ports towards one address are in use: connects will soon fail",
 		.next = "Reuse connections, or widen net.ipv4.ip_local_port_range.",
 		.look = "ss -tan{filter}",
 	},
 	[FINDING_REFUSED] = {
 		.level = LEVEL_NOTE,
 		.verdict = "{connects} refused since the exporter started",
-		.next = "Does the service listen at the other end?",
+		.next = "Is the peer's service listening?",
 	},
 	[FINDING_TIMED_OUT] = {
 		.level = LEVEL_NOTE,
@@ -58,8 +56,7 @@ static const struct words table[FINDING_KINDS] = {
 	[FINDING_DROPS] = {
 		.level = LEVEL_NOTE,
 		.verdict = "{drops} at the listener since the exporter started",
-		.next = "Mostly a burst that filled the queue; see whether tcphealth_listen_drops_total still "
-			"rises.",
+		.next = "Usually a burst that filled the queue. Check whether tcphealth_listen_drops_total still rises.",
 	},
 };
 
@@ -245,7 +242,7 @@ const char *words_level_name(enum finding_level level)
 {
 	static const char *const names[] = {
 		[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note",   [LEVEL_WATCH] = "watch",
-		[LEVEL_FULL] = "full", [LEVEL_STALE] = "stuck",
+		[LEVEL_FULL] = "full", [LEVEL_STALE] = "stale",
 	};
 
 	return names[level];

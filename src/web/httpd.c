@@ -122,7 +122,7 @@ static void begin_tls(struct httpd *httpd, struct MHD_Connection *connection, vo
 	policy = guard_policy(httpd->guard);
 	*socket_context = (void *)(uintptr_t)policy;
 	if (tls_attach(policy->tls, info->tls_session) < 0)
-		httpd_log(httpd, LOG_LEVEL_WARN, "tls connection not prepared", "err",
+		httpd_log(httpd, LOG_LEVEL_WARN, "tls connection not set up", "err",
 			  "out of memory");
 }
 

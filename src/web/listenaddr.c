@@ -146,14 +146,14 @@ const char *listenaddr_parse(const char *address, struct listenaddr *ret_parts)
 {
 	bool brackets = address[0] == '[';
 	const char *colon = strrchr(address, ':');
-	const char *wrong = brackets ? "not an IPv6 address in brackets" : "not a host";
+	const char *wrong = brackets ? "is not an IPv6 address in brackets" : "is not a host";
 	uint64_t port;
 	size_t len;
 
 	if (!colon)
-		return "no port";
+		return "has no port";
 	if (strlen(colon + 1) > PORT_DIGITS || number_parse(colon + 1, UINT16_MAX, &port))
-		return "not a port";
+		return "has no valid port";
 	len = (size_t)(colon - address);
 	if (brackets && address[len - 1] != ']')
 		return wrong;

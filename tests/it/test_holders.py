@@ -130,7 +130,7 @@ class HoldersTest(NetTest):
         service.strand()
         done = exporter.run(Through(self.b, *launcher), '--list-stale', '--stale.close-wait=0')
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn(b'in another pid namespace', done.stderr)
+        self.assertIn(b'in another PID namespace', done.stderr)
         self.assertIn(b'a.service', done.stdout)
 
 

@@ -59,10 +59,10 @@ class PageTest(NetTest):
         answer = program.request('/api/v1/connections?reason=any&holders=1').json()
         self.assertEqual({holder['pid'] for row in answer['connections'] for holder in row['holders']}, {service.pid})
         text = program.request('/').body.decode()
-        self.assertEqual(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), '4 stuck connections on 1 port')
+        self.assertEqual(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), '4 stale connections on 1 port')
         rows = re.findall('<tr.*?</tr>', text[text.index('<tbody'):], re.DOTALL)
         unit = re.escape(UNIT)
-        self.assertRegex(self.text_of(rows[0]), rf'^35111 server {unit} .*{unit} has read all there is and has not closed')
+        self.assertRegex(self.text_of(rows[0]), rf'^35111 server {unit} .*closed by the peer .* but not closed by {unit}')
         for other in rows[1:]:
             self.assertNotIn(UNIT, other)
 
@@ -75,7 +75,7 @@ class PageTest(NetTest):
         self.scene(scenes.established)
         program.fresh_page()
         text = program.request('/').body.decode()
-        self.assertNotRegex(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), r'[1-9]\d* stuck')
+        self.assertNotRegex(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), r'[1-9]\d* stale')
 
     def test_in_a_browser(self):
         self.look('^(?!fits|has dark)')

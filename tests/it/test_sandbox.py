@@ -72,7 +72,7 @@ class RunningTest(NetTest):
         program = self.start_exporter(self.b)
         wanted = self.without if exporter.is_sanitized() else (FILTERED, self.without[1] + 1, '1')
         self.assertEqual(self.modes(program), {wanted})
-        self.assertNotIn('no sandbox', program.log_text())
+        self.assertNotIn('running without a sandbox', program.log_text())
 
     def test_it_can_be_switched_off(self):
         program = self.start_exporter(self.b, '--no-sandbox')

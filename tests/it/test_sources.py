@@ -11,7 +11,7 @@ from tcph.poll import eventually
 
 DENY_NETLINK = os.path.join(exporter.BUILD, 'tests', 'deny_netlink')
 FIXTURE = os.path.join(exporter.ROOT, 'tests', 'fixtures', 'proc')
-REFUSED = 'netlink is refused'
+REFUSED = 'the kernel refuses netlink'
 #: What /proc/net/tcp cannot know: tcp_info, destroy events, the backlog, the listener's drops.
 UNKNOWN_TO_PROCFS = {
     'tcphealth_retransmitted_segments_total', 'tcphealth_sent_segments_total', 'tcphealth_sent_bytes_total',
@@ -229,7 +229,7 @@ class ChangeTest(NetTest):
         self.host.allow()
         program.wait_value(1, 'tcphealth_sample_success')
         self.assertEqual(program.request('/-/ready').status, 200)
-        self.assertEqual(len([entry for entry in program.log_entries() if 'succeed again' in entry['msg']]), 1)
+        self.assertEqual(len([entry for entry in program.log_entries() if 'sampling works again' in entry['msg']]), 1)
 
     def failed(self, program):
         page = program.page()

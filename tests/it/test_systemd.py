@@ -181,12 +181,12 @@ class SystemdTest(NetTest):
         self.addCleanup(datagrams.close)
         datagrams.bind(('127.0.0.1', 0))
         cases = (
-            (self.handing_over(listener, pid='1'), [listener], 'no socket from the service manager'),
+            (self.handing_over(listener, pid='1'), [listener], 'the service manager passed no'),
             (self.handing_over(unbound), [unbound], 'not a TCP listener'),
             (self.handing_over(datagrams), [datagrams], 'not a TCP listener'),
             (self.handing_over(listener, count=2), [listener], 'not a TCP listener'),
-            (self.handing_over(listener, count=99), [listener], 'no socket from the service manager'),
-            ('exec "$@"', [], 'no socket from the service manager'),
+            (self.handing_over(listener, count=99), [listener], 'the service manager passed no'),
+            ('exec "$@"', [], 'the service manager passed no'),
         )
         for shell, sockets, want in cases:
             with self.subTest(shell=shell):

@@ -394,10 +394,10 @@ static void test_story(void **state)
 	open_scene(&scene, 1);
 	fill_story(&scene);
 	render(&scene);
-	assert_non_null(strstr(text_of(&scene), ">4 stuck connections on 1 port</h1>"));
+	assert_non_null(strstr(text_of(&scene), ">4 stale connections on 1 port</h1>"));
 	assert_non_null(strstr(text_of(&scene),
-			       "4 connections: the peer closed 2 h ago, "
-			       "load@35111.service has read all there is and has not closed</p>"));
+			       "4 connections: closed by the peer 2 h ago and read to the "
+			       "end, but not closed by load@35111.service</p>"));
 	assert_non_null(strstr(text_of(&scene),
 			       "href=\"./api/v1/connections?port=35111&amp;role=server\""));
 	check_well_formed(text_of(&scene));
@@ -455,7 +455,7 @@ static void test_hostile_names_are_text(void **state)
 	assert_non_null(
 		strstr(text_of(&scene), "<span class=\"netns\">in " HOSTILE_ESCAPED "</span>"));
 	assert_non_null(strstr(text_of(&scene), "data-key=\"server/7000/" HOSTILE_ESCAPED "\""));
-	assert_non_null(strstr(text_of(&scene), "a.service, " HOSTILE_ESCAPED " and 1 other has"));
+	assert_non_null(strstr(text_of(&scene), "a.service, " HOSTILE_ESCAPED " and 1 other;"));
 	check_well_formed(text_of(&scene));
 	close_scene(&scene);
 }
@@ -521,7 +521,7 @@ static void test_procfs(void **state)
 	*add_listener(scene.ns, 22, "", 3, 0) =
 		(struct listener_port){ .sockets = 1, .queue_length = 3 };
 	render(&scene);
-	assert_non_null(strstr(text_of(&scene), ">Nothing is stuck</h1>"));
+	assert_non_null(strstr(text_of(&scene), ">Nothing is stale</h1>"));
 	assert_non_null(strstr(text_of(&scene), "<li>Source: procfs</li>"));
 	assert_non_null(strstr(text_of(&scene), "<td class=\"queue\" data-n=\"3\">3</td>"));
 	check_well_formed(text_of(&scene));
@@ -564,7 +564,7 @@ static void test_large(void **state)
 	for (const char *at = text_of(&scene); (at = strstr(at, "<tr class=")) != NULL; at++)
 		rows++;
 	assert_int_equal(rows, MANY);
-	assert_non_null(strstr(text_of(&scene), ">512 stuck connections on 256 ports</h1>"));
+	assert_non_null(strstr(text_of(&scene), ">512 stale connections on 256 ports</h1>"));
 	check_well_formed(text_of(&scene));
 	close_scene(&scene);
 }
@@ -613,8 +613,8 @@ static void test_words_of_a_leak(void **state)
 
 	(void)state;
 	check_put(words_put_verdict, &finding,
-		  "4 connections: the peer closed 2 h ago, load@35111.service has read all there "
-		  "is and has not closed");
+		  "4 connections: closed by the peer 2 h ago and read to the end, but not closed "
+		  "by load@35111.service");
 	check_put(words_put_look, &finding, "ss -tnp state close-wait 'sport = :35111'");
 	check_put(words_put_restart, &finding, "systemctl restart load@35111.service");
 	finding.count = 1;
@@ -623,8 +623,8 @@ static void test_words_of_a_leak(void **state)
 	finding.role = ROLE_CLIENT;
 	finding.netns = "blue";
 	check_put(words_put_verdict, &finding,
-		  "1 connection: the peer closed, the local program has read all there is and has "
-		  "not closed");
+		  "1 connection: closed by the peer and read to the end, but not closed by the "
+		  "local program");
 	check_put(words_put_look, &finding,
 		  "ip netns exec blue ss -tnp state close-wait 'dport = :35111'");
 	check_put(words_put_restart, &finding, "");
@@ -706,8 +706,8 @@ static void test_words_of_one_and_many(void **state)
 	finding.units = 4;
 	finding.kind = STALE_FIN_WAIT2;
 	check_put(words_put_verdict, &finding,
-		  "1 connection: load@35111.service, b and 2 others shut down this end 2 h ago, "
-		  "no close of the peer has arrived");
+		  "1 connection: shut down by load@35111.service, b and 2 others 2 h ago, but not "
+		  "closed by the peer");
 }
 
 /* What a shell would take apart must not be in a command that is there to be pasted. */

@@ -158,8 +158,8 @@ const anyPage = {
 const goldenPages = {
 	"names the guilty service first": async (browser) => {
 		const { tab } = await open(browser);
-		assert.match(await tab.locator("tbody tr").first().innerText(), /35111[^]*load@35111\.service has read all there is and has not closed/);
-		assert.equal(await tab.locator("h1").innerText(), "4 stuck connections on 1 port");
+		assert.match(await tab.locator("tbody tr").first().innerText(), /35111[^]*not closed by load@35111\.service/);
+		assert.equal(await tab.locator("h1").innerText(), "4 stale connections on 1 port");
 		const box = await tab.locator("tbody tr").first().boundingBox();
 		assert.ok(box.y + box.height < desktop.height / 2);
 	},
@@ -169,7 +169,7 @@ const goldenPages = {
 		await tab.keyboard.type("3511");
 		assert.deepEqual((await visiblePorts(tab)).sort(), ["35111", "35112"]);
 		assert.equal(await tab.locator("#status").textContent(), "2 of 10 rows");
-		await tab.keyboard.type(" stuck");
+		await tab.keyboard.type(" stale");
 		assert.deepEqual(await visiblePorts(tab), ["35111"]);
 		await tab.reload();
 		assert.deepEqual(await visiblePorts(tab), ["35111"]);
@@ -178,9 +178,9 @@ const goldenPages = {
 		const { tab, complaints } = await open(browser, { path: "#sort=port&order=ascending&filter=server" });
 		await tab.locator('[data-key="server/35111"] a').first().focus();
 		golden.state.change = (text) => text.replaceAll("4 connections:", "5 connections:").replaceAll(">22<", ">23<")
-			.replaceAll(">4 stuck", ">5 stuck").replace(/<tr class="\w+" data-key="server\/9100"[^]*?<\/tr>/, "");
+			.replaceAll(">4 stale", ">5 stale").replace(/<tr class="\w+" data-key="server\/9100"[^]*?<\/tr>/, "");
 		await until(tab, () => document.body.innerText.includes("5 connections:"));
-		assert.equal(await tab.locator("h1").innerText(), "5 stuck connections on 1 port");
+		assert.equal(await tab.locator("h1").innerText(), "5 stale connections on 1 port");
 		assert.deepEqual(await visiblePorts(tab), ["23", "8080", "10793", "35111", "35112"]);
 		assert.equal(await tab.evaluate(() => document.activeElement.closest("tr").dataset.key), "server/35111");
 		assert.deepEqual(complaints, []);
@@ -197,13 +197,13 @@ const goldenPages = {
 		await tabTo(tab, "#pause");
 		await tab.keyboard.press("Enter");
 		assert.equal(await tab.locator("#status").textContent(), "Paused");
-		golden.state.change = (text) => text.replaceAll(">4 stuck", ">7 stuck");
+		golden.state.change = (text) => text.replaceAll(">4 stale", ">7 stale");
 		const before = golden.state.requests;
 		await tab.waitForTimeout(2500);
 		assert.ok(golden.state.requests - before <= 1);
-		assert.equal(await tab.locator("h1").innerText(), "4 stuck connections on 1 port");
+		assert.equal(await tab.locator("h1").innerText(), "4 stale connections on 1 port");
 		await tab.keyboard.press("Enter");
-		await until(tab, () => document.querySelector("h1").innerText.startsWith("7 stuck"));
+		await until(tab, () => document.querySelector("h1").innerText.startsWith("7 stale"));
 	},
 	"says so when the exporter is gone, and recovers": async (browser) => {
 		const { tab } = await open(browser);

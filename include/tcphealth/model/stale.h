@@ -23,27 +23,27 @@
 	  "reset or timed out, still held by its program")                                         \
 	R(x, UNACCEPTED, "unaccepted", "stale.unaccepted", duration, "30s", "in the accept queue") \
 	R(x, RETRANSMIT, "retransmit", "stale.retransmit", duration, "10s",                        \
-	  "sent again and again, and nothing of it acknowledged")                                  \
+	  "data sent again and again, none of it acknowledged")                                    \
 	R(x, UNREAD, "unread", "stale.unread", duration, "5m",                                     \
-	  "data received that the program here does not read")                                     \
+	  "data that the program here does not read")                                              \
 	R(x, ZERO_WINDOW, "zero_window", "stale.zero-window", duration, "60s",                     \
 	  "the peer's program does not read")                                                      \
 	R(x, EOF_UNREAD, "eof_unread", "stale.eof-unread", duration, "5m",                         \
-	  "closed by the peer, and the program here has not looked")                               \
+	  "closed by the peer, unnoticed by the program here")                                     \
 	R(x, CLOSE_WAIT, "close_wait", "stale.close-wait", duration, "60s",                        \
-	  "closed by the peer but not by this end")                                                \
+	  "closed by the peer but not here")                                                       \
 	R(x, FIN_WAIT2, "fin_wait2", "stale.fin-wait2", duration, "60s",                           \
-	  "closed by this end but not by the peer")                                                \
+	  "closed here but not by the peer")                                                       \
 	R(x, CLOSING, "closing", "stale.closing", duration, "3m",                                  \
-	  "closed, and the peer does not acknowledge it")                                          \
+	  "closed here, and the peer does not acknowledge it")                                     \
 	R(x, SYN_SENT, "syn_sent", "stale.syn-sent", duration, "10s",                              \
 	  "connecting, and nobody answers")                                                        \
 	R(x, SYN_RECV, "syn_recv", "stale.syn-recv", duration, "10s",                              \
 	  "a handshake that the peer never finishes")                                              \
 	R(x, KEEPALIVE, "keepalive", "stale.keepalive-probes", probes, "2",                        \
-	  "keepalive probes without an answer")                                                    \
+	  "unanswered keepalive probes")                                                           \
 	R(x, IDLE, "idle", "stale.idle", duration, "2h",                                           \
-	  "silent, and nothing that would ever notice a dead peer")
+	  "silent, and nothing would ever notice a dead peer")
 
 /* Of the kind `probes`: the kernel counts them in a byte. */
 #define STALE_PROBES_MAX 255

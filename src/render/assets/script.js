@@ -207,7 +207,7 @@
 			if (!table || pause.ariaPressed !== "true")
 				take(text);
 		} catch (error) {
-			failing = `No answer from the exporter (${error.message}): this is what it said last`;
+			failing = `No answer from the exporter (${error.message}): this is its last page`;
 			if (table)
 				say("");
 		}
