@@ -31,6 +31,7 @@
 #define REQUEST_MEMORY  (16 * 1024) /* bytes for a connection */
 #define TIMEOUT_S       10u
 #define LOG_LINES       10u /* a minute */
+#define REST_MS         50  /* of a thread that cannot poll */
 #define SETTLE_MS       5u  /* between checks of httpd_settle() */
 #define PRIORITIES      "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -62,6 +63,21 @@ void httpd_log_overdue(struct httpd *httpd, bool final)
 	pthread_mutex_unlock(&httpd->log_lock);
 }
 
+/*
+ * A thread of the library that cannot poll, by the kernel or for lack of memory, says so and tries again at once: it rests
+ * here, or it would take a CPU for as long as that lasts.
+ */
+static void rest_if_it_cannot_poll(const char *complaint)
+{
+	static const char *const complaints[] = { "poll failed", "Error allocating memory" };
+	const struct timespec rest = { .tv_nsec = REST_MS * 1000000L };
+
+	for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
+		if (!strncmp(complaint, complaints[i], strlen(complaints[i])))
+			nanosleep(&rest, NULL);
+	}
+}
+
 __attribute__((format(printf, 2, 0))) static void log_library(void *arg, const char *fmt,
 							      va_list args)
 {
@@ -71,6 +87,7 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *arg, const c
 	text[strcspn(text, "\n")] = '\0';
 	/* The library has no levels, and nearly all of it is about clients. */
 	httpd_log(arg, LOG_LEVEL_INFO, "http", "detail", text);
+	rest_if_it_cannot_poll(text);
 }
 
 static void on_complaint(void *arg, const char *what, const char *key, const char *value)
