@@ -90,10 +90,10 @@ class Customers:
             except OSError:
                 time.sleep(pause)
 
-    def overlook_the_end(self, most):
-        """The shop ends its half of the connections, and nobody here looks."""
+    def never_close(self, most):
+        """The shop ends its half of the connections, which is read here, and that is all."""
         for _ in range(most):
-            self.keep(LEAVE)
+            self.keep(LEAVE).recv(1)
             time.sleep(4)
 
     def go_elsewhere(self):
@@ -109,7 +109,7 @@ class Customers:
         lost = [self.enter(said, port) for said, port in zip((b'', WATCH), LOST_PORTS)]
         self.keep(BORE + bytes(5000))
         for task, *args in ((self.buy, 3, 0.1), (self.buy, 3, 0.15), (self.buy, 1000, 0.3), (self.go_elsewhere,),
-                            (self.overlook_the_end, 10)):
+                            (self.never_close, 10)):
             start(task, *args)
         print('inside', flush=True)
         sys.stdin.readline()

@@ -49,9 +49,11 @@ class Host:
             client = self._stack.enter_context(self.netns.socket())
             client.settimeout(5)
             client.connect(('127.0.0.1', port))
-            self._stack.enter_context(listener.accept()[0])
+            server = self._stack.enter_context(listener.accept()[0])
             if stuck:
                 client.shutdown(socket.SHUT_WR)
+                server.settimeout(5)
+                server.recv(1)
 
 
 class Fleet(http.server.ThreadingHTTPServer):
