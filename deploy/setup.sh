@@ -18,7 +18,7 @@ CHECK='libcmocka-dev iproute2 nftables python3 prometheus prometheus-alertmanage
 # The programs that the exporter is compared with.
 BENCH='iproute2 prometheus-node-exporter collectd-core zabbix-agent golang-go
 	golang-github-prometheus-client-golang-dev'
-# Real programs whose healthy load is watched.
+# Real programs; `make healthy` watches them under normal load.
 HEALTHY='apache2 haproxy nginx-light pgbouncer postgresql redis-server openssh-server
 	openssh-client python3-requests curl prometheus'
 FUZZ='clang-14 libclang-rt-14-dev'

@@ -232,7 +232,7 @@ void connections_render_json(const struct connections_result *result,
 	json_end(&j);
 }
 
-/* "3d04h", "2h05m", "3m07s", "42s": two units are enough for a person. */
+/* "3d04h", "2h05m", "3m07s", "42s": two units are enough to read. */
 static void format_age(char *dst, size_t size, uint64_t ms)
 {
 	unsigned long long s = ms / 1000;

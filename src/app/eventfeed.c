@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define RCVBUF_BYTES                                                                               \
-	(64u << 20) /* doubled by the kernel: some 100,000 events where the privilege is given */
+	(64u << 20) /* doubled by the kernel: about 100,000 events where the privilege is given */
 #define BATCH    256u
 #define RETRY_MS 60000u
 

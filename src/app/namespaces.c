@@ -151,7 +151,7 @@ static int add_netns(struct namespaces *s, const struct netns_found *found, cons
 	return 0;
 }
 
-/* One whose file got or lost a name is to be named anew; a process that comes or goes changes nothing. */
+/* One with a file that got or lost a name needs a new name; a process that comes or goes changes nothing. */
 static void recognise(struct namespaces *s, const struct netns_found *found)
 {
 	struct known_netns *netns = find_netns(s, found);

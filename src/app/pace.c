@@ -8,7 +8,7 @@
 #define SMOOTHING_DOWN 0.7
 #define FIRST_FULL     2u /* the first dump also fills caches and tables: its cost says little */
 #define PERIOD_MAX                                                                                 \
-	120u /* ticks: however dear, established connections are looked at now and then */
+	120u /* ticks: at any cost, a full sample is taken now and then */
 
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms)
 {

@@ -135,7 +135,7 @@ static uint64_t probe_age_ms(const struct tcpsock *sock)
 }
 
 /*
- * Each retransmission sets last_data_sent anew, but one that did not leave this host. A FIN alone (wqueue 1) never does, and a timer
+ * Each retransmission sets last_data_sent again, except one that did not leave this host. A FIN alone (wqueue 1) never does, and a timer
  * that is overdue says nothing.
  */
 static bool never_left(const struct tcpsock *sock)
@@ -203,7 +203,7 @@ static uint64_t retransmitted_age_ms(const struct tcpsock *sock, const struct ne
 					       : min_u64(sum_ms, sock->total_rto_time_ms);
 }
 
-/* Since the window was shut, at least: a write that came later waits for less, and probes set neither clock anew. */
+/* Since the window was shut, at least: a write that came later waits for less, and probes set neither clock. */
 static uint64_t shut_age_ms(const struct tcpsock *sock)
 {
 	if (tcpsock_knows(sock, TCPSOCK_RWND_LIMITED))
@@ -397,7 +397,7 @@ static bool waits_for_peer(const struct tcpsock *sock)
 	}
 }
 
-/* Acknowledgements alone end the wait or begin it anew: not what the peer sends, nor another state. */
+/* Acknowledgements alone end the wait or restart it: not what the peer sends, nor another state. */
 static void remember_blocked(struct track_entry *entry, const struct tcpsock *sock, bool created,
 			     const struct ages_context *context)
 {

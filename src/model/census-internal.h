@@ -88,7 +88,7 @@ struct census {
 	struct listeners *listeners;
 	/* Ids that are cookies, and others, must not be mixed: each have their memory. `tuples` is NULL where not needed. */
 	struct track *cookies, *tuples;
-	/* Which of them this sample feeds, and which the last whole one fed (NULL: there was none). */
+	/* Which of them this sample fills, and which the last whole one filled (NULL: there was none). */
 	struct track *track, *last_track;
 	/* A whole dump with cookies is behind us. */
 	bool baseline;
@@ -107,7 +107,7 @@ struct census {
 	struct census_news *news; /* CENSUS_NEWS_MAX of them, or NULL */
 	size_t news_count;
 	struct death_role *deaths;
-	/* Cookies whose entry had to go before their event. */
+	/* Cookies of entries that had to go before their event. */
 	uint64_t *tombs;
 	struct tally tally;
 	uint64_t listening; /* LISTEN records of this sample */

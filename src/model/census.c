@@ -43,7 +43,7 @@ void census_note_stale(struct census *c, struct track_entry *entry, const struct
 	entry->reason = look->reason & 15u;
 }
 
-/* A full sample that has not ended shows only what it has seen, and a memory that it does not feed shows nothing. */
+/* A full sample that has not ended shows only what it has seen, and a memory that it does not fill shows nothing. */
 static bool is_on_show(const struct census *c, const struct track_entry *entry)
 {
 	return entry->shown && c->sample.can & SOURCE_COOKIES &&
@@ -252,7 +252,7 @@ static void thin_entry(void *arg, struct track_entry *entry)
 	c->invisible--;
 }
 
-/* Too many wait for an event that may never come. Those whose event may be lost go first, then the oldest. */
+/* Too many wait for an event that may never come. Those that may have lost their event go first, then the oldest. */
 static void thin_invisible(struct census *c)
 {
 	struct thinning t = { c, 0, true };

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Gauges of a pair: what the samples of each tier find anew, and their sum, made when it is asked for. */
+/* Gauges of a pair: what each sample of a tier counts again, and their sum, made when it is asked for. */
 struct views {
 	struct portview part[TIERS];
 	struct portview both;

@@ -31,7 +31,7 @@ struct track {
 	struct track_entry *entries;
 	/*
 	 * Of each entry, exclusive or `home`, which is the first of all: where all sockets are of one cgroup, these pages stay
-	 * untouched. Apart from the entries, as it is written once and read when all is over.
+	 * untouched. Apart from the entries, as it is written once, and read when the connection has ended.
 	 */
 	uint32_t *cgroups;
 	uint32_t home;
@@ -44,7 +44,7 @@ struct track {
 	size_t hash_size; /* a power of two */
 	/* First of the free list, which `next` links. */
 	uint32_t free;
-	/* Entry of the last record, whose `next` is the guess; first entry of the last full dump. */
+	/* Entry of the last record: its `next` is the guess; first entry of the last full dump. */
 	uint32_t cursor, head;
 	/* Of this states dump and of the last one; where in that it goes on. */
 	struct order states, last;
@@ -394,7 +394,7 @@ void track_each(struct track *track, track_fn fn, void *arg)
 	}
 }
 
-/* Moves the entries together. The order of the last dump is lost, and learned anew. */
+/* Moves the entries together. The order of the last dump is lost, and learned again. */
 static void compact(struct track *track)
 {
 	size_t to = 0;

@@ -110,7 +110,7 @@ static const struct families_row rows[] = {
 		.family.unit = "ratio",
 		.labels = "port",
 		/*
-		 * Local ports of connections whose remote port is unknown belong to some other
+		 * Local ports of connections with an unknown remote port belong to some other
 		 * port.
 		 */
 		.of = FAMILIES_OF_CLIENT_PORTS,

@@ -185,7 +185,7 @@ static bool read_step(struct events *events, struct batch *batch)
 	uint32_t room = RING_SIZE - ring_used(events);
 	int taken;
 
-	/* What finds no room stays in the kernel's buffer, whose overruns are announced and counted. */
+	/* What finds no room stays in the kernel's buffer; its overruns are announced and counted. */
 	if (room == 0) {
 		wake_consumer(events);
 		wait_for(events, -1, FULL_WAIT_MS);

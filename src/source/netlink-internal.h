@@ -12,7 +12,7 @@
 #define NETLINK_DATAGRAM 32768
 
 /*
- * Bytes read between two yields of the processor: some 6,000 sockets, 6 ms of work. Few sockets
+ * Bytes read between two yields of the processor: about 6,000 sockets, 6 ms of work. Few sockets
  * take many dumps to fill them.
  */
 #define NETLINK_BATCH (2u << 20)

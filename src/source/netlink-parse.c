@@ -2,8 +2,8 @@
  * netlink-parse: the inet_diag message format.
  *
  * Turns bytes of a dump into struct tcpsock; pure but for the caller's function. Must not know sockets
- * or requests. Lengths are checked here and not by libmnl, whose 1.0.4 takes an nlmsg_len
- * of 2^31 and more for valid.
+ * or requests. Lengths are checked here and not by libmnl: version 1.0.4 takes an
+ * nlmsg_len of 2^31 and more for valid.
  *
  * This is the hot path of a sample with a million sockets: one pass over the attributes, no lookups.
  */
@@ -191,7 +191,7 @@ struct attributes {
 	bool full; /* an attribute that only a full socket has */
 };
 
-/* Not a switch: the jump table costs some 5 % of a record's time in this loop. */
+/* Not a switch: the jump table costs about 5 % of a record's time in this loop. */
 static inline void read_attribute(unsigned int type, const uint8_t *value, size_t size,
 				  struct tcpsock *sock, struct attributes *found)
 {

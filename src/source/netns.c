@@ -67,7 +67,7 @@ static int keep_fatal(int err)
 /* --- by name --- */
 
 /*
- * Only a namespace's file is of nsfs: a name whose mount is gone, or that has none yet, is a plain file. Looked at without
+ * Only a namespace's file is of nsfs: a name that has lost its mount, or has none yet, is a plain file. Looked at without
  * being opened, whatever it is.
  */
 static int stat_namespace(int dir, const char *name, struct stat *ret_st)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* TcpExt has some 130 columns, about 3 KiB, and grows with every kernel. */
+/* TcpExt has about 130 columns, about 3 KiB, and grows with every kernel. */
 #define NETSTAT_TEXT_SIZE (64 * 1024)
 #define SYSCTL_TEXT_SIZE  64
 #define SYSCTL_NUMBERS    2

@@ -35,7 +35,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 			const struct httpd_answer *answer)
 {
 	const char *vary = answer->negotiated ? "Accept, Accept-Encoding" : NULL;
-	/* Whoever is refused starts anew, and waits for a place with all others. */
+	/* Whoever is refused starts again, and waits for a place with all others. */
 	const char *connection = answer->status >= 400 ? "close" : NULL;
 
 	return add_header(response, MHD_HTTP_HEADER_VARY, vary) &&

@@ -90,7 +90,7 @@ struct connections_holders {
 };
 
 /*
- * Looks up who holds the sockets of a result, for `budget_ms` at most; 1 ms is enough for some
+ * Looks up who holds the sockets of a result, for `budget_ms` at most; 1 ms is enough for about
  * 400 descriptors. 0 or -ENOMEM. Any thread.
  */
 int connections_find_holders(const struct connections_result *result, const char *procfs,

@@ -35,7 +35,7 @@ enum options_list_format {
 enum options_mode {
 	OPTIONS_SERVE,
 	OPTIONS_ONCE,       /* --once: one sample on standard output */
-	OPTIONS_LIST_STALE, /* --list-stale: what is stuck now, for a person */
+	OPTIONS_LIST_STALE, /* --list-stale: stale connections as text */
 	OPTIONS_CHECK,      /* --config.check: whether flags and the web configuration are good */
 	OPTIONS_HELP,
 	OPTIONS_VERSION,

@@ -20,7 +20,7 @@ struct sample {
 	struct source_place place;
 	struct eventfeed *events; /* NULL: no destroy events here */
 	/*
-	 * Of the last sample, to be read anew. The settings of a process's namespace cannot be
+	 * Of the last sample; read again. The settings of a process's namespace cannot be
 	 * read.
 	 */
 	struct netsysctl *sysctl;

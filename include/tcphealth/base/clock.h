@@ -21,7 +21,7 @@ uint64_t clock_mono_ms(void);
  */
 uint64_t clock_mono_coarse_ms(void);
 
-/* A condition whose waits end by CLOCK_MONOTONIC, and the moment so many milliseconds from now for such a wait. */
+/* A condition that waits by CLOCK_MONOTONIC, and the moment so many milliseconds from now for such a wait. */
 void clock_mono_cond_init(pthread_cond_t *cond);
 struct timespec clock_mono_after(uint64_t wait_ms);
 

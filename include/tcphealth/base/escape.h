@@ -20,7 +20,7 @@ enum escape_kind {
 	ESCAPE_TURNING = 1 << 2,
 };
 
-/* What a format cannot show as it is. */
+/* The characters that a format has to replace, and by what. */
 struct escape {
 	/* Of 128 texts, what stands for a character of ASCII; NULL: itself, or if there are no texts. */
 	const char *const *ascii;

@@ -47,7 +47,7 @@ static inline uint64_t hash_mix_address(uint64_t h, const struct in6_addr *addr)
 	return hash_mix(hash_mix(h, words[0]), words[1]);
 }
 
-/* The index of the next element whose hash may be `h`, or HASH_END. `*at` is 0 for the first one, and then left alone. */
+/* The index of the next element that may have the hash `h`, or HASH_END. `*at` is 0 for the first one, and then left alone. */
 static inline uint32_t hash_next(const struct hash *hash, uint64_t h, size_t *at)
 {
 	while (*at < hash->size) {

@@ -14,7 +14,7 @@ struct sandbox_config {
 };
 
 /*
- * 0, or -errno: -ENOSYS where the kernel has no seccomp, -ENOTSUP in a build with a sanitizer, whose runtime needs more than the program. A
+ * 0, or -errno: -ENOSYS where the kernel has no seccomp, -ENOTSUP in a build with a sanitizer: its runtime needs more than the program. A
  * forbidden call gives EPERM (ENOSYS for those that the C library falls back from), an attempt to run another program or to trace one ends the process.
  */
 int sandbox_enter(const struct sandbox_config *config);

@@ -25,7 +25,7 @@ struct systemd {
 	int sockets_error; /* 0, or why there are none: -E2BIG, -ENOTSOCK (one that is not a listening TCP socket) */
 };
 
-/* Takes all from the environment and removes it there: children must not take it for theirs. Never fails: what is unusable is as if not there. */
+/* Takes all from the environment and removes it there: children must not take it for theirs. Never fails: an unusable value is ignored. */
 void systemd_init(struct systemd *systemd);
 
 /* Closes the notification socket; the listening sockets stay. */

@@ -62,8 +62,8 @@ int census_begin(struct census *census, const struct census_sample *sample);
 int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms);
 
 /*
- * When the dump is whole and its events have been given: a record whose role depends on its other end, which may be on
- * this host, or NULL if there is none left. Valid until census_settle(), which takes the record of that other end, or NULL
+ * When the dump is whole and its events have been given: a record that needs its other end to tell the role; that may be
+ * on this host. NULL if there is none left. Valid until census_settle(), which takes the record of that other end, or NULL
  * if it was not found; 0 or -ENOMEM.
  */
 const struct tcpsock *census_waiting(struct census *census);
@@ -117,14 +117,14 @@ void census_look(const struct census *census, const struct tcpsock *sock, uint64
 /* Of the last whole sample. Which pairs have series is up to the caller: ledger_arbitrate(). */
 struct ledger *census_ledger(struct census *census);
 const struct listeners *census_listeners(const struct census *census);
-/* Connections on show whose role this evidence decided. */
+/* Connections on show with a role that this evidence decided. */
 uint64_t census_evidence(const struct census *census, enum role_evidence evidence);
 /* Stale connections on show by cgroup, as the samples of one tier find them. */
 const struct tally_cgroup *census_cgroups(const struct census *census, enum tier tier,
 					  size_t *ret_count);
 /* Connections on show, and listeners. */
 uint64_t census_sockets(const struct census *census);
-/* Deaths since the start whose event had lost its numbers. */
+/* Destroy events since the start that had lost their numbers. */
 uint64_t census_wiped_closes(const struct census *census);
 
 #endif

@@ -62,7 +62,7 @@ struct ledger;
 struct ledger *ledger_new(const struct portset *excluded);
 void ledger_free(struct ledger *ledger);
 
-/* Begins a sample: no pair is pinned, and the gauges that this tier finds anew are gone (a full sample: all). */
+/* Begins a sample: no pair is pinned, and the gauges of this tier are gone (a full sample: all). */
 void ledger_begin(struct ledger *ledger, enum tier tier);
 
 /* The pair, created at need; NULL when out of memory. Valid until the next pair is created. */
@@ -72,7 +72,7 @@ struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t 
 int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
 
 /*
- * The gauges of a pair, in the part that samples of this tier find anew; zeroed at first use. NULL when out of memory.
+ * The gauges of a pair, in the part that each sample of this tier counts again; zeroed at first use. NULL when out of memory.
  * Valid until the gauges of another pair are used first.
  */
 struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, enum tier tier);

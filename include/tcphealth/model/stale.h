@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 /*
- * R(x, ID, label, flag, kind, default, help): the reason STALE_ID, whose rule is rule_ID, and its label value; the flag of its
+ * R(x, ID, label, flag, kind, default, help): the reason STALE_ID, with the rule rule_ID, and its label value; the flag of its
  * threshold, the kind of the flag's value (duration, or probes for a number of them), its default and its line of --help.
- * The first reason whose facts hold is a connection's reason, in this order; only then its own threshold is applied.
+ * A connection has the first reason, in this order, that fits its facts; only then is the reason's own threshold applied.
  */
 #define STALE_LIST(R, x)                                                                           \
 	R(x, DEAD, "dead", "stale.dead", duration, "60s",                                          \
@@ -85,7 +85,7 @@ enum stale_blame {
 /* What holds up the data or the FIN that this end has sent. */
 enum stale_send {
 	STALE_SEND_FREE,       /* nothing, as far as a look tells */
-	STALE_SEND_UNANSWERED, /* sent again, or asked again, in vain */
+	STALE_SEND_UNANSWERED, /* sent or asked again, without an answer */
 	STALE_SEND_KEPT_HERE,  /* it does not get out of this host */
 	STALE_SEND_SHUT,       /* the peer answers that it has no room */
 };

@@ -71,7 +71,7 @@ struct tally_cgroup {
 	uint8_t reason;
 };
 
-/* What the samples of one tier find anew, besides the gauges, which are in the ledger. */
+/* What each sample of one tier counts again, besides the gauges: those are in the ledger. */
 struct tally_part {
 	/* Connections by what decided their role, without those that left the dumps. */
 	uint64_t evidence[ROLE_EVIDENCE_COUNT];
@@ -96,11 +96,11 @@ struct tally {
 	struct hash kept_hash;
 };
 
-/* Begins a sample: what this tier finds anew is gone (a full sample: all). */
+/* Begins a sample: the part of this tier is gone (a full sample: all). */
 void tally_begin(struct tally *tally, enum tier tier);
 void tally_done(struct tally *tally);
 
-/* Whose samples show sockets in this state. CLOSE: they left the dumps, as only a full one can tell. */
+/* The tier that shows sockets in this state. CLOSE: they left the dumps, which only a full one can tell. */
 static inline enum tier tally_tier(unsigned int state)
 {
 	return state == TCP_STATE_ESTABLISHED || state == TCP_STATE_CLOSE ? TIER_FULL : TIER_STATES;

@@ -43,7 +43,7 @@ struct track_entry {
 	uint16_t keepidle_s;
 	/* Of the pair it is counted under; 0: unknown. */
 	uint16_t port;
-	/* Hash of both ports: a socket that connects anew changes it. */
+	/* Hash of both ports: a socket that connects again changes it. */
 	unsigned short tuple : 11;
 	/* Its other end is on this host: an address of its own, or loopback. */
 	unsigned short inside : 1;

@@ -61,7 +61,7 @@ struct events_stats {
 	/* Events put into the ring. */
 	uint64_t received;
 	/*
-	 * Events that the kernel dropped for want of buffer (SO_MEMINFO), and how often it did.
+	 * Events that the kernel dropped for lack of buffer (SO_MEMINFO), and how often it did.
 	 */
 	uint64_t lost, overruns;
 	/* Messages that were skipped: not from the kernel, or not understood. */

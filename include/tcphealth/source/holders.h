@@ -34,7 +34,7 @@ struct holders_result {
 	size_t count;   /* holders written */
 	bool truncated; /* there were more than fit */
 	bool timed_out;
-	/* Processes looked at, and those whose descriptors may not be read. */
+	/* Processes looked at, and those that do not let this program read their descriptors. */
 	size_t processes, denied;
 };
 

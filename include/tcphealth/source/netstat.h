@@ -2,7 +2,7 @@
  * netstat: the TCP counters and settings of a network namespace.
  *
  * Knows the texts of /proc/net/snmp, /proc/net/netstat and /proc/sys/net/ipv4, and no sockets.
- * What is read is of the calling thread's namespace. Any thread.
+ * Reads the calling thread's namespace. Any thread.
  */
 #ifndef TCPHEALTH_SOURCE_NETSTAT_H
 #define TCPHEALTH_SOURCE_NETSTAT_H
@@ -57,7 +57,7 @@ struct netsysctl {
 	uint32_t known; /* 1 << enum netsysctl_key */
 };
 
-/* Reads NETDIR/snmp and NETDIR/netstat. What is missing is not known; cannot fail. */
+/* Reads NETDIR/snmp and NETDIR/netstat. A missing line stays unknown; cannot fail. */
 void netstat_read(const char *netdir, struct netstat *ret_netstat);
 
 /*

@@ -2,8 +2,8 @@
  * tcpsock: one TCP socket as the kernel showed it, a plain value.
  *
  * Every source fills this record, and everything downstream reads only this record. It knows no
- * netlink, no text and no history. What a source cannot know is not in `known`, and its field is
- * 0.
+ * netlink, no text and no history. A field that a source cannot fill is not in `known`, and
+ * is 0.
  */
 #ifndef TCPHEALTH_SOURCE_TCPSOCK_H
 #define TCPHEALTH_SOURCE_TCPSOCK_H

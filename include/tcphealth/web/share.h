@@ -1,5 +1,5 @@
 /*
- * share: whose part of a bounded good a client takes.
+ * share: which part of a bounded good a client draws on.
  *
  * A client is known by what it cannot choose: all of 127.0.0.0/8 and ::1 are this host, IPv4
  * counts by address, IPv6 by network. Must not know what is shared. Pure; any thread.
