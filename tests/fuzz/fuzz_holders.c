@@ -16,6 +16,7 @@ static void make_tree(void)
 	tree_make();
 	tree_directory("1");
 	tree_directory("1/fd");
+	tree_link("1/fd/0", "/dev/null");
 	tree_link("1/fd/3", "socket:[77]");
 	files[0] = tree_file("1/stat");
 	files[1] = tree_file("1/comm");
