@@ -6,9 +6,8 @@
 /* Weight of the newest cost: a single slow dump does not change the tier for long, the end of a load soon does. */
 #define SMOOTHING_UP   0.3
 #define SMOOTHING_DOWN 0.7
-#define FIRST_FULL     2u /* the first dump also fills caches and tables: its cost says little */
-#define PERIOD_MAX                                                                                 \
-	120u /* ticks: at any cost, a full sample is taken now and then */
+#define FIRST_FULL     2u   /* the first dump also fills caches and tables: its cost says little */
+#define PERIOD_MAX     120u /* ticks: at any cost, a full sample is taken now and then */
 
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms)
 {
