@@ -34,9 +34,11 @@ enum options_list_format {
 /* What the program shall do. */
 enum options_mode {
 	OPTIONS_SERVE,
-	OPTIONS_ONCE,       /* --once: one sample on standard output */
+	/* --once: one sample on standard output. */
+	OPTIONS_ONCE,
 	OPTIONS_LIST_STALE, /* --list-stale: stale connections as text */
-	OPTIONS_CHECK,      /* --config.check: whether flags and the web configuration are good */
+	/* --config.check: whether flags and the web configuration are good. */
+	OPTIONS_CHECK,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
@@ -53,9 +55,11 @@ struct options {
 	bool disable_exporter_metrics;
 	uint64_t interval_ms;
 	enum source_id source;
-	double cpu_budget; /* share of one processor; 0: no limit */
+	/* Share of one processor; 0: no limit. */
+	double cpu_budget;
 	bool events;
-	const char *netns; /* "own", "all" or a shell pattern */
+	/* "own", "all" or a shell pattern. */
+	const char *netns;
 	enum options_connections connections;
 	enum options_list_format list_format;
 	struct portset ports_include;
@@ -64,8 +68,10 @@ struct options {
 	uint64_t ports_keep_ms;
 	struct stale_thresholds stale;
 	const char *path_procfs;
-	const char *path_cgroupfs; /* "" : found from the mounts */
-	const char *output;        /* --output=FILE with --once; NULL: standard output */
+	/* "" : found from the mounts. */
+	const char *path_cgroupfs;
+	/* --output=FILE with --once; NULL: standard output. */
+	const char *output;
 	enum log_level log_level;
 	enum log_format log_format;
 	bool log_stale;

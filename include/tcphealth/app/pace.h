@@ -25,7 +25,8 @@ struct pace {
 	uint32_t since_full, period;
 	/* So far: the first ones are always full. */
 	uint32_t full_samples;
-	bool insists; /* the next one must be full */
+	/* The next one must be full. */
+	bool insists;
 };
 
 void pace_init(struct pace *pace, double budget, uint64_t interval_ms);

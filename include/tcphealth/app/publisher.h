@@ -27,7 +27,8 @@ struct publisher_config {
 	struct pageslot *pages; /* NULL with --once */
 	/* Version of libmicrohttpd in use. */
 	const char *microhttpd;
-	size_t page_max; /* bytes of a page; 0: 64 MiB */
+	/* Bytes of a page; 0: 64 MiB. */
+	size_t page_max;
 };
 
 /* NULL when out of memory. The page at / is there at once, without data. */

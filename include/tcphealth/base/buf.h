@@ -13,11 +13,14 @@
 #include <stdint.h>
 
 struct buf {
-	char *data;   /* not NUL terminated; NULL while cap is 0 */
-	size_t len;   /* bytes in use */
-	size_t cap;   /* bytes allocated */
-	size_t limit; /* never grows beyond this many bytes */
-	int err;      /* 0, or the first error: -ENOMEM, -EFBIG (over limit), -EINVAL (format) */
+	/* Not NUL terminated; NULL while cap is 0. */
+	char *data;
+	size_t len; /* bytes in use */
+	size_t cap; /* bytes allocated */
+	/* Never grows beyond this many bytes. */
+	size_t limit;
+	/* 0, or the first error: -ENOMEM, -EFBIG (over limit), -EINVAL (format). */
+	int err;
 };
 
 /* Starts empty; allocates nothing. `limit` 0 means no limit. */

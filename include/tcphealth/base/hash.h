@@ -24,7 +24,8 @@ struct hash_slot {
 /* Empty when zeroed. */
 struct hash {
 	struct hash_slot *slots;
-	size_t size; /* a power of two, or 0 */
+	/* A power of two, or 0. */
+	size_t size;
 	size_t count;
 };
 

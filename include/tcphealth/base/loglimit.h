@@ -14,7 +14,8 @@ struct loglimit {
 	bool open;          /* a minute is running */
 	uint64_t since_ms;  /* when it began */
 	unsigned int lines; /* passed in it */
-	uint64_t held_back; /* not passed, and not reported yet */
+	/* Not passed, and not reported yet. */
+	uint64_t held_back;
 };
 
 void loglimit_init(struct loglimit *limit, unsigned int lines_a_minute);

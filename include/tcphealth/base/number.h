@@ -21,7 +21,8 @@ int number_parse(const char *text, uint64_t max, uint64_t *ret_value);
 
 #define NUMBER_DIGITS 20 /* of UINT64_MAX */
 
-extern const char number_pairs[201]; /* "00" to "99", and a NUL */
+/* "00" to "99", and a NUL. */
+extern const char number_pairs[201];
 
 /* Writes the digits at `to`, NUMBER_DIGITS at most and no NUL; returns their end. Inline: a page has tens of thousands of numbers. */
 static inline char *number_put(char *to, uint64_t value)

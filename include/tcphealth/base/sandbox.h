@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 struct sandbox_config {
-	bool namespaces; /* setns(2), to look into other network namespaces */
+	/* setns(2), to look into other network namespaces. */
+	bool namespaces;
 };
 
 /*

@@ -18,11 +18,13 @@ struct systemd {
 	int notify_fd; /* -1: nobody to tell */
 	struct sockaddr_un notify_address;
 	unsigned int notify_address_len;
-	uint64_t watchdog_ms; /* a sign of life is due within this; 0: none is asked for */
-	int sockets
-		[SYSTEMD_SOCKETS_MAX]; /* listening TCP sockets, non-blocking and close-on-exec; the owner's to close */
+	/* A sign of life is due within this; 0: none is asked for. */
+	uint64_t watchdog_ms;
+	/* Listening TCP sockets, non-blocking and close-on-exec; the owner's to close. */
+	int sockets[SYSTEMD_SOCKETS_MAX];
 	size_t socket_count;
-	int sockets_error; /* 0, or why there are none: -E2BIG, -ENOTSOCK (one that is not a listening TCP socket) */
+	/* 0, or why there are none: -E2BIG, -ENOTSOCK (one that is not a listening TCP socket). */
+	int sockets_error;
 };
 
 /* Takes all from the environment and removes it there: children must not take it for theirs. Never fails: an unusable value is ignored. */
@@ -33,8 +35,9 @@ void systemd_done(struct systemd *systemd);
 
 /*
  * Each sends a datagram, and never blocks. 0, or -errno: nobody can do anything about it. 0 where nobody asked.
+ * systemd_ready() also ends a reload.
  */
-int systemd_ready(const struct systemd *systemd, const char *status); /* also ends a reload */
+int systemd_ready(const struct systemd *systemd, const char *status);
 int systemd_reloading(const struct systemd *systemd);
 int systemd_stopping(const struct systemd *systemd);
 int systemd_alive(const struct systemd *systemd);

@@ -68,9 +68,10 @@ void account_close(struct ledger_pair *pair, struct track_entry *entry);
 
 enum account_failure {
 	ACCOUNT_NOT_FAILED, /* it was established */
-	ACCOUNT_REFUSED,    /* answered by RST, or failed at once */
-	ACCOUNT_TIMEOUT,    /* no answer to any SYN */
-	ACCOUNT_ABANDONED,  /* given up before that */
+	/* Answered by RST, or failed at once. */
+	ACCOUNT_REFUSED,
+	ACCOUNT_TIMEOUT,   /* no answer to any SYN */
+	ACCOUNT_ABANDONED, /* given up before that */
 	/* Never a connect: a listener, an unused socket, a child that never left SYN_RECV. */
 	ACCOUNT_NOISE,
 };

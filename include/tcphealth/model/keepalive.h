@@ -5,7 +5,8 @@
 #define TCPHEALTH_MODEL_KEEPALIVE_H
 
 enum keepalive {
-	KEEPALIVE_UNKNOWN, /* another timer has hidden it in every sample; 0, as in a new entry */
+	/* Another timer has hidden it in every sample; 0, as in a new entry. */
+	KEEPALIVE_UNKNOWN,
 	KEEPALIVE_ON,
 	KEEPALIVE_OFF,
 };

@@ -17,7 +17,8 @@
 
 enum listeners_match {
 	LISTENERS_NONE,
-	LISTENERS_FORMER, /* gone, but not for keep_ms yet */
+	/* Gone, but not for keep_ms yet. */
+	LISTENERS_FORMER,
 	LISTENERS_ALIVE,
 };
 
@@ -45,7 +46,8 @@ struct listener {
 	uint64_t cgroup_id;
 	uint64_t last_seen_ms; /* monotonic */
 	uint32_t drops;        /* as last read; wraps */
-	uint32_t next;         /* listeners' own: of the same port */
+	/* Listeners' own: of the same port. */
+	uint32_t next;
 	uint16_t port;
 	bool v6only;
 	bool alive;

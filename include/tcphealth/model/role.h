@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 enum role {
-	ROLE_SERVER, /* this end accepted: the port is the local one */
-	ROLE_CLIENT, /* this end connected: the port is the remote one */
+	/* This end accepted: the port is the local one. */
+	ROLE_SERVER,
+	/* This end connected: the port is the remote one. */
+	ROLE_CLIENT,
 };
 #define ROLE_COUNT 2
 
@@ -50,7 +52,8 @@ const char *role_evidence_name(enum role_evidence evidence);
 struct role_guess {
 	enum role role;
 	enum role_evidence evidence;
-	bool sure; /* no second look need confirm it */
+	/* No second sample has to confirm it. */
+	bool sure;
 };
 
 /* ip_local_port_range of the namespace. */

@@ -61,33 +61,48 @@ struct stale_thresholds {
 enum stale_clock {
 	STALE_AGE,     /* in its state */
 	STALE_WAITING, /* to be accepted */
-	STALE_STILL,   /* not ESTABLISHED, and no byte moves */
-	STALE_SILENCE, /* ESTABLISHED, and the peer is silent; as STALE_BLOCKED where no source tells */
-	STALE_BLOCKED, /* the kernel waits for the peer and no byte is acknowledged */
-	STALE_UNACKED, /* the same, since the peer last answered a window probe if it was one */
-	STALE_BEHIND,  /* the program has read nothing */
-	STALE_PROBES,  /* not ms but a number: probes in a row without an answer */
+	/* Not ESTABLISHED, and no byte moves. */
+	STALE_STILL,
+	/* ESTABLISHED, and the peer is silent; as STALE_BLOCKED where no source tells. */
+	STALE_SILENCE,
+	/* The kernel waits for the peer and no byte is acknowledged. */
+	STALE_BLOCKED,
+	/* As STALE_BLOCKED; if the kernel sends window probes, since the peer last answered one. */
+	STALE_UNACKED,
+	STALE_BEHIND, /* the program has read nothing */
+	/* Not ms but a number: probes in a row without an answer. */
+	STALE_PROBES,
 };
 #define STALE_CLOCKS (STALE_PROBES + 1)
 
 /* Where a reason may apply: TCP_STATE_BIT() of each state, or one of these. */
-#define STALE_QUEUED TCP_STATE_BIT(TCP_STATE_COUNT)     /* in an accept queue, whatever its state */
-#define STALE_GONE   TCP_STATE_BIT(TCP_STATE_COUNT + 1) /* in no dump, though its program holds it */
+
+/* In an accept queue, whatever its state. */
+#define STALE_QUEUED TCP_STATE_BIT(TCP_STATE_COUNT)
+/* In no dump, though its program holds it. */
+#define STALE_GONE TCP_STATE_BIT(TCP_STATE_COUNT + 1)
 
 enum stale_blame {
-	STALE_BLAMES_NOBODY,  /* it may be no fault at all */
-	STALE_BLAMES_PROGRAM, /* on this host: who holds the connection, or listens */
+	/* It may be no fault at all. */
+	STALE_BLAMES_NOBODY,
+	/* On this host: who holds the connection, or listens. */
+	STALE_BLAMES_PROGRAM,
 	STALE_BLAMES_PEER_PROGRAM,
 	STALE_BLAMES_PATH, /* or the peer's host */
-	STALE_BLAMES_HOST, /* this one: what is sent does not leave it */
+	/* This one: what is sent does not leave it. */
+	STALE_BLAMES_HOST,
 };
 
 /* What holds up the data or the FIN that this end has sent. */
 enum stale_send {
-	STALE_SEND_FREE,       /* nothing, as far as a look tells */
-	STALE_SEND_UNANSWERED, /* sent or asked again, without an answer */
-	STALE_SEND_KEPT_HERE,  /* it does not get out of this host */
-	STALE_SEND_SHUT,       /* the peer answers that it has no room */
+	/* Nothing, as far as the record tells. */
+	STALE_SEND_FREE,
+	/* Sent or asked again, without an answer. */
+	STALE_SEND_UNANSWERED,
+	/* It does not get out of this host. */
+	STALE_SEND_KEPT_HERE,
+	/* The peer answers that it has no room. */
+	STALE_SEND_SHUT,
 };
 
 /* One connection as rules see it; `sock` is NULL where it is STALE_GONE. */

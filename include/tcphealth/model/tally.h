@@ -23,15 +23,18 @@
 
 /* What is added up over connections. */
 enum tally_sum {
-	TALLY_RECEIVE_QUEUE, /* bytes that the program has not read */
-	TALLY_SEND_QUEUE,    /* bytes that the peer has not acknowledged, sent or not */
-	TALLY_PROBES,        /* ESTABLISHED: unanswered keepalive probes */
+	/* Bytes that the program has not read. */
+	TALLY_RECEIVE_QUEUE,
+	/* Bytes that the peer has not acknowledged, sent or not. */
+	TALLY_SEND_QUEUE,
+	TALLY_PROBES, /* ESTABLISHED: unanswered keepalive probes */
 };
 #define TALLY_SUMS 3
 
 /* Of the worst connection, in ms. It stays until the next sample of its tier. */
 enum tally_peak {
-	TALLY_SILENCE, /* ESTABLISHED: since the peer was heard */
+	/* ESTABLISHED: since the peer was heard. */
+	TALLY_SILENCE,
 	/* Until the kernel would notice that the peer has vanished; PORTVIEW_NEVER if it would not. */
 	TALLY_LOSS,
 };

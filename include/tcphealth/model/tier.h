@@ -10,7 +10,8 @@
  * state, or that has had its destroy event, is not.
  */
 enum tier {
-	TIER_FULL,   /* every state; 0, so that a zeroed sample is one */
+	/* Every state; 0, so that a zeroed sample is one. */
+	TIER_FULL,
 	TIER_STATES, /* every state but ESTABLISHED */
 };
 #define TIERS 2

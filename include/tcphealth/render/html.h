@@ -18,8 +18,9 @@
 #include <stdint.h>
 
 struct html_input {
-	const struct snapshot *snapshot; /* NULL before the first good sample */
-	const struct health *health;     /* NULL before the first sample */
+	/* NULL before the first good sample. */
+	const struct snapshot *snapshot;
+	const struct health *health; /* NULL before the first sample */
 	const char *telemetry_path;
 	const char *version;
 	/* Between samples; the page refreshes as often. */

@@ -21,7 +21,8 @@ enum finding_kind {
 	FINDING_QUIET = STALE_NONE, /* connections, and all is well */
 	FINDING_QUEUE_FULL = STALE_REASONS,
 	FINDING_QUEUE_FILLING,
-	FINDING_LOCAL_PORTS, /* few are left to connect from */
+	/* Few are left to connect from. */
+	FINDING_LOCAL_PORTS,
 	FINDING_REFUSED,
 	FINDING_TIMED_OUT,
 	FINDING_DROPS,
@@ -32,7 +33,8 @@ enum finding_kind {
 /* The worst last. */
 enum finding_level {
 	LEVEL_FINE,
-	LEVEL_NOTE,  /* since the start; may be over */
+	/* Since the start; may be over. */
+	LEVEL_NOTE,
 	LEVEL_WATCH, /* close to a limit */
 	LEVEL_FULL,
 	LEVEL_STALE,

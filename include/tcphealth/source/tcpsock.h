@@ -119,13 +119,15 @@ struct tcpsock {
 	uint32_t rqueue;
 	uint32_t wqueue;
 	uint32_t uid;
-	uint32_t inode;     /* 0: orphan, mini, not accepted yet */
+	/* 0: orphan, mini, not accepted yet. */
+	uint32_t inode;
 	uint32_t drops;     /* wraps */
 	uint64_t cgroup_id; /* 0 if unknown */
 	/* The rest is of tcp_info. */
 	uint32_t rto_us;
 	uint32_t snd_mss;
-	uint32_t unacked; /* segments in flight; LISTEN: accept queue */
+	/* Segments in flight; LISTEN: accept queue. */
+	uint32_t unacked;
 	/* Since then; all three are garbage in SYN_SENT. */
 	uint32_t last_data_sent_ms;
 	uint32_t last_data_recv_ms;
