@@ -5,7 +5,6 @@
 
 #include "tcphealth/app/chooser.h"
 #include "tcphealth/app/eventfeed.h"
-#include "tcphealth/app/mailbox.h"
 #include "tcphealth/app/namespaces.h"
 #include "tcphealth/app/pace.h"
 #include "tcphealth/app/stalelog.h"

@@ -3,7 +3,6 @@
  */
 #include "tcphealth/app/connections.h"
 #include "tcphealth/base/address.h"
-#include "tcphealth/base/utf8.h"
 #include "tcphealth/render/json.h"
 #include "tcphealth/render/ports-json.h"
 

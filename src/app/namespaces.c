@@ -7,7 +7,6 @@
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/escape.h"
 #include "tcphealth/source/netns.h"
-#include "tcphealth/source/procfs.h"
 #include "tcphealth/source/source.h"
 #include "tcphealth/source/units.h"
 

@@ -6,7 +6,6 @@
 #include "options-internal.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #define STALE_MAX_MS  (365 * DAY_MS)

@@ -5,7 +5,6 @@
 
 #include "census-internal.h"
 #include "tcphealth/model/account.h"
-#include "tcphealth/model/ages.h"
 #include "tcphealth/model/track.h"
 
 #include <errno.h>

@@ -5,7 +5,6 @@
 
 #include "tcphealth/base/array.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

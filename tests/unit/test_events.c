@@ -3,6 +3,7 @@
  * own of connections in a network namespace of the test's own.
  */
 #include "tcphealth/source/events.h"
+#include "tcphealth/source/tcpsock.h"
 
 #include "helpers/loopback.h"
 #include "tcphealth/base/address.h"

@@ -15,8 +15,6 @@
 #include "tcphealth/render/page.h"
 #include "tcphealth/web/httpd.h"
 
-#include <stddef.h>
-
 #define ROUTES_COUNT (6 + HTML_ASSETS)
 
 /* Must not move once it is filled: the table points to it. */

@@ -14,7 +14,6 @@
 #ifndef TCPHEALTH_BASE_LOG_H
 #define TCPHEALTH_BASE_LOG_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level {

@@ -13,8 +13,6 @@
 #ifndef TCPHEALTH_SOURCE_EVENTS_H
 #define TCPHEALTH_SOURCE_EVENTS_H
 
-#include "tcphealth/source/tcpsock.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

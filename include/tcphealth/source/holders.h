@@ -11,7 +11,6 @@
 #include "tcphealth/source/unit.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 

@@ -8,7 +8,6 @@
 #define TCPHEALTH_SOURCE_NETNS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 

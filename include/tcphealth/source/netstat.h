@@ -7,7 +7,6 @@
 #ifndef TCPHEALTH_SOURCE_NETSTAT_H
 #define TCPHEALTH_SOURCE_NETSTAT_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* In the order of the table in netstat.c, by their names in the kernel (Tcp: RFC 4022). */

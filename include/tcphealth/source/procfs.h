@@ -4,7 +4,6 @@
 #ifndef TCPHEALTH_SOURCE_PROCFS_H
 #define TCPHEALTH_SOURCE_PROCFS_H
 
-#include <stddef.h>
 #include <sys/types.h>
 
 /*

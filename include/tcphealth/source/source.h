@@ -9,7 +9,6 @@
 
 #include "tcphealth/source/tcpsock.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 

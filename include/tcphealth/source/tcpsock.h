@@ -10,7 +10,6 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* As include/net/tcp_states.h. 12 is TCP_NEW_SYN_RECV, which user space never sees. */

@@ -8,7 +8,6 @@
 #ifndef TCPHEALTH_WEB_BCRYPT_H
 #define TCPHEALTH_WEB_BCRYPT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define BCRYPT_COST_MIN   4

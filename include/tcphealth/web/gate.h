@@ -13,7 +13,6 @@
 #ifndef TCPHEALTH_WEB_GATE_H
 #define TCPHEALTH_WEB_GATE_H
 
-#include <stddef.h>
 #include <sys/socket.h>
 
 struct gate;
