@@ -71,6 +71,22 @@ void busyports_done(struct busyports *busy);
 /* As mirror_add(). */
 int busyports_add(struct busyports *busy, const struct tcpsock *sock);
 
+/*
+ * Addresses and ports that connections were opened to, by keys of 64 bits. Each has one slot: whoever comes later takes it.
+ */
+#define SERVICES 4096u
+
+struct services {
+	uint64_t keys[SERVICES];
+};
+
+/* `sock` has this role for certain. */
+void services_add(struct services *services, const struct tcpsock *sock, enum role role);
+
+/* The role of others with the same service; false if there were none, or the two ends contradict each other. */
+bool services_find(const struct services *services, const struct tcpsock *sock,
+		   enum role *ret_role);
+
 /* What a destroy event told of the role, for a TIME_WAIT that bears another cookie. The hash alone would mix up some. */
 struct death_role {
 	uint32_t tuple_hash;
@@ -104,6 +120,7 @@ struct census {
 	struct addrset local;
 	struct mirror mirror; /* without cookies only */
 	struct busyports busy;
+	struct services services;
 	struct census_news *news; /* CENSUS_NEWS_MAX of them, or NULL */
 	size_t news_count;
 	struct death_role *deaths;

@@ -1,5 +1,5 @@
 /*
- * census-tables: addresses, mirrored roles and busy ports.
+ * census-tables: addresses, mirrored roles, busy ports and services.
  */
 #include "census-internal.h"
 #include "tcphealth/base/array.h"
@@ -122,4 +122,35 @@ int busyports_add(struct busyports *busy, const struct tcpsock *sock)
 		return -ENOMEM;
 	busy->ports[busy->count++] = (struct busyport){ key, 1, sock->remote_port };
 	return 0;
+}
+
+/* The end that the other one connected to. */
+static uint64_t service_key(const struct tcpsock *sock, enum role role)
+{
+	bool server = role == ROLE_SERVER;
+	uint64_t h = hash_mix_address(hash_seed, server ? &sock->local : &sock->remote);
+
+	return hash_mix(h, (uint64_t)role << 16 | (server ? sock->local_port : sock->remote_port));
+}
+
+void services_add(struct services *services, const struct tcpsock *sock, enum role role)
+{
+	uint64_t key = service_key(sock, role);
+
+	services->keys[key % SERVICES] = key;
+}
+
+static bool has_service(const struct services *services, const struct tcpsock *sock, enum role role)
+{
+	uint64_t key = service_key(sock, role);
+
+	return services->keys[key % SERVICES] == key;
+}
+
+bool services_find(const struct services *services, const struct tcpsock *sock, enum role *ret_role)
+{
+	bool client = has_service(services, sock, ROLE_CLIENT);
+
+	*ret_role = client ? ROLE_CLIENT : ROLE_SERVER;
+	return client != has_service(services, sock, ROLE_SERVER);
 }

@@ -22,6 +22,14 @@ static void take_over_role(struct track_entry *entry, const struct role_guess *g
 	entry->sure = guess->sure;
 }
 
+/* What a connection tells of others, when it is first known by what its own record says. */
+static void note_service(struct census *c, const struct track_entry *entry,
+			 const struct tcpsock *sock, const struct role_guess *guess, bool created)
+{
+	if (guess->evidence < ROLE_BY_LISTENER && (created || guess->evidence < entry->evidence))
+		services_add(&c->services, sock, guess->role);
+}
+
 /* The stronger evidence wins, or the newer if they are equal. Two looks that agree on the handshake settle the role. */
 static void weigh(struct track_entry *entry, const struct role_guess *guess, bool created)
 {
@@ -77,6 +85,8 @@ static struct role_guess weak_evidence(const struct census *c, const struct tcps
 		return (struct role_guess){ role, ROLE_BY_EVENT, false };
 	if (listeners_match(c->listeners, &sock->local, sock->local_port) == LISTENERS_FORMER)
 		return (struct role_guess){ ROLE_SERVER, ROLE_BY_FORMER_LISTENER, false };
+	if (services_find(&c->services, sock, &role))
+		return (struct role_guess){ role, ROLE_BY_KNOWN_SERVICE, false };
 	return role_from_ports(sock->local_port, sock->remote_port, range);
 }
 
@@ -245,16 +255,14 @@ static int defer(struct census *c, struct track_entry *entry, const struct tcpso
 }
 
 /*
- * Until the dump is whole: the other end may be in it, and the event of a new mini, which tells its role, may be on its way.
- * A mini that was judged once never tells more.
+ * Until the dump is whole: the other end of a new one, or more connections to the same service, may be in it, and the event of
+ * a mini, which tells its role, may be on its way. A mini that was judged once never tells more.
  */
 static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock, bool created)
 {
-	bool mini = tcpsock_knows(sock, TCPSOCK_MINI);
-
-	if (c->deferred_count >= DEFERRED_MAX || (mini && !created))
+	if (c->deferred_count >= DEFERRED_MAX)
 		return false;
-	return may_be_on_this_host(c, sock) || (mini && c->sample.can & SOURCE_EVENTS);
+	return created || (!tcpsock_knows(sock, TCPSOCK_MINI) && may_be_on_this_host(c, sock));
 }
 
 static int take_listener(struct census *c, const struct tcpsock *sock)
@@ -291,6 +299,7 @@ static int take_connection(struct census *c, const struct tcpsock *sock)
 	if (entry->sure)
 		return count_socket(c, entry, sock, created);
 	if (strong_evidence(c, entry, sock, &guess)) {
+		note_service(c, entry, sock, &guess, created);
 		weigh(entry, &guess, created);
 		return count_socket(c, entry, sock, created);
 	}

@@ -26,6 +26,7 @@ const char *role_evidence_name(enum role_evidence evidence)
 		[ROLE_BY_OTHER_END] = "other_end",
 		[ROLE_BY_EVENT] = "event",
 		[ROLE_BY_FORMER_LISTENER] = "former_listener",
+		[ROLE_BY_KNOWN_SERVICE] = "known_service",
 		[ROLE_BY_PORT_RANGE] = "port_range",
 		[ROLE_BY_PORT_PARITY] = "port_parity",
 		[ROLE_BY_PORT_ORDER] = "port_order",

@@ -33,6 +33,7 @@ LISTENER = 'listener'
 OTHER_END = 'other_end'
 EVENT = 'event'
 FORMER = 'former_listener'
+SERVICE = 'known_service'
 RANGE = 'port_range'
 PARITY = 'port_parity'
 ORDER = 'port_order'
@@ -78,13 +79,15 @@ def server(host, port, state, *cells):
 class World:
     """What a row may use to make its sockets: hosts a and b, and the exporters that look on."""
 
-    def __init__(self, stack, interval=0.1):
+    def __init__(self, stack, interval=0.1, local_ports=('32768 60999',) * 2):
         self.stack = stack
         self.interval = interval
         self.pair = stack.enter_context(netns.Pair())
         self.a, self.b = self.pair.a, self.pair.b
         # The scrapes of the test must leave nothing behind that would be counted.
         self.pair.sysctl(tcp_max_tw_buckets=0)
+        for host, ports in zip((self.a, self.b), local_ports):
+            host.sysctl(ip_local_port_range=ports)
         self.watchers = [(name, source, self.watch(host, source, port))
                          for name, host in (('a', self.a), ('b', self.b)) for source, port in BEFORE]
 
@@ -300,6 +303,37 @@ def time_wait_unseen(world):
         world.see(world.a, 'TIME-WAIT')
 
 
+def two_links(world, port, *ports_from):
+    """(listener, client, server) of the second of two connections from a to b; the sampling cannot miss the listener."""
+    listener = world.listen(world.b, port)
+    world.settle()
+    for port_from in ports_from:
+        opened = world.make(world.a, None, port_from)
+        opened.connect((world.b.address[4], port))
+        accepted = world.keep(listener.accept()[0])
+    world.settle()
+    return listener, opened, accepted
+
+
+def time_wait_beside_connection(world):
+    _, opened, accepted = two_links(world, 8080, 2000, 2002)
+    with world.minis():
+        opened.close()
+        world.see(world.b, 'CLOSE-WAIT')
+        accepted.close()
+        world.see(world.a, 'TIME-WAIT')
+
+
+def time_wait_of_acceptor_beside_connection(world):
+    listener, opened, accepted = two_links(world, 50000, 20000, 20002)
+    with world.minis():
+        accepted.close()
+        world.see(world.a, 'CLOSE-WAIT')
+        opened.close()
+        world.see(world.b, 'TIME-WAIT')
+        listener.close()
+
+
 def orphan_without_info(world):
     _, opened, _ = world.link(8080, gone=True)
     world.settle()
@@ -457,6 +491,9 @@ def multipath(world):
 
 #: Seconds between samples, where a scene must find its place between two of them.
 INTERVALS = {time_wait_unseen: 1}
+#: Ranges of local ports of a and b, where the numbers of the ports are to mislead: the service is inside as well.
+LOCAL_PORTS = {time_wait_beside_connection: ('1024 65535',) * 2,
+               time_wait_of_acceptor_beside_connection: ('15000 30000', '15000 64000')}
 
 # The matrix. A scene; its sockets: host, role and port, state; evidence for netlink before and after, /proc before
 # and after.
@@ -534,6 +571,15 @@ ENDING = (
     (time_wait_unseen,
      client('a', 50000, 'time_wait', f'{EVENT}|{HANDSHAKE}', wrong(ORDER, 'server', 40000),
             wrong(ORDER, 'server', 40000), wrong(ORDER, 'server', 40000))),
+    (time_wait_beside_connection,
+     client('a', 8080, 'established', HANDSHAKE, HANDSHAKE,
+            wrong(ORDER, 'server', 2000), wrong(ORDER, 'server', 2000)),
+     client('a', 8080, 'time_wait', HANDSHAKE, SERVICE, wrong(ORDER, 'server', 2002), wrong(ORDER, 'server', 2002)),
+     server('b', 8080, 'established', HANDSHAKE, HANDSHAKE, LISTENER, LISTENER)),
+    (time_wait_of_acceptor_beside_connection,
+     client('a', 50000, 'established', HANDSHAKE, HANDSHAKE, RANGE, RANGE),
+     server('b', 50000, 'established', HANDSHAKE, HANDSHAKE, LISTENED, wrong(ORDER, 'client', 20000)),
+     server('b', 50000, 'time_wait', HANDSHAKE, SERVICE, LISTENED, wrong(ORDER, 'client', 20002))),
     (orphan_without_info,
      client('a', 8080, 'fin_wait2', HANDSHAKE, RANGE, RANGE, RANGE),
      server('b', 8080, 'close_wait', HANDSHAKE, HANDSHAKE, LISTENED, RANGE)),
@@ -686,7 +732,7 @@ def examine(row):
     make, *truths = row
     try:
         with contextlib.ExitStack() as stack:
-            world = World(stack, INTERVALS.get(make, 0.1))
+            world = World(stack, INTERVALS.get(make, 0.1), LOCAL_PORTS.get(make, ('32768 60999',) * 2))
             make(world)
             return [*complaints_before(world, truths), *complaints_after(world, truths)]
     except Exception:  # pylint: disable=broad-exception-caught

@@ -1121,6 +1121,52 @@ static void test_listener_evidence(void **state)
 	close_scene(&s);
 }
 
+/* Both ports are inside the range, so that the numbers tell nothing, and the dump shows it before the one that is known. */
+static void test_known_service_tells_role_of_time_wait(void **state)
+{
+	(void)state;
+	struct scene s;
+	struct tcpsock known = client(1, 100), mini = record_mini(2, TCP_STATE_TIME_WAIT, 70, 80);
+
+	mini.local = known.local;
+	mini.remote = known.remote;
+	open_scene(&s);
+	s.sample.sysctl.value[NETSYSCTL_PORT_LOW] = 1;
+	s.sample.sysctl.value[NETSYSCTL_PORT_HIGH] = 65535;
+	dump(&s, &mini, &known, NULL);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_KNOWN_SERVICE), 1);
+	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_TIME_WAIT), 1);
+	/* Those that come when the known one has gone. */
+	mini.id = 3;
+	mini.local_port = 72;
+	dump(&s, &mini, NULL, NULL);
+	assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_TIME_WAIT), 1);
+	/* Another service of the same host. */
+	mini.id = 4;
+	mini.remote_port = 82;
+	dump(&s, &mini, NULL, NULL);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_PORT_ORDER), 1);
+	close_scene(&s);
+}
+
+/* The same where this host is the service, and nobody listens any more. */
+static void test_known_service_of_this_host(void **state)
+{
+	(void)state;
+	struct scene s;
+	struct tcpsock known = server(1, 100), mini = record_mini(2, TCP_STATE_TIME_WAIT, 8080, 50);
+
+	mini.local = known.local;
+	mini.remote = known.remote;
+	open_scene(&s);
+	s.sample.sysctl.value[NETSYSCTL_PORT_LOW] = 1;
+	s.sample.sysctl.value[NETSYSCTL_PORT_HIGH] = 65535;
+	dump(&s, &mini, &known, NULL);
+	assert_int_equal(census_evidence(s.census, ROLE_BY_KNOWN_SERVICE), 1);
+	assert_int_equal(in_state(&s, ROLE_SERVER, 8080, TCP_STATE_TIME_WAIT), 1);
+	close_scene(&s);
+}
+
 static void test_time_wait_inherits(void **state)
 {
 	(void)state;
@@ -2082,6 +2128,8 @@ int main(void)
 		cmocka_unit_test(test_change_of_role),
 		cmocka_unit_test(test_handshake_is_confirmed_by_a_second_look),
 		cmocka_unit_test(test_listener_evidence),
+		cmocka_unit_test(test_known_service_tells_role_of_time_wait),
+		cmocka_unit_test(test_known_service_of_this_host),
 		cmocka_unit_test(test_time_wait_inherits),
 		cmocka_unit_test(test_other_end),
 		cmocka_unit_test(test_other_end_of_a_mini_is_asked_once),

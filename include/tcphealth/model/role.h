@@ -37,6 +37,8 @@ enum role_evidence {
 	ROLE_BY_EVENT,
 	/* A listener was seen there earlier. */
 	ROLE_BY_FORMER_LISTENER,
+	/* Connections to the same service are known by one of the first three. */
+	ROLE_BY_KNOWN_SERVICE,
 	/* Only one end is inside ip_local_port_range: the client. */
 	ROLE_BY_PORT_RANGE,
 	/* Both are inside, and one has the parity that connect() prefers: the client. */
@@ -44,7 +46,7 @@ enum role_evidence {
 	/* The lower port is the server's. */
 	ROLE_BY_PORT_ORDER,
 };
-#define ROLE_EVIDENCE_COUNT 10
+#define ROLE_EVIDENCE_COUNT 11
 
 const char *role_name(enum role role);
 const char *role_evidence_name(enum role_evidence evidence);
