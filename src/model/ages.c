@@ -476,8 +476,10 @@ static bool is_queued(const struct tcpsock *sock)
 static void decide(const struct stale_look *at, uint32_t where, struct look *look)
 {
 	look->reason = stale_judge(at, where, &look->stale_ms);
-	if (look->reason != STALE_NONE)
-		look->blame = stale_blame(look->reason, at);
+	if (look->reason == STALE_NONE)
+		return;
+	look->form = stale_form(look->reason, (enum role)at->entry->role, at);
+	look->blame = stale_rule(look->reason)->form[look->form].blame;
 }
 
 /*
@@ -490,6 +492,18 @@ static uint64_t unacked_ms(const struct tcpsock *sock, enum stale_send send, uin
 	return send == STALE_SEND_UNANSWERED && was_shut
 		       ? min_u64(blocked_ms, sock->last_ack_recv_ms)
 		       : blocked_ms;
+}
+
+/*
+ * An acknowledgement that came so long after the FIN is of a peer that holds its half: once a program has closed both, the kernel
+ * keeps the rest of the connection for tcp_fin_timeout only. Our own keepalive probes ask for one. The kernel's clock wraps.
+ */
+static bool peer_waits(const struct tcpsock *sock, const struct netsysctl *sysctl, uint64_t age_ms)
+{
+	uint64_t kept_ms = (uint64_t)sysctl->value[NETSYSCTL_FIN_TIMEOUT] * 1000;
+
+	return sock->state == TCP_STATE_CLOSE_WAIT && tcpsock_knows(sock, TCPSOCK_INFO) &&
+	       age_ms <= UINT32_MAX && sock->last_ack_recv_ms + kept_ms < age_ms;
 }
 
 static void judge(const struct track_entry *entry, const struct tcpsock *sock,
@@ -506,6 +520,7 @@ static void judge(const struct track_entry *entry, const struct tcpsock *sock,
 		.entry = entry,
 		.thresholds = context->thresholds,
 		.send = send,
+		.peer_waits = peer_waits(sock, context->sysctl, look->age_ms),
 		.clock = {
 			[STALE_AGE] = look->age_ms,
 			[STALE_WAITING] =

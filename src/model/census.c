@@ -196,7 +196,8 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	if (look.reason != STALE_NONE)
 		census_note_stale(c, entry, NULL, &look);
 	view = ledger_view(c->ledger, pair, TIER_FULL);
-	if (!view || tally_add(&c->tally, view, entry, share, look.reason, look.stale_ms) < 0)
+	if (!view || tally_add(&c->tally, view, entry, share,
+			       (struct tally_stale){ look.reason, look.stale_ms, NULL }) < 0)
 		c->error = -ENOMEM;
 }
 

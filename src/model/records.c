@@ -166,6 +166,7 @@ static int add_share(struct census *c, struct portview *view, struct track_entry
 		.cgroup_id = sock->cgroup_id,
 		.sum = { [TALLY_RECEIVE_QUEUE] = tcpsock_unread(sock),
 			 [TALLY_SEND_QUEUE] = sock->wqueue },
+		.form = (uint8_t)look->form,
 	};
 
 	if (sock->state == TCP_STATE_ESTABLISHED && sock->timer == TCP_TIMER_KEEPALIVE)
@@ -175,7 +176,8 @@ static int add_share(struct census *c, struct portview *view, struct track_entry
 		tally_raise(&view->peak[TALLY_LOSS], look->loss_ms);
 	if (look->has_age)
 		tally_raise(&view->oldest_ms[sock->state], look->age_ms);
-	return tally_add(&c->tally, view, entry, share, look->reason, look->stale_ms);
+	return tally_add(&c->tally, view, entry, share,
+			 (struct tally_stale){ look->reason, look->stale_ms, sock });
 }
 
 /* The busiest pair of addresses towards a remote port decides when connect() finds no local port. */

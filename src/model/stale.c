@@ -27,9 +27,14 @@ static bool is_unanswered(const struct stale_look *look)
 	return look->send == STALE_SEND_UNANSWERED || look->send == STALE_SEND_KEPT_HERE;
 }
 
-static enum stale_blame who_is_unanswered(const struct stale_look *look)
+static bool stays_here(const struct stale_look *look)
 {
-	return look->send == STALE_SEND_KEPT_HERE ? STALE_BLAMES_HOST : STALE_BLAMES_PATH;
+	return look->send == STALE_SEND_KEPT_HERE;
+}
+
+static bool client_waits(const struct stale_look *look)
+{
+	return look->peer_waits;
 }
 
 /* In a closing state a FIN alone (wqueue 1) waits for no room. */
@@ -132,6 +137,10 @@ static bool nothing_would_notice(const struct stale_look *look)
 
 /* -- the rules ---------------------------------------------------------------------------------------- */
 
+#define STAYS_HERE_NEXT                                                                            \
+	"Is an interface down, or does a packet filter here drop it? Neither {unit} nor the peer " \
+	"is to blame."
+
 static const struct stale_rule rule_NONE = { 0 };
 
 static const struct stale_rule rule_DEAD = {
@@ -139,25 +148,31 @@ static const struct stale_rule rule_DEAD = {
 	.needs = SOURCE_INFO | SOURCE_EVENTS, /* known by its cookie */
 	.clock = STALE_AGE,
 	.since = STALE_AGE,
-	.blame = STALE_BLAMES_PROGRAM,
-	.restart = true,
 	.meaning = "reset or timed out, but still held by its program",
-	.verdict = "{connections}: reset or timed out[ {age} ago], still held by {unit}",
-	.next = "A program must close its socket after an error, too: {restart} to free the "
-		"descriptors. ss no longer shows them.",
+	.form = { {
+		.blame = STALE_BLAMES_PROGRAM,
+		.restart = true,
+		.verdict = "{connections}: reset or timed out[ {age} ago], still held by {unit}",
+		.next = "A program must close its socket after an error, too: {restart} to free "
+			"the "
+			"descriptors. ss no longer shows them.",
+	} },
 };
 
 static const struct stale_rule rule_UNACCEPTED = {
 	.where = STALE_QUEUED,
 	.clock = STALE_WAITING,
 	.since = STALE_WAITING,
-	.blame = STALE_BLAMES_PROGRAM,
-	.restart = true,
 	.meaning = "the handshake is finished, but the program has not accepted it",
-	.verdict = "{connections}: the handshake finished[ {age} ago], not accepted by {unit}",
-	.next = "Before a restart, check the threads and the log of {unit}: is it blocked, or out "
-		"of file descriptors?",
 	.look = "ss -tlnp{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PROGRAM,
+		.restart = true,
+		.verdict =
+			"{connections}: the handshake finished[ {age} ago], not accepted by {unit}",
+		.next = "Before a restart, check the threads and the log of {unit}: is it blocked, "
+			"or out of file descriptors?",
+	} },
 };
 
 static const struct stale_rule rule_EOF_UNREAD = {
@@ -165,12 +180,27 @@ static const struct stale_rule rule_EOF_UNREAD = {
 	.clock = STALE_STILL,
 	.since = STALE_STILL,
 	.holds = end_is_unread,
-	.blame = STALE_BLAMES_PROGRAM,
 	.meaning = "the peer closed, and the program here has not noticed",
-	.verdict = "{connections}: closed by the peer[ {age} ago], unnoticed by {unit}",
-	.next = "Harmless in an idle pool, which notices at its next use. If the number grows, "
-		"check the threads of {unit}.",
 	.look = "ss -tnp state close-wait{filter}",
+	.form = {
+		{
+			.of = STALE_OF_CLIENTS,
+			.blame = STALE_BLAMES_PROGRAM,
+			.harmless = true,
+			.verdict = "{connections}: closed by the peer[ {age} ago], unnoticed by {unit}",
+			.next = "Harmless in an idle pool, which notices at its next use. If "
+				"connects to this port fail, or the number grows, check the "
+				"threads of {unit}.",
+		},
+		{
+			.blame = STALE_BLAMES_PROGRAM,
+			.restart = true,
+			.verdict = "{connections}: closed by the client[ {age} ago], unnoticed by "
+				   "{unit}",
+			.next = "Before a restart, check the threads of {unit}: are they blocked "
+				"or overloaded?",
+		},
+	},
 };
 
 static const struct stale_rule rule_CLOSE_WAIT = {
@@ -178,14 +208,36 @@ static const struct stale_rule rule_CLOSE_WAIT = {
 	.clock = STALE_STILL,
 	.since = STALE_STILL,
 	.holds = queues_are_empty,
-	.blame = STALE_BLAMES_PROGRAM,
-	.restart = true,
 	.meaning = "the peer closed, the program here has read everything and does not close",
-	.verdict = "{connections}: closed by the peer[ {age} ago] and read to the end, but not "
-		   "closed by {unit}",
-	.next = "Unless work for {it} is still under way, this is a leak of descriptors: "
-		"{restart}, then find the missing close().",
 	.look = "ss -tnp state close-wait{filter}",
+	.form = {
+		{
+			.of = STALE_OF_SERVERS,
+			.holds = client_waits,
+			.blame = STALE_BLAMES_PROGRAM,
+			.verdict = "{connections}: the client closed its half and still waits, "
+				   "{unit} has not closed[ for {age}]",
+			.next = "The client still waits for an answer: {unit} is working on it, or "
+				"has forgotten to close.",
+		},
+		{
+			.of = STALE_OF_SERVERS,
+			.blame = STALE_BLAMES_PROGRAM,
+			.restart = true,
+			.verdict = "{connections}: closed by the client and read to the end, but "
+				   "{unit} has not closed[ for {age}]",
+			.next = "Unless work for {it} is still under way, this is a leak of "
+				"descriptors: {restart}, then find the missing close().",
+		},
+		{
+			.blame = STALE_BLAMES_PROGRAM,
+			.restart = true,
+			.verdict = "{connections}: closed by the peer[ {age} ago] and read to the "
+				   "end, but not closed by {unit}",
+			.next = "This is a leak of descriptors, and nothing else frees them: "
+				"{restart}, then find the missing close().",
+		},
+	},
 };
 
 static const struct stale_rule rule_FIN_WAIT2 = {
@@ -193,12 +245,15 @@ static const struct stale_rule rule_FIN_WAIT2 = {
 	.clock = STALE_STILL,
 	.since = STALE_STILL,
 	.holds = waits_for_the_end,
-	.blame = STALE_BLAMES_PEER_PROGRAM,
-	.meaning = "closed here but not by the peer, and nothing moves",
-	.verdict = "{connections}: shut down by {unit}[ {age} ago], but not closed by the peer",
-	.next = "The fault is at the peer, which has {it} in CLOSE_WAIT. close() in {unit} would "
-		"free {it} without waiting for the peer.",
+	.meaning = "closed here, no close of the peer has arrived, and nothing moves",
 	.look = "ss -tnp state fin-wait-2{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PEER_PROGRAM,
+		.verdict = "{connections}: shut down by {unit}[ {age} ago], but no close of the "
+			   "peer has arrived",
+		.next = "The fault is at the peer, which has {it} in CLOSE_WAIT. close() in {unit} "
+			"would free {it} without waiting for the peer.",
+	} },
 };
 
 static const struct stale_rule rule_CLOSING = {
@@ -206,24 +261,38 @@ static const struct stale_rule rule_CLOSING = {
 	.clock = STALE_UNACKED,
 	.since = STALE_UNACKED,
 	.holds = is_unanswered,
-	.blame = STALE_BLAMES_PATH,
-	.blame_of = who_is_unanswered,
 	.meaning = "closed here, and the peer does not acknowledge it",
-	.verdict = "{connections}: closed here[ {age} ago], but the peer does not acknowledge it",
-	.next = "Is the peer gone, or the path to it? The kernel gives up after some minutes.",
 	.look = "ss -tnpo state fin-wait-1 state closing state last-ack{filter}",
+	.form = {
+		{
+			.holds = stays_here,
+			.blame = STALE_BLAMES_HOST,
+			.verdict = "{connections}: closed here[ {age} ago], but the rest does not "
+				   "leave this host",
+			.next = STAYS_HERE_NEXT,
+		},
+		{
+			.blame = STALE_BLAMES_PATH,
+			.verdict = "{connections}: closed here[ {age} ago], but the peer does not "
+				   "acknowledge it",
+			.next = "Is the peer gone, or the path to it? The kernel gives up after "
+				"some minutes.",
+		},
+	},
 };
 
 static const struct stale_rule rule_SYN_SENT = {
 	.where = IN(SYN_SENT),
 	.clock = STALE_AGE,
 	.since = STALE_AGE,
-	.blame = STALE_BLAMES_PATH,
 	.meaning = "connecting, and nobody answers",
-	.verdict = "{connections} of {unit}: connecting[ for {age}], but nobody answers",
-	.next = "Is the peer down, or does a firewall drop the packets? The kernel tries for about "
-		"two minutes.",
 	.look = "ss -tnpo state syn-sent{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PATH,
+		.verdict = "{connections} of {unit}: connecting[ for {age}], but nobody answers",
+		.next = "Is the peer down, or does a firewall drop the packets? The kernel tries "
+			"for about two minutes.",
+	} },
 };
 
 static const struct stale_rule rule_SYN_RECV = {
@@ -233,12 +302,15 @@ static const struct stale_rule rule_SYN_RECV = {
 	.clock = STALE_AGE,
 	.since = STALE_AGE,
 	.holds = handshake_is_repeated,
-	.blame = STALE_BLAMES_PATH,
 	.meaning = "answered, but the peer never finishes the handshake",
-	.verdict = "{connections}: answered[ for {age}], but the peer never finishes the handshake",
-	.next = "A few are port scans. If known clients do this: is the path back to them "
-		"filtered, or the accept queue full?",
 	.look = "ss -tno state syn-recv{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PATH,
+		.verdict = "{connections}: answered[ for {age}], but the peer never finishes the "
+			   "handshake",
+		.next = "A few are port scans. If known clients do this: is the path back to them "
+			"filtered, or the accept queue full?",
+	} },
 };
 
 static const struct stale_rule rule_KEEPALIVE = {
@@ -247,12 +319,15 @@ static const struct stale_rule rule_KEEPALIVE = {
 	.since = STALE_SILENCE,
 	.counts = "probe",
 	.holds = is_probed,
-	.blame = STALE_BLAMES_PATH,
 	.meaning = "keepalive probes go unanswered",
-	.verdict = "{connections}: the peer does not answer keepalive probes[, silent for {age}]",
-	.next = "The peer is gone, or the path to it. The kernel ends {it} after the last probe; "
-		"there is nothing to do here.",
 	.look = "ss -tnpo state established{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PATH,
+		.verdict = "{connections}: the peer does not answer keepalive probes[, silent for "
+			   "{age}]",
+		.next = "The peer is gone, or the path to it. The kernel ends {it} after the last "
+			"probe; there is nothing to do here.",
+	} },
 };
 
 static const struct stale_rule rule_RETRANSMIT = {
@@ -260,14 +335,23 @@ static const struct stale_rule rule_RETRANSMIT = {
 	.clock = STALE_UNACKED,
 	.since = STALE_UNACKED,
 	.holds = is_unanswered,
-	.blame = STALE_BLAMES_PATH,
-	.blame_of = who_is_unanswered,
 	.meaning = "sent data goes unacknowledged",
-	.verdict =
-		"{connections}: data goes out, but the peer has acknowledged nothing[ for {age}]",
-	.next = "Is the peer gone, or the path to it? The kernel tries for about 15 minutes; "
-		"TCP_USER_TIMEOUT in {unit} would shorten that.",
 	.look = "ss -tnpoi state established state close-wait{filter}",
+	.form = {
+		{
+			.holds = stays_here,
+			.blame = STALE_BLAMES_HOST,
+			.verdict = "{connections}: data does not leave this host[ for {age}]",
+			.next = STAYS_HERE_NEXT,
+		},
+		{
+			.blame = STALE_BLAMES_PATH,
+			.verdict = "{connections}: data goes out, but the peer has acknowledged "
+				   "nothing[ for {age}]",
+			.next = "Is the peer gone, or the path to it? The kernel tries for about "
+				"15 minutes; TCP_USER_TIMEOUT in {unit} would shorten that.",
+		},
+	},
 };
 
 static const struct stale_rule rule_ZERO_WINDOW = {
@@ -277,12 +361,15 @@ static const struct stale_rule rule_ZERO_WINDOW = {
 	.clock = STALE_BLOCKED,
 	.since = STALE_BLOCKED,
 	.holds = window_is_shut,
-	.blame = STALE_BLAMES_PEER_PROGRAM,
 	.meaning = "the peer answers, but its program does not read",
-	.verdict = "{connections}: the peer answers, but its program has read nothing[ for {age}]",
-	.next = "Check the program at the peer. Without TCP_USER_TIMEOUT in {unit} this never ends "
-		"by itself.",
 	.look = "ss -tnpoi state connected{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PEER_PROGRAM,
+		.verdict = "{connections}: the peer answers, but its program has read nothing[ for "
+			   "{age}]",
+		.next = "Check the program at the peer. Without TCP_USER_TIMEOUT in {unit} this "
+			"never ends by itself.",
+	} },
 };
 
 static const struct stale_rule rule_UNREAD = {
@@ -292,13 +379,16 @@ static const struct stale_rule rule_UNREAD = {
 	.clock = STALE_BEHIND,
 	.since = STALE_BEHIND,
 	.holds = is_behind,
-	.blame = STALE_BLAMES_PROGRAM,
-	.restart = true,
 	.meaning = "data has arrived, but the program here does not read it",
-	.verdict = "{connections}: data has arrived, but not been read by {unit}[ for {age}]",
-	.next = "Check the threads of {unit}: are they blocked or overloaded? Recv-Q shows the "
-		"unread bytes.",
 	.look = "ss -tnp state connected{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_PROGRAM,
+		.restart = true,
+		.verdict = "{connections}: data has arrived, but not been read by {unit}[ for "
+			   "{age}]",
+		.next = "Check the threads of {unit}: are they blocked or overloaded? Recv-Q shows "
+			"the unread bytes.",
+	} },
 };
 
 static const struct stale_rule rule_IDLE = {
@@ -308,13 +398,16 @@ static const struct stale_rule rule_IDLE = {
 	.clock = STALE_SILENCE,
 	.since = STALE_SILENCE,
 	.holds = nothing_would_notice,
-	.blame = STALE_BLAMES_NOBODY,
 	.meaning = "silent, and nothing would ever notice a dead peer",
-	.verdict = "{connections} of {unit}: silent[ for {age}], and nothing would ever notice a "
-		   "dead peer",
-	.next = "The peer may be long gone. Let {unit} set SO_KEEPALIVE or send heartbeats of its "
-		"own.",
 	.look = "ss -tnpo state established{filter}",
+	.form = { {
+		.blame = STALE_BLAMES_NOBODY,
+		.harmless = true,
+		.verdict = "{connections} of {unit}: silent[ for {age}], and nothing would ever "
+			   "notice a dead peer",
+		.next = "The peer may be long gone. Let {unit} set SO_KEEPALIVE or send heartbeats "
+			"of its own.",
+	} },
 };
 
 /* -- what is made of them ----------------------------------------------------------------------------- */
@@ -336,11 +429,21 @@ const char *stale_reason_name(enum stale_reason reason)
 	return (size_t)reason < STALE_REASONS ? names[reason] : names[STALE_NONE];
 }
 
-enum stale_blame stale_blame(enum stale_reason reason, const struct stale_look *look)
+static bool fits(const struct stale_form *form, enum role role, const struct stale_look *look)
+{
+	if (form->of == (role == ROLE_SERVER ? STALE_OF_CLIENTS : STALE_OF_SERVERS))
+		return false;
+	return form->holds == NULL || (look != NULL && form->holds(look));
+}
+
+unsigned int stale_form(enum stale_reason reason, enum role role, const struct stale_look *look)
 {
 	const struct stale_rule *rule = stale_rule(reason);
+	unsigned int i = 0;
 
-	return rule->blame_of != NULL ? rule->blame_of(look) : rule->blame;
+	while (i + 1 < STALE_FORMS && !fits(&rule->form[i], role, look))
+		i++;
+	return i;
 }
 
 const char *stale_blame_name(enum stale_blame blame)

@@ -168,6 +168,17 @@ static bool same_unit(const struct snapshot_unit *a, const struct snapshot_unit 
 	       strcmp(a->unit, b->unit) == 0;
 }
 
+static void add_unit(struct snapshot_unit *into, const struct snapshot_unit *from)
+{
+	if (into->peer_port == 0 || from->all.oldest_ms > into->all.oldest_ms) {
+		into->peer = from->peer;
+		into->peer_port = from->peer_port;
+	}
+	stale_group_add(&into->all, &from->all);
+	for (int i = 0; i < STALE_FORMS; i++)
+		stale_group_add(&into->form[i], &from->form[i]);
+}
+
 /* Several cgroups may have the same name, and several ports are `other`: each is one series. */
 static void merge_unit(struct snapshot_ns *to, const struct snapshot_unit *unit)
 {
@@ -176,9 +187,7 @@ static void merge_unit(struct snapshot_ns *to, const struct snapshot_unit *unit)
 
 		if (!same_unit(u, unit))
 			continue;
-		u->sockets += unit->sockets;
-		if (unit->oldest_ms > u->oldest_ms)
-			u->oldest_ms = unit->oldest_ms;
+		add_unit(u, unit);
 		return;
 	}
 	to->units[to->unit_count++] = *unit;
@@ -204,11 +213,13 @@ static int fill_unit(struct snapshot *snapshot, struct snapshot_ns *to, const st
 		.port = shown_port(census_ledger(census), (enum role)cgroup->role, cgroup->port),
 		.role = (enum role)cgroup->role,
 		.reason = (enum stale_reason)cgroup->reason,
-		.sockets = cgroup->sockets,
-		.oldest_ms = cgroup->oldest_ms,
+		.all = stale_group_all(cgroup->form),
+		.peer = cgroup->peer,
+		.peer_port = cgroup->peer_port,
 	};
 
-	if (cgroup->sockets == 0)
+	memcpy(unit.form, cgroup->form, sizeof(unit.form));
+	if (unit.all.sockets == 0)
 		return 0;
 	unit.unit =
 		copy_text(snapshot, units_name(survey->units, cgroup->cgroup_id, survey->now_ms));

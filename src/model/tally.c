@@ -136,12 +136,24 @@ void tally_move_more(struct tally_part *part, struct portview *view,
 	view->stale[entry->counted] += (uint32_t)sign;
 	row = find_cgroup(part, entry, share->cgroup_id);
 	if (row)
-		row->sockets += (uint32_t)sign;
+		row->form[share->form].sockets += (uint32_t)sign;
+}
+
+static void note_oldest(struct tally_cgroup *row, unsigned int form,
+			const struct tally_stale *stale)
+{
+	uint64_t oldest_ms = stale_group_all(row->form).oldest_ms;
+
+	tally_raise(&row->form[form].oldest_ms, stale->ms);
+	if (!stale->sock || (row->peer_port != 0 && stale->ms <= oldest_ms))
+		return;
+	row->peer = stale->sock->remote;
+	row->peer_port = stale->sock->remote_port;
 }
 
 /* What can fail comes before anything is added: a row for the cgroup, and room to keep the share. */
 int tally_prepare(struct tally *tally, const struct track_entry *entry,
-		  const struct tally_share *share, uint64_t stale_ms)
+		  const struct tally_share *share, const struct tally_stale *stale)
 {
 	enum tier tier = tally_tier(entry->state);
 	struct tally_cgroup *row = NULL;
@@ -150,7 +162,7 @@ int tally_prepare(struct tally *tally, const struct track_entry *entry,
 	    get_cgroup(&tally->part[tier], entry, share->cgroup_id, &row) < 0)
 		return -ENOMEM;
 	if (row)
-		tally_raise(&row->oldest_ms, stale_ms);
+		note_oldest(row, share->form, stale);
 	return tier == TIER_FULL ? keep(tally, entry->id, share) : 0;
 }
 

@@ -92,7 +92,7 @@ static void emit_units(const struct families_walk *walk)
 	for (size_t i = 0; i < walk->ns->unit_count; i++) {
 		const struct snapshot_unit *unit = &walk->ns->units[i];
 
-		if (unit->sockets == 0)
+		if (unit->all.sockets == 0)
 			continue;
 		label_unit(walk, unit);
 		families_put(walk, unit);
@@ -148,7 +148,7 @@ static const struct families_row rows[] = {
 		.family.help = "Stale connections by the systemd unit, pod or cgroup that owns "
 			       "them; left out where there are none, unit is empty where unknown.",
 		.labels = "role, port, reason, unit",
-		OF_UNITS(sockets),
+		OF_UNITS(all.sockets),
 	},
 	{
 		.family.name = "tcphealth_stale_unit_oldest_seconds",
@@ -156,7 +156,7 @@ static const struct families_row rows[] = {
 			       "stale connection; a lower bound.",
 		.family.unit = "seconds",
 		.labels = "role, port, reason, unit",
-		OF_UNITS(oldest_ms),
+		OF_UNITS(all.oldest_ms),
 		.scale = FAMILIES_WHOLE_SECONDS,
 	},
 	{

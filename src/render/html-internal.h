@@ -17,9 +17,9 @@ struct html_row {
 	const struct snapshot_pair *pair;
 	const struct snapshot_listener *listener; /* NULL: none, or a client */
 	enum finding_level level;                 /* of its worst finding */
-	/* Some are stale for a reason that is somebody's fault. */
-	bool certain;
 	uint64_t stale;
+	/* Of these, those that are not harmless. */
+	uint64_t stuck;
 	uint64_t sockets;
 	uint64_t failed; /* connects refused or timed out */
 	/* Of the oldest finding, at least; 0: unknown. */
@@ -29,14 +29,14 @@ struct html_row {
 struct html_rows {
 	struct html_row *rows; /* the worst first */
 	size_t count;
-	uint64_t stale;     /* the sum over the rows */
-	size_t stale_ports; /* once in each namespace */
+	uint64_t stuck;     /* the sum over the rows */
+	size_t stuck_ports; /* once in each namespace */
 	size_t full_queues;
 	enum finding_level level;
 };
 
-/* All reasons but STALE_NONE, and the other kinds. */
-#define HTML_FINDINGS_MAX (FINDING_KINDS - 1)
+/* All reasons but STALE_NONE, in each form, and the other kinds. */
+#define HTML_FINDINGS_MAX (FINDING_KINDS + STALE_REASONS * STALE_FORMS)
 
 /* 0 or -ENOMEM. */
 int html_rows_collect(const struct snapshot *snapshot, struct html_rows *ret_rows);

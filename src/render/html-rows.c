@@ -25,6 +25,20 @@ static double saturation_of(const struct html_row *row)
 	return listener != NULL && listener->row.backlog_known ? listener->row.saturation : 0;
 }
 
+/* The listener on this host that they were connected to is gone. */
+static bool lost_its_server(const struct html_row *row)
+{
+	for (size_t i = 0; i < row->ns->listener_count; i++)
+		if (row->ns->listeners[i].port == row->pair->port)
+			return row->ns->listeners[i].row.sockets == 0;
+	return false;
+}
+
+static bool is_troubled(const struct html_row *row)
+{
+	return row->pair->role == ROLE_CLIENT && is_port(row->pair->port) && lost_its_server(row);
+}
+
 /* -- findings ---------------------------------------------------------------------------------- */
 
 struct findings {
@@ -61,42 +75,63 @@ static void add_unit(struct finding *finding, const char *unit)
 static bool is_about(const struct snapshot_unit *unit, const struct snapshot_pair *pair,
 		     unsigned int reason)
 {
-	return unit->port == pair->port && unit->role == pair->role && unit->reason == reason &&
-	       unit->sockets > 0;
+	return unit->port == pair->port && unit->role == pair->role && unit->reason == reason;
 }
 
+static void add_form(struct findings *to, unsigned int reason, unsigned int form, uint64_t count)
+{
+	const struct snapshot_ns *ns = to->row->ns;
+	struct finding *finding = add(to, reason, count);
+
+	finding->form = form;
+	finding->troubled = is_troubled(to->row);
+	for (size_t i = 0; i < ns->unit_count; i++) {
+		const struct stale_group *group = &ns->units[i].form[form];
+
+		if (!is_about(&ns->units[i], to->row->pair, reason) || group->sockets == 0)
+			continue;
+		add_unit(finding, ns->units[i].unit);
+		if (group->oldest_ms > finding->age_ms)
+			finding->age_ms = group->oldest_ms;
+	}
+}
+
+/* One for each form that some connections have. Those that no unit's row counts are taken for the form that their role tells. */
 static void add_stale(struct findings *to, unsigned int reason)
 {
 	const struct snapshot_pair *pair = to->row->pair;
 	const struct snapshot_ns *ns = to->row->ns;
-	struct finding *finding;
+	uint64_t count[STALE_FORMS] = { 0 }, rest = pair->view.stale[reason];
 
-	if (pair->view.stale[reason] == 0)
-		return;
-	finding = add(to, reason, pair->view.stale[reason]);
-	for (size_t i = 0; i < ns->unit_count; i++) {
-		if (!is_about(&ns->units[i], pair, reason))
-			continue;
-		add_unit(finding, ns->units[i].unit);
-		if (ns->units[i].oldest_ms > finding->age_ms)
-			finding->age_ms = ns->units[i].oldest_ms;
+	for (size_t i = 0; i < ns->unit_count && rest > 0; i++) {
+		for (int form = 0; form < STALE_FORMS; form++) {
+			if (!is_about(&ns->units[i], pair, reason))
+				continue;
+			count[form] += ns->units[i].form[form].sockets;
+			rest -= ns->units[i].form[form].sockets;
+		}
+	}
+	count[stale_form(reason, pair->role, NULL)] += rest;
+	for (unsigned int form = 0; form < STALE_FORMS; form++) {
+		if (count[form] > 0)
+			add_form(to, reason, form, count[form]);
 	}
 }
 
-static bool blames_nobody(unsigned int reason)
-{
-	return stale_rule(reason)->blame == STALE_BLAMES_NOBODY;
-}
-
-/* Most connections first; last, what may be nobody's fault. */
-static int compare_stale(const void *left, const void *right)
+/* The worst first. Of those that are as bad, what counts connections comes last if it is harmless, and else first, most of them first. */
+static int compare_findings(const void *left, const void *right)
 {
 	const struct finding *a = left, *b = right;
-	int order = blames_nobody(a->kind) - blames_nobody(b->kind);
+	enum finding_level level = words_level(a);
+	int order = (words_level(b) > level) - (words_level(b) < level);
 
-	if (order == 0)
+	if (order == 0 && level == LEVEL_WATCH)
+		order = (a->kind < STALE_REASONS) - (b->kind < STALE_REASONS);
+	if (order == 0 && a->kind < STALE_REASONS && b->kind < STALE_REASONS)
 		order = (b->count > a->count) - (b->count < a->count);
-	return order != 0 ? order : (a->kind > b->kind) - (a->kind < b->kind);
+	if (order == 0)
+		order = (a->kind > b->kind) - (a->kind < b->kind);
+	return order != 0 ? order : (a->form > b->form) - (a->form < b->form);
 }
 
 static void add_listener_units(struct finding *finding, const struct html_row *row)
@@ -141,25 +176,36 @@ static void add_notes(struct findings *to)
 		add(to, FINDING_DROPS, listener->row.drops_total);
 }
 
+bool html_row_lost_listener(const struct html_row *row)
+{
+	return row->pair->role == ROLE_SERVER && is_port(row->pair->port) && row->sockets > 0 &&
+	       (row->listener == NULL || row->listener->row.sockets == 0);
+}
+
+/* Of a row of which there is nothing else to say. */
+static enum finding_kind quiet_kind(const struct html_row *row)
+{
+	if (row->sockets == 0)
+		return FINDING_UNUSED;
+	/* Where none was ever seen, a proxy may take what is meant for others. */
+	if (html_row_lost_listener(row) && row->listener != NULL)
+		return FINDING_NO_LISTENER;
+	return (row->ns->can & SOURCE_INFO) ? FINDING_QUIET : FINDING_UNKNOWN;
+}
+
 size_t html_row_findings(const struct html_row *row, struct finding ret_findings[HTML_FINDINGS_MAX])
 {
 	struct findings findings = { .row = row, .list = ret_findings };
 
 	for (unsigned int reason = STALE_NONE + 1; reason < STALE_REASONS; reason++)
 		add_stale(&findings, reason);
-	qsort(findings.list, findings.count, sizeof(*findings.list), compare_stale);
 	add_queue(&findings);
 	add_local_ports(&findings);
 	add_notes(&findings);
 	if (findings.count == 0)
-		add(&findings, row->sockets > 0 ? FINDING_QUIET : FINDING_UNUSED, row->sockets);
+		add(&findings, quiet_kind(row), row->sockets);
+	qsort(findings.list, findings.count, sizeof(*findings.list), compare_findings);
 	return findings.count;
-}
-
-bool html_row_lost_listener(const struct html_row *row)
-{
-	return row->pair->role == ROLE_SERVER && is_port(row->pair->port) && row->sockets > 0 &&
-	       (row->listener == NULL || row->listener->row.sockets == 0);
 }
 
 /* -- rows -------------------------------------------------------------------------------------- */
@@ -169,10 +215,13 @@ static void judge(struct html_row *row)
 	struct finding findings[HTML_FINDINGS_MAX];
 	size_t n = html_row_findings(row, findings);
 
-	row->level = words_level(findings[0].kind);
-	for (size_t i = 0; i < n; i++)
+	row->level = words_level(&findings[0]);
+	for (size_t i = 0; i < n; i++) {
 		if (findings[i].age_ms > row->oldest_ms)
 			row->oldest_ms = findings[i].age_ms;
+		if (words_level(&findings[i]) == LEVEL_STALE)
+			row->stuck += findings[i].count;
+	}
 }
 
 static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
@@ -182,10 +231,8 @@ static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
 	row->listener = snapshot_listener_of(ns, pair);
 	for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
 		row->sockets += pair->view.state[i];
-	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++) {
+	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++)
 		row->stale += pair->view.stale[i];
-		row->certain |= pair->view.stale[i] != 0 && !blames_nobody(i);
-	}
 	row->failed = pair->counter[LEDGER_FAILED_REFUSED] + pair->counter[LEDGER_FAILED_TIMEOUT];
 	judge(row);
 }
@@ -215,7 +262,7 @@ static int compare_rows(const void *left, const void *right)
 	int order = (b->level > a->level) - (b->level < a->level);
 
 	if (order == 0)
-		order = b->certain - a->certain;
+		order = compare_u64(b->stuck, a->stuck);
 	if (order == 0)
 		order = compare_u64(b->stale, a->stale);
 	if (order == 0 && a->level >= LEVEL_WATCH)
@@ -232,7 +279,7 @@ static int compare_rows(const void *left, const void *right)
 }
 
 /* A port counts once, though it may have a pair in each role. */
-static size_t count_stale_ports(const struct snapshot_ns *ns, const struct html_row *rows,
+static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows,
 				size_t count)
 {
 	struct portset seen = { { 0 } };
@@ -241,7 +288,7 @@ static size_t count_stale_ports(const struct snapshot_ns *ns, const struct html_
 	for (size_t i = 0; i < count; i++) {
 		uint32_t port = rows[i].pair->port;
 
-		if (rows[i].ns != ns || rows[i].stale == 0)
+		if (rows[i].ns != ns || rows[i].stuck == 0)
 			continue;
 		if (is_port(port) && portset_has(&seen, (uint16_t)port))
 			continue;
@@ -257,11 +304,11 @@ static void sum_up(const struct snapshot *snapshot, struct html_rows *rows)
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct html_row *row = &rows->rows[i];
 
-		rows->stale += row->stale;
+		rows->stuck += row->stuck;
 		rows->full_queues += saturation_of(row) >= 1;
 	}
-	for (size_t i = 0; rows->stale > 0 && i < snapshot->ns_count; i++)
-		rows->stale_ports += count_stale_ports(&snapshot->ns[i], rows->rows, rows->count);
+	for (size_t i = 0; rows->stuck > 0 && i < snapshot->ns_count; i++)
+		rows->stuck_ports += count_stuck_ports(&snapshot->ns[i], rows->rows, rows->count);
 	if (rows->count > 0)
 		rows->level = rows->rows[0].level;
 }

@@ -148,7 +148,7 @@ static void put_role(struct html *html, const struct html_row *row)
 static void put_finding(struct html *html, const struct html_row *row,
 			const struct finding *finding, bool lost_listener)
 {
-	enum finding_level level = words_level(finding->kind);
+	enum finding_level level = words_level(finding);
 
 	buf_printf(html->out, "<p class=\"said\"><span class=\"tag %s\">%s</span> ",
 		   words_level_name(level), words_level_name(level));
@@ -380,12 +380,12 @@ static void put_headline(struct html *html)
 		put_raw(html, "No sample yet");
 		return;
 	}
-	if (rows->stale > 0) {
-		words_put_count(html->out, rows->stale, "stale connection");
+	if (rows->stuck > 0) {
+		words_put_count(html->out, rows->stuck, "stale connection");
 		put_raw(html, " on ");
-		words_put_count(html->out, rows->stale_ports, "port");
+		words_put_count(html->out, rows->stuck_ports, "port");
 	} else {
-		put_raw(html, "Nothing is stale");
+		put_raw(html, "Nothing is stuck");
 	}
 	if (rows->full_queues > 0) {
 		put_raw(html, ", ");

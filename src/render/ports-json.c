@@ -22,8 +22,8 @@ static void put_units(struct json *json, const struct snapshot_ns *ns,
 		json_open(json, NULL, '{');
 		json_text(json, "unit", unit->unit);
 		json_text(json, "reason", stale_reason_name(unit->reason));
-		json_u64(json, "connections", unit->sockets);
-		json_u64(json, "oldest_seconds", unit->oldest_ms / 1000);
+		json_u64(json, "connections", unit->all.sockets);
+		json_u64(json, "oldest_seconds", unit->all.oldest_ms / 1000);
 		json_close(json, '}');
 	}
 	json_close(json, ']');

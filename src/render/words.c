@@ -24,6 +24,16 @@ struct words {
 
 static const struct words table[FINDING_KINDS] = {
 	[FINDING_QUIET] = { .level = LEVEL_FINE, .verdict = "{connections}, all well" },
+	[FINDING_NO_LISTENER] = {
+		.level = LEVEL_NOTE,
+		.verdict = "{connections}, and nobody listens on this port any more",
+		.next = "New clients are refused. Is the service meant to be down?",
+		.look = "ss -tnp{filter}",
+	},
+	[FINDING_UNKNOWN] = {
+		.level = LEVEL_FINE,
+		.verdict = "{connections}, nothing wrong as far as /proc tells",
+	},
 	[FINDING_UNUSED] = { .level = LEVEL_FINE, .verdict = "No connections" },
 	[FINDING_QUEUE_FULL] = {
 		.level = LEVEL_FULL,
@@ -205,19 +215,20 @@ static void fill_in(struct buf *buf, const char *text, const struct finding *fin
 	}
 }
 
-static struct words words_of(unsigned int kind)
+static struct words words_of(const struct finding *finding)
 {
-	const struct stale_rule *rule = stale_rule(kind);
+	const struct stale_rule *rule = stale_rule(finding->kind);
+	const struct stale_form *form = &rule->form[finding->form % STALE_FORMS];
 
-	if (kind >= FINDING_KINDS)
+	if (finding->kind >= FINDING_KINDS)
 		return table[FINDING_QUIET];
-	if (kind == FINDING_QUIET || kind >= STALE_REASONS)
-		return table[kind];
+	if (finding->kind == FINDING_QUIET || finding->kind >= STALE_REASONS)
+		return table[finding->kind];
 	return (struct words){
-		.level = LEVEL_STALE,
-		.restart = rule->restart,
-		.verdict = rule->verdict,
-		.next = rule->next,
+		.level = form->harmless && !finding->troubled ? LEVEL_WATCH : LEVEL_STALE,
+		.restart = form->restart,
+		.verdict = form->verdict,
+		.next = form->next,
 		.look = rule->look,
 	};
 }
@@ -233,9 +244,9 @@ static bool is_made_of(const char *name, const char *characters)
 	return len > 0 && len < UNIT_BYTES && name[0] != '-' && strspn(name, characters) == len;
 }
 
-enum finding_level words_level(unsigned int kind)
+enum finding_level words_level(const struct finding *finding)
 {
-	return words_of(kind).level;
+	return words_of(finding).level;
 }
 
 const char *words_level_name(enum finding_level level)
@@ -250,12 +261,12 @@ const char *words_level_name(enum finding_level level)
 
 void words_put_verdict(struct buf *buf, const struct finding *finding)
 {
-	fill_in(buf, words_of(finding->kind).verdict, finding);
+	fill_in(buf, words_of(finding).verdict, finding);
 }
 
 void words_put_next(struct buf *buf, const struct finding *finding)
 {
-	const char *next = words_of(finding->kind).next;
+	const char *next = words_of(finding).next;
 
 	if (next != NULL)
 		fill_in(buf, next, finding);
@@ -263,7 +274,7 @@ void words_put_next(struct buf *buf, const struct finding *finding)
 
 void words_put_look(struct buf *buf, const struct finding *finding)
 {
-	const char *look = words_of(finding->kind).look;
+	const char *look = words_of(finding).look;
 
 	if (look == NULL || (finding->netns != NULL && !is_made_of(finding->netns, PLAIN)))
 		return;
@@ -276,8 +287,7 @@ void words_put_restart(struct buf *buf, const struct finding *finding)
 {
 	const char *unit = finding->unit[0];
 
-	if (!words_of(finding->kind).restart || finding->units != 1 ||
-	    unit_kind(unit) != UNIT_SERVICE)
+	if (!words_of(finding).restart || finding->units != 1 || unit_kind(unit) != UNIT_SERVICE)
 		return;
 	/* systemd escapes by backslashes, which a shell takes off. */
 	if (is_made_of(unit, PLAIN))

@@ -91,10 +91,10 @@ static void fill(struct snapshot *snapshot, struct snapshot_ns *ns, const char *
 	ns->pairs[0].view.stale[STALE_CLOSE_WAIT] = 3;
 	ns->units[0] = (struct snapshot_unit){ .port = 80,
 					       .role = ROLE_SERVER,
-					       .sockets = 3,
 					       .reason = STALE_CLOSE_WAIT,
 					       .unit = name,
-					       .oldest_ms = 1 };
+					       .all = { 1, 3 },
+					       .form = { { 1, 1 }, { 0, 1 }, { 1, 1 } } };
 	ns->listeners[0].port = 80;
 	ns->listeners[0].row.sockets = 1;
 	ns->listener_units[0] = (struct snapshot_listener_unit){ .port = 80, .unit = name };

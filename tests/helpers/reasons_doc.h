@@ -37,14 +37,35 @@ static const struct reasons_doc_blame {
 	[STALE_BLAMES_PATH] = { "path", "the path, or the peer's host" },
 };
 
+/* What is said of connections of that role of which nothing more is known. */
+static inline const struct stale_form *reasons_doc_form(const struct reasons_doc_reason *r,
+							enum role role)
+{
+	return &stale_rule(r->reason)->form[stale_form(r->reason, role, NULL)];
+}
+
+/* As which role the program here is to be restarted, for JSON. */
+static inline void reasons_doc_restart(struct buf *buf, const struct reasons_doc_reason *r)
+{
+	const char *separator = "";
+
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		if (!reasons_doc_form(r, (enum role)role)->restart)
+			continue;
+		buf_printf(buf, "%s\"%s\"", separator, role_name((enum role)role));
+		separator = ", ";
+	}
+}
+
 static inline void reasons_doc_json(struct buf *buf, const struct reasons_doc_reason *r)
 {
 	buf_printf(buf,
 		   "  { \"reason\": \"%s\", \"flag\": \"%s\", \"kind\": \"%s\", \"default\": "
-		   "\"%s\", \"blame\": "
-		   "\"%s\" }",
+		   "\"%s\", \"blame\": \"%s\", \"restart\": [",
 		   r->label, r->flag, r->kind == REASONS_DOC_probes ? "probes" : "duration", r->def,
-		   reasons_doc_blames[stale_rule(r->reason)->blame].name);
+		   reasons_doc_blames[reasons_doc_form(r, ROLE_CLIENT)->blame].name);
+	reasons_doc_restart(buf, r);
+	buf_puts(buf, "] }");
 }
 
 static inline void reasons_doc_man(struct buf *buf, const struct reasons_doc_reason *r)
@@ -96,10 +117,13 @@ static inline void reasons_doc_states(struct buf *buf, uint32_t where)
 static inline void reasons_doc_table(struct buf *buf, const struct reasons_doc_reason *r)
 {
 	const struct stale_rule *rule = stale_rule(r->reason);
+	const struct stale_form *form = reasons_doc_form(r, ROLE_CLIENT);
+	bool harmless = form->harmless && form->blame != STALE_BLAMES_NOBODY;
 
 	buf_printf(buf, "| `%s` | ", r->label);
 	reasons_doc_states(buf, rule->where);
-	buf_printf(buf, " | %s | %s |\n", rule->meaning, reasons_doc_blames[rule->blame].text);
+	buf_printf(buf, " | %s | %s%s |\n", rule->meaning, reasons_doc_blames[form->blame].text,
+		   harmless ? "; as client nobody, while connects to the port succeed" : "");
 }
 
 /* The lines of a file from the first that begins with `from` to the next that begins with `to`, which stays. */

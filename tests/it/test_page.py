@@ -62,7 +62,7 @@ class PageTest(NetTest):
         self.assertEqual(self.text_of(re.search('<h1.*?</h1>', text, re.DOTALL)[0]), '4 stale connections on 1 port')
         rows = re.findall('<tr.*?</tr>', text[text.index('<tbody'):], re.DOTALL)
         unit = re.escape(UNIT)
-        self.assertRegex(self.text_of(rows[0]), rf'^35111 server {unit} .*closed by the peer .* but not closed by {unit}')
+        self.assertRegex(self.text_of(rows[0]), rf'^35111 server {unit} .*closed by the client and read to the end, but {unit} has not closed')
         for other in rows[1:]:
             self.assertNotIn(UNIT, other)
 

@@ -563,6 +563,38 @@ static void test_clocks_that_wrap(void **state)
 	}
 }
 
+/* Who has closed both halves answers no probe any more once tcp_fin_timeout is over; who waits for an answer does. */
+static void test_client_that_waits(void **state)
+{
+	(void)state;
+	struct watch w = watch_new();
+	struct tcpsock sock = record_full(1, TCP_STATE_CLOSE_WAIT, 80, 40000);
+	const struct stale_form *form = stale_rule(STALE_CLOSE_WAIT)->form;
+
+	w.entry.role = ROLE_SERVER;
+	sock = with_clocks(sock, HOUR, HOUR, 0);
+	look(&w, &sock, START);
+	for (uint64_t t = 10; t <= 180; t += 10) {
+		/* Probes are answered each 50 s. */
+		sock = with_clocks(sock, HOUR, HOUR, t % 50 * SECOND);
+		look(&w, &sock, START + t * SECOND);
+		if (t < 70)
+			continue;
+		assert_int_equal(w.v.reason, STALE_CLOSE_WAIT);
+		assert_int_equal(form[w.v.form].restart, t < 100);
+		assert_int_equal(w.v.blame, STALE_BLAMES_PROGRAM);
+	}
+	/* No answer, and the clock has wrapped. */
+	sock = with_clocks(sock, HOUR, HOUR, 1000);
+	look(&w, &sock, START + 50 * DAY);
+	assert_true(form[w.v.form].restart);
+	/* As a client it has no excuse. */
+	w.entry.role = ROLE_CLIENT;
+	sock = with_clocks(sock, HOUR, HOUR, 0);
+	look(&w, &sock, START + 180 * SECOND);
+	assert_true(form[w.v.form].restart);
+}
+
 /* timer 2, as after 0, 1, 2 and 3 probes of a peer that has gone. */
 static void test_keepalive_probes(void **state)
 {
@@ -1425,6 +1457,7 @@ int main(void)
 		cmocka_unit_test(test_silence_before_segs_in),
 		cmocka_unit_test(test_heard_between_two_looks),
 		cmocka_unit_test(test_clocks_that_wrap),
+		cmocka_unit_test(test_client_that_waits),
 		cmocka_unit_test(test_keepalive_probes),
 		cmocka_unit_test(test_keepalive_probes_without_info),
 		cmocka_unit_test(test_keepalive),

@@ -182,8 +182,8 @@ static uint64_t sum_of_cgroups(struct scene *s, size_t *ret_rows)
 		const struct tally_cgroup *rows = census_cgroups(s->census, (enum tier)tier, &n);
 
 		for (size_t i = 0; i < n; i++) {
-			sum += rows[i].sockets;
-			*ret_rows += rows[i].sockets != 0;
+			sum += stale_group_all(rows[i].form).sockets;
+			*ret_rows += stale_group_all(rows[i].form).sockets != 0;
 		}
 	}
 	return sum;
@@ -702,7 +702,7 @@ static void test_reset_and_held(void **state)
 	cgroups = census_cgroups(s.census, TIER_FULL, &rows);
 	assert_int_equal(rows, 1);
 	assert_int_equal(cgroups[0].cgroup_id, 4711);
-	assert_int_equal(cgroups[0].sockets, 1);
+	assert_int_equal(stale_group_all(cgroups[0].form).sockets, 1);
 	sock = client(1, 130);
 	die(&s, record_death(&sock, false));
 	expect(&s, ROLE_CLIENT, 80, 1, 1, 131);
@@ -1446,12 +1446,12 @@ static void test_cgroups(void **state)
 	cgroups = census_cgroups(s.census, TIER_STATES, &n);
 	assert_int_equal(n, 2);
 	assert_int_equal(cgroups[0].cgroup_id, UNIT_CGROUP);
-	assert_int_equal(cgroups[0].sockets, 7);
-	assert_in_range(cgroups[0].oldest_ms, 76900, 77000);
+	assert_int_equal(stale_group_all(cgroups[0].form).sockets, 7);
+	assert_in_range(stale_group_all(cgroups[0].form).oldest_ms, 76900, 77000);
 	assert_int_equal(cgroups[0].port, 8080);
 	assert_int_equal(cgroups[0].role, ROLE_SERVER);
 	assert_int_equal(cgroups[0].reason, STALE_CLOSE_WAIT);
-	assert_int_equal(cgroups[1].sockets, 3);
+	assert_int_equal(stale_group_all(cgroups[1].form).sockets, 3);
 	/* A program with stuck connections on very many ports does not grow the list for ever. */
 	begin(&s);
 	for (uint64_t id = 1; id <= 5000; id++) {

@@ -83,15 +83,22 @@ static void fill_listeners(struct snapshot_listener *rows)
 	};
 }
 
+static struct snapshot_unit unit_of(uint32_t port, enum role role, enum stale_reason reason,
+				    const char *unit, uint32_t sockets, uint64_t oldest_ms)
+{
+	return (struct snapshot_unit){ .port = port,
+				       .role = role,
+				       .reason = reason,
+				       .unit = unit,
+				       .all = { oldest_ms, sockets } };
+}
+
 static void fill_units(struct snapshot_unit *units)
 {
-	units[0] = (struct snapshot_unit){ 22, ROLE_SERVER, STALE_CLOSE_WAIT, "ssh.service",
-					   3,  61999 };
-	units[1] = (struct snapshot_unit){ 443, ROLE_CLIENT, STALE_IDLE, HOSTILE_UNIT, 2, 7200000 };
-	units[2] = (struct snapshot_unit){
-		LEDGER_PORT_OTHER, ROLE_CLIENT, STALE_IDLE, "", 1, 7300000
-	};
-	units[3] = (struct snapshot_unit){ 22, ROLE_SERVER, STALE_DEAD, "gone.service", 0, 1 };
+	units[0] = unit_of(22, ROLE_SERVER, STALE_CLOSE_WAIT, "ssh.service", 3, 61999);
+	units[1] = unit_of(443, ROLE_CLIENT, STALE_IDLE, HOSTILE_UNIT, 2, 7200000);
+	units[2] = unit_of(LEDGER_PORT_OTHER, ROLE_CLIENT, STALE_IDLE, "", 1, 7300000);
+	units[3] = unit_of(22, ROLE_SERVER, STALE_DEAD, "gone.service", 0, 1);
 }
 
 static void fill_kernel(struct snapshot_ns *ns, uint64_t base, uint32_t unknown_counters)
@@ -144,8 +151,7 @@ static void fill_foreign(struct snapshot *snapshot, struct snapshot_ns *ns)
 	ns->listeners[0] = (struct snapshot_listener){ .port = 65535, .row = { .sockets = 1 } };
 	ns->unit_count = 1;
 	ns->units = snapshot_alloc(snapshot, ns->unit_count, sizeof(*ns->units));
-	ns->units[0] =
-		(struct snapshot_unit){ 443, ROLE_CLIENT, STALE_IDLE, HOSTILE_UNIT, 4, 8000 };
+	ns->units[0] = unit_of(443, ROLE_CLIENT, STALE_IDLE, HOSTILE_UNIT, 4, 8000);
 	fill_kernel(ns, 2000, 1 << NETSTAT_SYN_RETRANS | 1 << NETSTAT_ABORT_FAILED);
 	ns->sysctl.known &= ~(1U << NETSYSCTL_RETRIES2 | 1U << NETSYSCTL_PORT_HIGH);
 }

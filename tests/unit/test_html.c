@@ -104,15 +104,17 @@ static struct snapshot_pair *add_pair(struct snapshot_ns *ns, enum role role, ui
 static void add_stale(struct snapshot_ns *ns, struct snapshot_pair *pair, enum stale_reason reason,
 		      uint32_t sockets, uint64_t oldest_ms, const char *unit)
 {
+	struct stale_group group = { oldest_ms, sockets };
+
 	pair->view.stale[reason] += sockets;
 	ns->units[ns->unit_count++] = (struct snapshot_unit){
 		.port = pair->port,
 		.role = pair->role,
 		.reason = reason,
 		.unit = unit,
-		.sockets = sockets,
-		.oldest_ms = oldest_ms,
+		.all = group,
 	};
+	ns->units[ns->unit_count - 1].form[stale_form(reason, pair->role, NULL)] = group;
 	assert_true(ns->unit_count <= PAIRS);
 }
 
@@ -396,8 +398,8 @@ static void test_story(void **state)
 	render(&scene);
 	assert_non_null(strstr(text_of(&scene), ">4 stale connections on 1 port</h1>"));
 	assert_non_null(strstr(text_of(&scene),
-			       "4 connections: closed by the peer 2 h ago and read to the "
-			       "end, but not closed by load@35111.service</p>"));
+			       "4 connections: closed by the client and read to the end, but "
+			       "load@35111.service has not closed for 2 h</p>"));
 	assert_non_null(strstr(text_of(&scene),
 			       "href=\"./api/v1/connections?port=35111&amp;role=server\""));
 	check_well_formed(text_of(&scene));
@@ -455,7 +457,8 @@ static void test_hostile_names_are_text(void **state)
 	assert_non_null(
 		strstr(text_of(&scene), "<span class=\"netns\">in " HOSTILE_ESCAPED "</span>"));
 	assert_non_null(strstr(text_of(&scene), "data-key=\"server/7000/" HOSTILE_ESCAPED "\""));
-	assert_non_null(strstr(text_of(&scene), "a.service, " HOSTILE_ESCAPED " and 1 other;"));
+	assert_non_null(strstr(text_of(&scene), "a.service, " HOSTILE_ESCAPED
+						" and 1 other has not closed for 3 d 4 h;"));
 	check_well_formed(text_of(&scene));
 	close_scene(&scene);
 }
@@ -467,8 +470,8 @@ static void test_hostile_names_are_text(void **state)
 static void test_order(void **state)
 {
 	static const char *const keys[] = {
-		"server/7000",  "client/443/green", "server/7000/&lt;", "client/5432",
-		"server/80",    "server/81",        "client/443",       "client/unknown",
+		"server/7000",  "client/443/green", "server/7000/&lt;", "server/80",
+		"client/5432",  "server/81",        "client/443",       "client/unknown",
 		"server/other", "server/80/&lt;",
 	};
 	struct scene scene;
@@ -490,6 +493,90 @@ static void test_order(void **state)
 		at++;
 	}
 	assert_null(strstr(at, "data-key=\""));
+	close_scene(&scene);
+}
+
+/* What is said of a port, up to the tag's end: the innocent neighbour of each case comes first. */
+static void test_all_well_is_said_only_of_what_is(void **state)
+{
+	static const struct {
+		const char *says;
+		enum role role;
+		uint32_t established, eof_unread, listeners;
+		uint64_t refused;
+		uint32_t can;
+	} rows[] = {
+		{ "fine\">fine</span> 2 connections, all well", ROLE_CLIENT, 2, 0, 1, 0,
+		  UINT32_MAX },
+		{ "fine\">fine</span> 2 connections, all well", ROLE_SERVER, 2, 0, 1, 0,
+		  UINT32_MAX },
+		{ "note\">note</span> 2 connections, and nobody listens on this port any more",
+		  ROLE_SERVER, 2, 0, 0, 0, UINT32_MAX },
+		{ "note\">note</span> 3 connects refused", ROLE_CLIENT, 2, 0, 1, 3, UINT32_MAX },
+		{ "fine\">fine</span> 2 connections, nothing wrong as far as /proc tells",
+		  ROLE_CLIENT, 2, 0, 1, 0, 0 },
+		{ "watch\">watch</span> 2 connections: closed by the peer 1 h ago, unnoticed by "
+		  "pool.service",
+		  ROLE_CLIENT, 2, 2, 1, 0, UINT32_MAX },
+		{ "stale\">stale</span> 2 connections: closed by the peer 1 h ago, unnoticed by "
+		  "pool.service",
+		  ROLE_CLIENT, 2, 2, 0, 0, UINT32_MAX },
+		{ "stale\">stale</span> 2 connections: closed by the client 1 h ago, unnoticed by "
+		  "pool.service",
+		  ROLE_SERVER, 2, 2, 1, 0, UINT32_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct scene scene;
+		struct snapshot_pair *pair;
+
+		open_scene(&scene, 1);
+		scene.ns->can = rows[i].can;
+		pair = add_pair(scene.ns, rows[i].role, 80, rows[i].established, 2);
+		pair->counter[LEDGER_FAILED_REFUSED] = rows[i].refused;
+		add_listener(scene.ns, 80, "", 0, 128)->sockets = rows[i].listeners;
+		if (rows[i].eof_unread != 0)
+			add_stale(scene.ns, pair, STALE_EOF_UNREAD, rows[i].eof_unread, HOUR,
+				  "pool.service");
+		render(&scene);
+		if (!strstr(text_of(&scene), rows[i].says))
+			fail_msg("row %zu: not %s", i, rows[i].says);
+		assert_int_equal(strstr(text_of(&scene), ">Nothing is stuck</h1>") == NULL,
+				 strstr(rows[i].says, "stale") != NULL);
+		assert_null(strstr(text_of(&scene), rows[i].role == ROLE_CLIENT
+							    ? "systemctl restart"
+							    : "no such text"));
+		close_scene(&scene);
+	}
+}
+
+/* Two of a reason whose fault differs: each is told, and only what is somebody's here is to be restarted. */
+static void test_forms_are_told_apart(void **state)
+{
+	struct scene scene;
+	struct snapshot_pair *pair;
+
+	(void)state;
+	open_scene(&scene, 1);
+	pair = add_pair(scene.ns, ROLE_SERVER, 80, 0, 0);
+	pair->view.state[TCP_STATE_CLOSE_WAIT] = 4;
+	add_stale(scene.ns, pair, STALE_CLOSE_WAIT, 1, HOUR, "rsh.service");
+	memmove(&scene.ns->units[0].form[0], &scene.ns->units[0].form[1],
+		sizeof(struct stale_group));
+	scene.ns->units[0].form[1] = (struct stale_group){ 0 };
+	add_stale(scene.ns, pair, STALE_CLOSE_WAIT, 2, 2 * HOUR, "leak.service");
+	/* One that no unit's row counts. */
+	pair->view.stale[STALE_CLOSE_WAIT]++;
+	render(&scene);
+	assert_non_null(strstr(text_of(&scene),
+			       "1 connection: the client closed its half and still waits, "
+			       "rsh.service has not closed for 1 h"));
+	assert_non_null(strstr(text_of(&scene),
+			       "3 connections: closed by the client and read to the end, "
+			       "but leak.service has not closed for 2 h"));
+	assert_non_null(strstr(text_of(&scene), "systemctl restart leak.service"));
+	assert_null(strstr(text_of(&scene), "systemctl restart rsh.service"));
 	close_scene(&scene);
 }
 
@@ -521,7 +608,7 @@ static void test_procfs(void **state)
 	*add_listener(scene.ns, 22, "", 3, 0) =
 		(struct listener_port){ .sockets = 1, .queue_length = 3 };
 	render(&scene);
-	assert_non_null(strstr(text_of(&scene), ">Nothing is stale</h1>"));
+	assert_non_null(strstr(text_of(&scene), ">Nothing is stuck</h1>"));
 	assert_non_null(strstr(text_of(&scene), "<li>Source: procfs</li>"));
 	assert_non_null(strstr(text_of(&scene), "<td class=\"queue\" data-n=\"3\">3</td>"));
 	check_well_formed(text_of(&scene));
@@ -559,7 +646,7 @@ static void test_large(void **state)
 						.port = 1 + i % (MANY / 2) };
 	scene.ns->pair_count = MANY;
 	for (uint32_t i = 0; i < MANY; i++)
-		scene.ns->pairs[i].view.stale[STALE_IDLE] = scene.ns->pairs[i].view.state[1] = 1;
+		scene.ns->pairs[i].view.stale[STALE_UNREAD] = scene.ns->pairs[i].view.state[1] = 1;
 	render(&scene);
 	for (const char *at = text_of(&scene); (at = strstr(at, "<tr class=")) != NULL; at++)
 		rows++;
@@ -598,6 +685,7 @@ static void check_put(void (*put)(struct buf *buf, const struct finding *finding
 
 static const struct finding leak = {
 	.kind = STALE_CLOSE_WAIT,
+	.form = 1,
 	.role = ROLE_SERVER,
 	.port_known = true,
 	.port = 35111,
@@ -613,18 +701,25 @@ static void test_words_of_a_leak(void **state)
 
 	(void)state;
 	check_put(words_put_verdict, &finding,
-		  "4 connections: closed by the peer 2 h ago and read to the end, but not closed "
-		  "by load@35111.service");
+		  "4 connections: closed by the client and read to the end, but load@35111.service "
+		  "has not closed for 2 h");
+	check_put(words_put_next, &finding,
+		  "Unless work for them is still under way, this is a leak of descriptors: restart "
+		  "load@35111.service, then find the missing close().");
 	check_put(words_put_look, &finding, "ss -tnp state close-wait 'sport = :35111'");
 	check_put(words_put_restart, &finding, "systemctl restart load@35111.service");
 	finding.count = 1;
 	finding.age_ms = 0;
 	finding.units = 0;
 	finding.role = ROLE_CLIENT;
+	finding.form = 2;
 	finding.netns = "blue";
 	check_put(words_put_verdict, &finding,
 		  "1 connection: closed by the peer and read to the end, but not closed by the "
 		  "local program");
+	check_put(words_put_next, &finding,
+		  "This is a leak of descriptors, and nothing else frees them: restart the local "
+		  "program, then find the missing close().");
 	check_put(words_put_look, &finding,
 		  "ip netns exec blue ss -tnp state close-wait 'dport = :35111'");
 	check_put(words_put_restart, &finding, "");
@@ -694,6 +789,7 @@ static void test_words_of_one_and_many(void **state)
 	struct finding finding = leak;
 
 	(void)state;
+	finding.form = 0;
 	finding.kind = STALE_DEAD;
 	check_put(words_put_verdict, &finding,
 		  "4 connections: reset or timed out 2 h ago, still held by load@35111.service");
@@ -706,8 +802,8 @@ static void test_words_of_one_and_many(void **state)
 	finding.units = 4;
 	finding.kind = STALE_FIN_WAIT2;
 	check_put(words_put_verdict, &finding,
-		  "1 connection: shut down by load@35111.service, b and 2 others 2 h ago, but not "
-		  "closed by the peer");
+		  "1 connection: shut down by load@35111.service, b and 2 others 2 h ago, but no "
+		  "close of the peer has arrived");
 }
 
 /* What a shell would take apart must not be in a command that is there to be pasted. */
@@ -734,6 +830,7 @@ static void test_all_kinds_have_words(void **state)
 	struct finding finding = leak;
 
 	(void)state;
+	finding.form = 0;
 	for (finding.kind = 0; finding.kind < FINDING_KINDS; finding.kind++) {
 		struct buf buf;
 		size_t verdict;
@@ -743,7 +840,7 @@ static void test_all_kinds_have_words(void **state)
 		verdict = buf.len;
 		assert_true(verdict > 0);
 		words_put_next(&buf, &finding);
-		assert_int_equal(buf.len > verdict, words_level(finding.kind) > LEVEL_FINE);
+		assert_int_equal(buf.len > verdict, words_level(&finding) > LEVEL_FINE);
 		words_put_look(&buf, &finding);
 		buf_putc(&buf, '\0');
 		assert_null(strpbrk(buf.data, "{}[]"));
@@ -808,6 +905,8 @@ int main(void)
 		cmocka_unit_test(test_no_sample),
 		cmocka_unit_test(test_hostile_names_are_text),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_all_well_is_said_only_of_what_is),
+		cmocka_unit_test(test_forms_are_told_apart),
 		cmocka_unit_test(test_links_only_where_allowed),
 		cmocka_unit_test(test_procfs),
 		cmocka_unit_test(test_same_snapshot_same_bytes),

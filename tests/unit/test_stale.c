@@ -34,6 +34,23 @@ static void test_each_has_a_name_and_a_flag_of_its_own(void **state)
 	}
 }
 
+/* None is empty before one that is given. A restart is for whose fault it is. */
+static void check_forms(const struct stale_rule *rule)
+{
+	for (int i = 0; i < STALE_FORMS; i++) {
+		const struct stale_form *form = &rule->form[i];
+
+		if (form->verdict == NULL) {
+			assert_true(i > 0);
+			continue;
+		}
+		assert_true(i == 0 || form[-1].verdict != NULL);
+		assert_non_null(form->next);
+		assert_true(!form->restart || form->blame == STALE_BLAMES_PROGRAM);
+		assert_false(form->restart && form->harmless);
+	}
+}
+
 static void test_each_has_a_rule(void **state)
 {
 	(void)state;
@@ -47,9 +64,46 @@ static void test_each_has_a_rule(void **state)
 		assert_true(rule->since != STALE_PROBES);
 		assert_true(rule->known == 0 || rule->needs != 0);
 		assert_non_null(rule->meaning);
-		assert_non_null(rule->verdict);
-		assert_non_null(rule->next);
+		check_forms(rule);
+		assert_int_equal(reasons_doc_form(&reasons_doc_list[i], ROLE_SERVER)->blame,
+				 reasons_doc_form(&reasons_doc_list[i], ROLE_CLIENT)->blame);
 	}
+}
+
+/* With nothing but the role known, a connection has one that is said of all, never one that needs proof. */
+static void test_a_form_for_each_role(void **state)
+{
+	(void)state;
+	for (int reason = 1; reason < STALE_REASONS; reason++) {
+		for (int role = 0; role < ROLE_COUNT; role++) {
+			unsigned int i =
+				stale_form((enum stale_reason)reason, (enum role)role, NULL);
+			const struct stale_form *form =
+				&stale_rule((enum stale_reason)reason)->form[i];
+
+			assert_non_null(form->verdict);
+			assert_null(form->holds);
+		}
+	}
+}
+
+/* Nobody is told to restart an idle pool, or a program that may be at work. */
+static void test_forms_of_half_closed_connections(void **state)
+{
+	struct track_entry server = { .role = ROLE_SERVER }, client = { .role = ROLE_CLIENT };
+	struct stale_look at = { .entry = &server };
+	const struct stale_form *form = stale_rule(STALE_CLOSE_WAIT)->form;
+
+	(void)state;
+	assert_true(form[stale_form(STALE_CLOSE_WAIT, ROLE_SERVER, &at)].restart);
+	at.peer_waits = true;
+	assert_false(form[stale_form(STALE_CLOSE_WAIT, ROLE_SERVER, &at)].restart);
+	at.entry = &client;
+	assert_true(form[stale_form(STALE_CLOSE_WAIT, ROLE_CLIENT, &at)].restart);
+	form = stale_rule(STALE_EOF_UNREAD)->form;
+	assert_true(form[stale_form(STALE_EOF_UNREAD, ROLE_CLIENT, &at)].harmless);
+	assert_false(form[stale_form(STALE_EOF_UNREAD, ROLE_CLIENT, &at)].restart);
+	assert_false(form[stale_form(STALE_EOF_UNREAD, ROLE_SERVER, NULL)].harmless);
 }
 
 static void test_what_is_no_reason(void **state)
@@ -94,6 +148,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_has_a_name_and_a_flag_of_its_own),
 		cmocka_unit_test(test_each_has_a_rule),
+		cmocka_unit_test(test_a_form_for_each_role),
+		cmocka_unit_test(test_forms_of_half_closed_connections),
 		cmocka_unit_test(test_what_is_no_reason),
 		cmocka_unit_test(test_files_are_up_to_date),
 	};

@@ -309,8 +309,8 @@ static void check_unit(const struct snapshot_unit *unit, uint32_t port, const ch
 {
 	assert_int_equal(unit->port, port);
 	assert_string_equal(unit->unit, name);
-	assert_int_equal(unit->sockets, sockets);
-	assert_in_range(unit->oldest_ms, oldest_ms - 32, oldest_ms);
+	assert_int_equal(unit->all.sockets, sockets);
+	assert_in_range(unit->all.oldest_ms, oldest_ms - 32, oldest_ms);
 	assert_int_equal(unit->role, ROLE_SERVER);
 	assert_int_equal(unit->reason, STALE_CLOSE_WAIT);
 }

@@ -56,6 +56,8 @@ struct connection {
 	struct track_entry entry;
 	struct tally_share share;
 	enum stale_reason reason;
+	uint64_t stale_ms;
+	const struct tcpsock *sock;
 };
 
 /* Of the full part; every third adds no more than its entry tells. */
@@ -77,13 +79,16 @@ static struct connection random_connection(uint64_t id)
 	if (id % 3 == 1) {
 		c.reason = (enum stale_reason)(1 + roll(STALE_REASONS - 1));
 		c.share.cgroup_id = roll(5000);
+		c.share.form = (uint8_t)roll(STALE_FORMS);
 	}
 	return c;
 }
 
 static void add(struct tally *tally, struct portview *view, struct connection *c)
 {
-	assert_int_equal(tally_add(tally, view, &c->entry, c->share, c->reason, 70000), 0);
+	assert_int_equal(tally_add(tally, view, &c->entry, c->share,
+				   (struct tally_stale){ c->reason, c->stale_ms, c->sock }),
+			 0);
 }
 
 static uint64_t stale_in_cgroups(const struct tally_part *part)
@@ -91,7 +96,7 @@ static uint64_t stale_in_cgroups(const struct tally_part *part)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < part->cgroup_count; i++)
-		sum += part->cgroups[i].sockets;
+		sum += stale_group_all(part->cgroups[i].form).sockets;
 	return sum;
 }
 
@@ -180,16 +185,46 @@ static void test_a_states_sample_keeps_the_full_part(void **state)
 	assert_true(idle.entry.shown);
 	assert_false(a.entry.shown);
 	assert_int_equal(tally.part[TIER_STATES].cgroup_count, 1);
-	assert_int_equal(tally.part[TIER_STATES].cgroups[0].sockets, 2);
-	assert_int_equal(tally.part[TIER_STATES].cgroups[0].oldest_ms, 70000);
+	assert_int_equal(stale_group_all(tally.part[TIER_STATES].cgroups[0].form).sockets, 2);
 	tally_begin(&tally, TIER_STATES);
 	assert_int_equal(connections(&tally.part[TIER_STATES]), 0);
 	assert_int_equal(tally.part[TIER_STATES].cgroup_count, 0);
 	assert_int_equal(connections(&tally.part[TIER_FULL]), 1);
-	assert_int_equal(tally.part[TIER_FULL].cgroups[0].sockets, 1);
+	assert_int_equal(stale_group_all(tally.part[TIER_FULL].cgroups[0].form).sockets, 1);
 	tally_take_off(&tally, &full, &idle.entry);
-	assert_int_equal(tally.part[TIER_FULL].cgroups[0].sockets, 0);
+	assert_int_equal(stale_group_all(tally.part[TIER_FULL].cgroups[0].form).sockets, 0);
 	assert_int_equal(full.sum[TALLY_RECEIVE_QUEUE], 0);
+	tally_done(&tally);
+}
+
+/* By the form of their reason; the peer is that of the oldest that a dump shows. */
+static void test_forms_and_a_peer(void **state)
+{
+	struct tcpsock old = { .remote_port = 443 }, young = { .remote_port = 444 };
+	struct connection c = { .entry = { .id = 1, .state = TCP_STATE_CLOSE_WAIT },
+				.reason = STALE_CLOSE_WAIT };
+	struct portview view = { 0 };
+	struct tally tally = { 0 };
+	const struct tally_cgroup *row;
+
+	(void)state;
+	c.stale_ms = 90000;
+	add(&tally, &view, &c);
+	row = &tally.part[TIER_STATES].cgroups[0];
+	assert_int_equal(row->peer_port, 0);
+	c.stale_ms = 60000, c.sock = &young, c.share.form = 2;
+	add(&tally, &view, &c);
+	assert_int_equal(row->peer_port, 444);
+	c.stale_ms = 95000, c.sock = &old;
+	add(&tally, &view, &c);
+	c.stale_ms = 60000, c.sock = &young;
+	add(&tally, &view, &c);
+	assert_int_equal(row->peer_port, 443);
+	assert_int_equal(row->form[0].sockets, 1);
+	assert_int_equal(row->form[0].oldest_ms, 90000);
+	assert_int_equal(row->form[2].sockets, 3);
+	assert_int_equal(row->form[2].oldest_ms, 95000);
+	assert_int_equal(tally.part[TIER_STATES].cgroup_count, 1);
 	tally_done(&tally);
 }
 
@@ -200,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_what_goes_in_comes_out),
 		cmocka_unit_test(test_the_same_socket_again),
 		cmocka_unit_test(test_a_states_sample_keeps_the_full_part),
+		cmocka_unit_test(test_forms_and_a_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,8 @@ struct ages_context {
 /* What one look finds. */
 struct look {
 	enum stale_reason reason;
-	/* Who is to blame for `reason`. */
+	/* Which form of the reason's rule it has, and who is to blame by that. */
+	unsigned int form;
 	enum stale_blame blame;
 	/* Of an established or half-closed connection. */
 	enum keepalive keepalive;

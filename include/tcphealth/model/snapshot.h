@@ -37,8 +37,12 @@ struct snapshot_unit {
 	enum role role;
 	enum stale_reason reason;
 	const char *unit; /* "" if unknown */
-	uint32_t sockets;
-	uint64_t oldest_ms;
+	struct stale_group all;
+	/* The same by the form of the reason's rule. */
+	struct stale_group form[STALE_FORMS];
+	/* One of the peers; port 0: unknown. No page shows it. */
+	struct in6_addr peer;
+	uint16_t peer_port;
 };
 
 /* A unit that listens on a port. */

@@ -7,6 +7,7 @@
 #ifndef TCPHEALTH_MODEL_STALE_H
 #define TCPHEALTH_MODEL_STALE_H
 
+#include "tcphealth/model/role.h"
 #include "tcphealth/model/track.h"
 #include "tcphealth/source/tcpsock.h"
 
@@ -111,8 +112,53 @@ struct stale_look {
 	const struct track_entry *entry;
 	const struct stale_thresholds *thresholds;
 	enum stale_send send;
+	/* CLOSE_WAIT: the peer has ended its own half only, and holds the connection. */
+	bool peer_waits;
 	uint64_t clock[STALE_CLOCKS];
 };
+
+#define STALE_FORMS 3 /* of one reason at most */
+
+/* Which connections a form is about. */
+enum stale_of { STALE_OF_ALL, STALE_OF_SERVERS, STALE_OF_CLIENTS };
+
+/* Whose fault a reason is, and what is said of it: where that differs among the connections that have it, it has several forms. */
+struct stale_form {
+	enum stale_of of;
+	/* What must be so besides; NULL: nothing. */
+	bool (*holds)(const struct stale_look *look);
+	enum stale_blame blame;
+	/* To restart the program on this host helps, for now. */
+	bool restart;
+	/* Nothing is wrong as long as all else at its port is well. */
+	bool harmless;
+	/* Of those of a port, with the gaps of render/words: what is so, and what to do. */
+	const char *verdict, *next;
+};
+
+/* Stale connections that have something in common. */
+struct stale_group {
+	/* For how long the first of them has been so, at least. */
+	uint64_t oldest_ms;
+	uint32_t sockets;
+};
+
+static inline void stale_group_add(struct stale_group *into, const struct stale_group *from)
+{
+	into->sockets += from->sockets;
+	if (from->oldest_ms > into->oldest_ms)
+		into->oldest_ms = from->oldest_ms;
+}
+
+/* Those of all forms together. */
+static inline struct stale_group stale_group_all(const struct stale_group form[STALE_FORMS])
+{
+	struct stale_group all = { 0 };
+
+	for (int i = 0; i < STALE_FORMS; i++)
+		stale_group_add(&all, &form[i]);
+	return all;
+}
 
 struct stale_rule {
 	/* TCP_STATE_BIT() of states, STALE_QUEUED or STALE_GONE. */
@@ -127,15 +173,12 @@ struct stale_rule {
 	const char *counts;
 	/* What must be so besides; NULL: nothing. */
 	bool (*holds)(const struct stale_look *look);
-	enum stale_blame blame;
-	/* Who is to blame for this one, where that differs; NULL: `blame`. */
-	enum stale_blame (*blame_of)(const struct stale_look *look);
-	/* To restart the program on this host helps, for now. */
-	bool restart;
 	/* Of one connection, for a legend: "connecting, and nobody answers". */
 	const char *meaning;
-	/* Of those of a port, with the gaps of render/words: what is so, what to do, a command that looks closer (NULL: none). */
-	const char *verdict, *next, *look;
+	/* A command that looks closer at those of a port, with such gaps; NULL: there is none. */
+	const char *look;
+	/* The first that fits is a connection's; the last that is given fits all that are left. */
+	struct stale_form form[STALE_FORMS];
 };
 
 /* Never NULL; that of STALE_NONE is empty. */
@@ -144,8 +187,10 @@ const struct stale_rule *stale_rule(enum stale_reason reason);
 /* "close_wait"; "none" for STALE_NONE. */
 const char *stale_reason_name(enum stale_reason reason);
 
-/* Who is to blame for a connection that has this reason; and the word for it, "peer_program". */
-enum stale_blame stale_blame(enum stale_reason reason, const struct stale_look *look);
+/* Which form of its rule a connection has that is stale for `reason`; `look` is NULL where nothing but its role is known. */
+unsigned int stale_form(enum stale_reason reason, enum role role, const struct stale_look *look);
+
+/* "peer_program" */
 const char *stale_blame_name(enum stale_blame blame);
 
 /*

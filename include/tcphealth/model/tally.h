@@ -62,13 +62,27 @@ void portview_merge(struct portview *into, const struct portview *from);
 struct tally_share {
 	uint64_t cgroup_id; /* 0: unknown */
 	uint32_t sum[TALLY_SUMS];
+	/* Stale: which form of its reason's rule. */
+	uint8_t form;
+};
+
+/* Why a connection is stale. */
+struct tally_stale {
+	enum stale_reason reason; /* STALE_NONE: it is not */
+	/* For how long, at least. */
+	uint64_t ms;
+	/* NULL: in no dump. */
+	const struct tcpsock *sock;
 };
 
 /* Stale connections of one cgroup. */
 struct tally_cgroup {
 	uint64_t cgroup_id; /* 0: unknown */
-	uint64_t oldest_ms;
-	uint32_t sockets; /* 0: all were taken off */
+	/* By the form of the reason's rule; no sockets in any: all were taken off. */
+	struct stale_group form[STALE_FORMS];
+	/* Of the oldest that is in a dump; port 0: none is. */
+	struct in6_addr peer;
+	uint16_t peer_port;
 	uint16_t port;
 	uint8_t role;
 	uint8_t reason;
@@ -129,7 +143,7 @@ static inline bool tally_has_more(const struct track_entry *entry, const struct 
 void tally_move_more(struct tally_part *part, struct portview *view,
 		     const struct track_entry *entry, const struct tally_share *share, int sign);
 int tally_prepare(struct tally *tally, const struct track_entry *entry,
-		  const struct tally_share *share, uint64_t stale_ms);
+		  const struct tally_share *share, const struct tally_stale *stale);
 
 /* The only way in (`sign` 1) and out (-1). */
 static inline void tally_move(struct tally_part *part, struct portview *view,
@@ -146,16 +160,16 @@ static inline void tally_move(struct tally_part *part, struct portview *view,
 }
 
 /*
- * Adds a connection to the gauges of its pair, in the part of its state; `reason` has applied to it for stale_ms. 0, or
- * -ENOMEM: nothing is added. Inline, as every connection of every sample comes here.
+ * Adds a connection to the gauges of its pair, in the part of its state. 0, or -ENOMEM: nothing is added. Inline, as every
+ * connection of every sample comes here.
  */
 static inline int tally_add(struct tally *tally, struct portview *view, struct track_entry *entry,
-			    struct tally_share share, enum stale_reason reason, uint64_t stale_ms)
+			    struct tally_share share, struct tally_stale stale)
 {
 	enum tier tier = tally_tier(entry->state);
 
-	entry->counted = reason & 15u;
-	if (tally_has_more(entry, &share) && tally_prepare(tally, entry, &share, stale_ms) < 0)
+	entry->counted = stale.reason & 15u;
+	if (tally_has_more(entry, &share) && tally_prepare(tally, entry, &share, &stale) < 0)
 		return -ENOMEM;
 	entry->shown = tier == TIER_FULL;
 	tally_move(&tally->part[tier], view, entry, &share, 1);

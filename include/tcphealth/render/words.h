@@ -18,7 +18,8 @@
 
 /* A value below STALE_REASONS is an enum stale_reason: the connections are stale for it. */
 enum finding_kind {
-	FINDING_QUIET = STALE_NONE, /* connections, and all is well */
+	/* Connections, and all is known to be well. */
+	FINDING_QUIET = STALE_NONE,
 	FINDING_QUEUE_FULL = STALE_REASONS,
 	FINDING_QUEUE_FILLING,
 	/* Few are left to connect from. */
@@ -26,7 +27,9 @@ enum finding_kind {
 	FINDING_REFUSED,
 	FINDING_TIMED_OUT,
 	FINDING_DROPS,
-	FINDING_UNUSED, /* no connections */
+	FINDING_NO_LISTENER, /* accepted connections, and nothing else to say */
+	FINDING_UNKNOWN,     /* connections, of which the source tells little */
+	FINDING_UNUSED,      /* no connections */
 };
 #define FINDING_KINDS (FINDING_UNUSED + 1)
 
@@ -35,7 +38,8 @@ enum finding_level {
 	LEVEL_FINE,
 	/* Since the start; may be over. */
 	LEVEL_NOTE,
-	LEVEL_WATCH, /* close to a limit */
+	/* Close to a limit, or harmless as long as all else is well. */
+	LEVEL_WATCH,
 	LEVEL_FULL,
 	LEVEL_STALE,
 };
@@ -44,6 +48,9 @@ enum finding_level {
 
 struct finding {
 	unsigned int kind; /* enum finding_kind or enum stale_reason */
+	/* Of an enum stale_reason: which form of its rule; and whether something else is wrong at the port. */
+	unsigned int form;
+	bool troubled;
 	enum role role;
 	/* False: it is of several ports, or of one that the kernel no longer tells. */
 	bool port_known;
@@ -63,7 +70,7 @@ struct finding {
 	const char *netns; /* NULL: the exporter's own */
 };
 
-enum finding_level words_level(unsigned int kind);
+enum finding_level words_level(const struct finding *finding);
 
 /* "stuck", "full", "watch", "note", "fine" */
 const char *words_level_name(enum finding_level level);
