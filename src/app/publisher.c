@@ -49,6 +49,7 @@ struct publisher {
 	/* When publisher_watch() last rendered. */
 	uint64_t watched_ms;
 	int error; /* of the last sample */
+	bool web_config_failed;
 };
 
 static struct families_input families_of(const struct publisher_config *config,
@@ -240,6 +241,7 @@ int publisher_end(struct publisher *p, int error, struct health *health, struct 
 	pthread_mutex_lock(&p->lock);
 	health->success = error == 0;
 	health->errors = p->health.errors + (error != 0);
+	health->web_config_failed = p->web_config_failed;
 	p->health = *health;
 	p->procself = procself;
 	p->error = error;
@@ -277,6 +279,13 @@ static uint64_t effective_interval_ms(const struct publisher *p)
 static bool is_due(const struct publisher *p, uint64_t now_ms)
 {
 	return is_hanging(p, now_ms) && now_ms - p->watched_ms >= p->config.options->interval_ms;
+}
+
+void publisher_web_config(struct publisher *p, bool failed)
+{
+	pthread_mutex_lock(&p->lock);
+	p->web_config_failed = p->health.web_config_failed = failed;
+	pthread_mutex_unlock(&p->lock);
 }
 
 void publisher_watch(struct publisher *p)

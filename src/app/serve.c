@@ -245,6 +245,7 @@ static void watch(struct service *service)
 				break;
 			reload(service);
 		}
+		publisher_web_config(service->publisher, httpd_reload_failed(service->httpd));
 		publisher_watch(service->publisher);
 		tell_ready(service);
 		tell_alive(service);

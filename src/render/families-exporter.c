@@ -226,6 +226,12 @@ static const struct families_row rows[] = {
 		OF_HEALTH(malformed),
 	},
 	{
+		.family.name = "tcphealth_web_config_reload_failed",
+		.family.help = "1 while an older web configuration stays in use, because the "
+			       "current files are wrong; the log says why.",
+		OF_HEALTH(web_config_failed),
+	},
+	{
 		.family.name = "tcphealth_wiped_closes_total",
 		.family.help = "Closed connections without final figures, as the kernel had wiped "
 			       "them (SO_LINGER 0 and the like); their last bytes and segments are "

@@ -44,6 +44,7 @@ struct guard {
 	tls_refused_fn refused;
 	void *refused_arg;
 	atomic_uint_fast64_t check_ms; /* the next check */
+	atomic_bool failed;            /* the last reading did */
 
 	pthread_mutex_t renewing;
 	/* Of the last reading, under `renewing`; empty: it was good. */
@@ -105,6 +106,35 @@ static bool is_same(const struct stamps *a, const struct stamps *b)
 	return true;
 }
 
+static bool verifies_clients(const struct webconfig *config)
+{
+	return config->client_auth == WEBCONFIG_CLIENT_REQUIRE_AND_VERIFY;
+}
+
+/* Which authentication a new configuration would lose, or NULL. */
+static const char *lost_authentication(const struct webconfig *old, const struct webconfig *new)
+{
+	if (old->user_count > 0 && new->user_count == 0)
+		return "authentication";
+	if (verifies_clients(old) && !verifies_clients(new))
+		return "verification of client certificates";
+	return NULL;
+}
+
+/* A file cut short by accident must not open what was closed. */
+static int keep_authentication(const struct guard *guard, const struct webconfig *config,
+			       struct web_error *ret_error)
+{
+	const char *lost =
+		guard->current ? lost_authentication(guard->current->policy.config, config) : NULL;
+
+	if (!lost)
+		return 0;
+	(void)snprintf(ret_error->text, sizeof(ret_error->text),
+		       "%.300s: %s cannot be switched off without a restart", guard->path, lost);
+	return -EINVAL;
+}
+
 static int prepare_tls(const struct guard *guard, struct held *held, struct web_error *ret_error)
 {
 	const struct tls_config config = { held->policy.config, guard->refused,
@@ -134,8 +164,10 @@ static int make(const struct guard *guard, struct held **ret_held, struct web_er
 	if (!err) {
 		held->stamps = stamps_of(guard, held->policy.config);
 		held->stamps.files[0] = stamp;
-		err = prepare_tls(guard, held, ret_error);
+		err = keep_authentication(guard, held->policy.config, ret_error);
 	}
+	if (!err)
+		err = prepare_tls(guard, held, ret_error);
 	if (err) {
 		policy_unref(&held->policy);
 		return err;
@@ -164,6 +196,7 @@ static int renew(struct guard *guard, struct web_error *ret_error)
 
 	if (!err)
 		swap(guard, held);
+	atomic_store(&guard->failed, err != 0);
 	return err;
 }
 
@@ -221,6 +254,11 @@ int guard_reload(struct guard *guard, struct web_error *ret_error)
 	return err;
 }
 
+bool guard_has_failed(const struct guard *guard)
+{
+	return atomic_load(&guard->failed);
+}
+
 bool guard_has_tls(const struct guard *guard)
 {
 	return guard->tls;
@@ -248,6 +286,7 @@ int guard_new(const char *path, tls_refused_fn refused, void *refused_arg, struc
 	pthread_mutex_init(&guard->renewing, NULL);
 	pthread_mutex_init(&guard->lock, NULL);
 	atomic_init(&guard->check_ms, 0);
+	atomic_init(&guard->failed, false);
 	guard->refused = refused;
 	guard->refused_arg = refused_arg;
 	guard->path = strdup(path);

@@ -353,6 +353,11 @@ int httpd_reload(struct httpd *httpd, struct web_error *ret_error)
 	return httpd->guard ? guard_reload(httpd->guard, ret_error) : -ENOENT;
 }
 
+bool httpd_reload_failed(const struct httpd *httpd)
+{
+	return httpd->guard && guard_has_failed(httpd->guard);
+}
+
 int httpd_check(const char *web_config, struct web_error *ret_error)
 {
 	struct guard *guard = NULL;

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from tcph import exporter, https, web
+from tcph import expo, exporter, https, web
 from tcph.case import NetTest
 from tcph.https import basic, bcrypt
 from tcph.poll import eventually
@@ -253,6 +253,27 @@ class AuthTest(NetTest):
         os.unlink(self.path)
         self.assertEqual(self.status(program, basic('bob', 'secret')), 200)
         self.assertEqual(self.status(program), 401)
+
+    def test_a_reload_cannot_switch_authentication_off(self):
+        program = self.start_with_users(alice=bcrypt('secret'))
+        alice = basic('alice', 'secret')
+
+        def failed():
+            return expo.check(program.request('/metrics', headers=alice).body).value('tcphealth_web_config_reload_failed')
+
+        eventually(lambda: program.request('/metrics', headers=alice).status == 200, timeout=exporter.patience(5))
+        self.assertEqual(failed(), 0)
+        self.write('')
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: 'authentication cannot be switched off' in program.log_text(), timeout=exporter.patience(5),
+                   what=program.log_tail)
+        self.assertTrue(any(entry['level'] == 'error' and 'switched off' in entry.get('err', '')
+                            for entry in program.log_entries()), program.log_tail())
+        self.assertEqual(self.status(program), 401)
+        self.assertEqual(self.status(program, alice), 200)
+        eventually(lambda: failed() == 1, timeout=exporter.patience(5), what='1 while it is wrong')
+        self.write_users(alice=bcrypt('secret'))
+        eventually(lambda: failed() == 0, timeout=exporter.patience(10), what='0 once it is right')
 
     def test_without_a_configuration_sighup_does_nothing(self):
         program = self.start_exporter(self.b)

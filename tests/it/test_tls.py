@@ -225,6 +225,16 @@ class TlsTest(NetTest):
         eventually(lambda: 'cannot be switched off' in program.log_text(), timeout=exporter.patience(5), what=program.log_tail)
         self.assertTrue(self.session.works())
 
+    def test_client_certificates_are_not_switched_off_by_a_reload(self):
+        client = self.site.authority.issue('client')
+        program = self.start('client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.crt', client=client)
+        self.site.write_tls()
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: 'client certificates cannot be switched off' in program.log_text(), timeout=exporter.patience(5),
+                   what=program.log_tail)
+        self.assertFalse(self.accepts(program))
+        self.assertTrue(self.accepts(program, client=client))
+
     # Limits.
 
     def test_a_handshake_that_does_not_end_is_ended(self):

@@ -162,6 +162,25 @@ static void test_all_kinds_of_page_come_together(void **state)
 	end(&s);
 }
 
+static void test_a_refused_web_configuration_shows(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, LONG);
+	sample(&s, 0, 0.05);
+	assert_true(is_on_page(&s, "\ntcphealth_web_config_reload_failed 0\n"));
+	publisher_web_config(s.publisher, true);
+	for (int error = 0; error >= -EPERM; error -= EPERM) {
+		sample(&s, error, 0.05);
+		assert_true(is_on_page(&s, "\ntcphealth_web_config_reload_failed 1\n"));
+	}
+	publisher_web_config(s.publisher, false);
+	sample(&s, 0, 0.05);
+	assert_true(is_on_page(&s, "\ntcphealth_web_config_reload_failed 0\n"));
+	end(&s);
+}
+
 static void test_a_failed_sample_keeps_the_data_and_shows(void **state)
 {
 	struct scene s;
@@ -342,6 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_before_the_first_sample),
 		cmocka_unit_test(test_all_kinds_of_page_come_together),
+		cmocka_unit_test(test_a_refused_web_configuration_shows),
 		cmocka_unit_test(test_a_failed_sample_keeps_the_data_and_shows),
 		cmocka_unit_test(test_a_hanging_sample_shows),
 		cmocka_unit_test(test_no_longer_ready),

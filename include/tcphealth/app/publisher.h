@@ -42,12 +42,15 @@ void publisher_begin(struct publisher *publisher, uint64_t now_ms);
 /*
  * The sample has ended with `error`: 0, or -errno. Renders the pages, after a failure as well, so
  * that it shows. On success they are of `snapshot`, and its reference is taken over. Counts failed
- * samples: health->errors is set, not read. 0; -EFBIG if a page would be too large, which then
- * has no data and tcphealth_sample_success 0; or -ENOMEM: the old pages stay. The sampling
- * thread.
+ * samples: health->errors and health->web_config_failed are set, not read. 0; -EFBIG if a page
+ * would be too large, which then has no data and tcphealth_sample_success 0; or -ENOMEM: the old
+ * pages stay. The sampling thread.
  */
 int publisher_end(struct publisher *publisher, int error, struct health *health,
 		  struct snapshot *snapshot);
+
+/* Sets whether an older web configuration is in use, shown from the next page on. Any thread. */
+void publisher_web_config(struct publisher *publisher, bool failed);
 
 /*
  * Renders the last data as failed while a sample has been running for longer than an interval and

@@ -38,9 +38,12 @@ bool guard_has_tls(const struct guard *guard);
 /* The current policy as a new reference. */
 const struct policy *guard_policy(struct guard *guard);
 
+/* Whether the last reading failed, so that the policy is an older one. */
+bool guard_has_failed(const struct guard *guard);
+
 /*
  * Reads all files again. 0, or -errno and *ret_error: then the old policy stays. TLS
- * cannot be switched on or off.
+ * cannot be switched on or off, nor users or required client certificates off.
  */
 int guard_reload(struct guard *guard, struct web_error *ret_error);
 

@@ -105,6 +105,9 @@ int httpd_start(const struct httpd_config *config, struct httpd **ret_httpd,
  */
 int httpd_reload(struct httpd *httpd, struct web_error *ret_error);
 
+/* Whether an older configuration is in use, because the current files are wrong. Any thread. */
+bool httpd_reload_failed(const struct httpd *httpd);
+
 /*
  * Checks a web configuration and the certificates it names, as httpd_start() would: 0, or
  * -errno and *ret_error.
