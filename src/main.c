@@ -165,11 +165,27 @@ static int list_stale(const struct options *options)
 	return status;
 }
 
+/*
+ * Opens standard descriptors that are closed, so that no file of ours gets their numbers. Standard
+ * output only for reading: writing the result must still fail.
+ */
+static bool open_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+			return false;
+	}
+	return true;
+}
+
 int main(int argc, char *argv[])
 {
 	static struct options options; /* port sets of 16 KiB: not for the stack */
 	struct options_error error;
 
+	if (!open_standard_fds())
+		return EXIT_FAILED;
 	if (options_parse(argc, argv, &options, &error) < 0) {
 		(void)fprintf(stderr, "tcphealth_exporter: %s\n", error.text);
 		return EXIT_USAGE;

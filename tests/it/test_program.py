@@ -277,6 +277,31 @@ class LogTest(NetTest):
         self.assertEqual(program.log_text(), '')
 
 
+class DescriptorTest(NetTest):
+    """Whoever starts it may have closed its standard descriptors: no socket of it gets their numbers."""
+
+    def closing(self, redirections):
+        return Through(self.b, 'sh', '-c', f'exec "$@" {redirections}', 'sh')
+
+    def test_closed_descriptors_are_opened(self):
+        program = self.start_exporter(self.closing('<&- >&- 2>&-'))
+        for number, mode in ((0, os.O_RDWR), (1, os.O_RDONLY), (2, os.O_RDWR)):
+            self.assertEqual(os.readlink(f'/proc/{program.process.pid}/fd/{number}'), '/dev/null')
+            with open(f'/proc/{program.process.pid}/fdinfo/{number}', encoding='ascii') as file:
+                flags = int(re.search(r'(?m)^flags:\s*([0-7]+)$', file.read())[1], 8)
+            self.assertEqual(flags & os.O_ACCMODE, mode, number)
+
+    def test_open_ones_stay(self):
+        program = self.start_exporter(self.closing('<&-'))
+        self.assertEqual(os.readlink(f'/proc/{program.process.pid}/fd/0'), '/dev/null')
+        self.assertIn('msg=listening', program.log_text())
+
+    def test_a_page_that_nobody_can_get_is_an_error(self):
+        done = exporter.run(self.closing('>&-'), '--once')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b'writing failed', done.stderr)
+
+
 class PrivilegeTest(NetTest):
     def test_as_nobody_without_any_capability(self):
         host = Through(self.b, *NOBODY)
