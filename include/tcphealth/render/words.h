@@ -72,7 +72,7 @@ struct finding {
 
 enum finding_level words_level(const struct finding *finding);
 
-/* "stuck", "full", "watch", "note", "fine" */
+/* "stale", "full", "watch", "note", "fine" */
 const char *words_level_name(enum finding_level level);
 
 /* "4 connections: the peer closed 2 h ago, load@35111.service never called close" */
