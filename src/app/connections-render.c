@@ -24,7 +24,7 @@ int connections_find_holders(const struct connections_result *result, const char
 			     const char *cgroupfs, uint64_t budget_ms,
 			     struct connections_holders *ret_holders)
 {
-	uint32_t *inodes = calloc(result->count + 1, sizeof(*inodes));
+	uint32_t *inodes = calloc(result->count + 1, CONNECTIONS_INODES * sizeof(*inodes));
 	size_t n = 0;
 
 	*ret_holders = (struct connections_holders){ 0 };
@@ -34,8 +34,8 @@ int connections_find_holders(const struct connections_result *result, const char
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < result->count; i++) {
-		if (result->rows[i].sock.inode != 0)
-			inodes[n++] = result->rows[i].sock.inode;
+		for (size_t k = 0; k < result->rows[i].inode_count; k++)
+			inodes[n++] = result->rows[i].inodes[k];
 	}
 	qsort(inodes, n, sizeof(*inodes), compare_inodes);
 	if (n != 0)
@@ -53,21 +53,40 @@ void connections_holders_done(struct connections_holders *holders)
 	*holders = (struct connections_holders){ 0 };
 }
 
-static bool has_holder(const struct connections_holders *holders, uint32_t inode)
+static bool holds(const struct holder *holder, const struct connections_row *row)
 {
-	for (size_t i = 0; i < holders->count; i++) {
-		if (holders->holders[i].inode == inode)
+	for (size_t i = 0; i < row->inode_count; i++) {
+		if (holder->inode == row->inodes[i])
 			return true;
 	}
 	return false;
 }
 
+/* The first that holds it, and how many do; NULL: none is known. */
+static const struct holder *first_holder(const struct connections_holders *holders,
+					 const struct connections_row *row, size_t *ret_count)
+{
+	const struct holder *first = NULL;
+
+	*ret_count = 0;
+	for (size_t i = 0; i < holders->count; i++) {
+		if (!holds(&holders->holders[i], row))
+			continue;
+		if (first == NULL)
+			first = &holders->holders[i];
+		++*ret_count;
+	}
+	return first;
+}
+
 static bool all_have_holders(const struct connections_result *result,
 			     const struct connections_holders *holders)
 {
+	size_t n;
+
 	for (size_t i = 0; i < result->count; i++) {
-		if (result->rows[i].sock.inode != 0 &&
-		    !has_holder(holders, result->rows[i].sock.inode))
+		if (result->rows[i].inode_count != 0 &&
+		    first_holder(holders, &result->rows[i], &n) == NULL)
 			return false;
 	}
 	return true;
@@ -167,11 +186,11 @@ static void render_holder(struct json *j, const struct holder *h)
 }
 
 static void render_holders(struct json *j, const struct connections_holders *holders,
-			   uint32_t inode)
+			   const struct connections_row *row)
 {
 	json_open(j, "holders", '[');
-	for (size_t i = 0; i < holders->count && inode != 0; i++) {
-		if (holders->holders[i].inode == inode)
+	for (size_t i = 0; i < holders->count; i++) {
+		if (holds(&holders->holders[i], row))
 			render_holder(j, &holders->holders[i]);
 	}
 	json_close(j, ']');
@@ -200,7 +219,7 @@ static void render_row(struct json *j, const struct connections_row *row,
 	if (!tcpsock_knows(sock, TCPSOCK_MINI))
 		json_u64(j, "uid", sock->uid);
 	if (holders != NULL)
-		render_holders(j, holders, sock->inode);
+		render_holders(j, holders, row);
 	json_close(j, '}');
 }
 
@@ -256,18 +275,12 @@ struct table_row {
 
 /* The first holder, and how many more there are. */
 static void format_holder(char *dst, size_t size, const struct connections_holders *holders,
-			  uint32_t inode)
+			  const struct connections_row *row)
 {
-	const struct holder *first = NULL;
-	size_t n = 0;
+	const struct holder *first;
+	size_t n;
 
-	for (size_t i = 0; holders != NULL && inode != 0 && i < holders->count; i++) {
-		if (holders->holders[i].inode != inode)
-			continue;
-		if (first == NULL)
-			first = &holders->holders[i];
-		n++;
-	}
+	first = holders != NULL ? first_holder(holders, row, &n) : NULL;
 	if (first == NULL)
 		(void)snprintf(dst, size, "-");
 	else if (n == 1)
@@ -302,7 +315,7 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 	format_age(to->cell[4], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
 	(void)address_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[5]);
 	(void)snprintf(to->cell[6], CELL, "%.*s", CELL - 1, table_unit(&row->unit));
-	format_holder(to->cell[7], CELL, holders, row->sock.inode);
+	format_holder(to->cell[7], CELL, holders, row);
 }
 
 /* Columns on a terminal, near enough: continuation bytes take none. */

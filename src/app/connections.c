@@ -176,6 +176,19 @@ struct taking {
 	bool second; /* the dump by remote port that follows the one by local port */
 };
 
+static void find_inodes(const struct taking *t, struct connections_row *row)
+{
+	const struct tcpsock *sock = &row->sock;
+	struct role_guess guess;
+
+	if (sock->inode != 0)
+		row->inodes[row->inode_count++] = sock->inode;
+	else if (role_from_state(sock, &guess) && guess.evidence == ROLE_BY_ACCEPT_QUEUE)
+		row->inode_count =
+			listeners_queueing(census_listeners(t->place->census), &sock->local,
+					   sock->local_port, row->inodes, CONNECTIONS_INODES);
+}
+
 static void take_row(const struct taking *t, const struct tcpsock *sock)
 {
 	struct connections_result *result = t->result;
@@ -186,6 +199,7 @@ static void take_row(const struct taking *t, const struct tcpsock *sock)
 	census_look(t->place->census, sock, t->now_ms, &row.place, &row.look);
 	if (!matches(t->query, &row))
 		return;
+	find_inodes(t, &row);
 	result->matched++;
 	if (result->count < result->limit)
 		rise(result->rows, result->count++, &row);

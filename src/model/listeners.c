@@ -181,6 +181,8 @@ int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now
 	socket->addr = sock->local;
 	socket->v6only = sock->v6only;
 	socket->cgroup_id = sock->cgroup_id;
+	socket->inode = sock->inode;
+	socket->queue_length = sock->rqueue;
 	socket->last_seen_ms = now_ms;
 	socket->alive = true;
 	r->last_alive_ms = now_ms;
@@ -275,6 +277,34 @@ enum listeners_match listeners_match_port(const struct listeners *ls, uint16_t p
 		best = LISTENERS_FORMER;
 	}
 	return best;
+}
+
+/* How likely the connection waits there; 0: not at all. The kernel prefers a listener on the very address. */
+static unsigned int rank(const struct listener *socket, const struct in6_addr *addr)
+{
+	bool exact = memcmp(&socket->addr, addr, sizeof(*addr)) == 0;
+
+	if (!socket->alive || !takes(socket, addr))
+		return 0;
+	return 1u + (exact ? 2u : 0u) + (socket->queue_length != 0 ? 1u : 0u);
+}
+
+size_t listeners_queueing(const struct listeners *ls, const struct in6_addr *addr, uint16_t port,
+			  uint32_t *ret_inodes, size_t max)
+{
+	unsigned int best = 1;
+	size_t n = 0;
+
+	for (const struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
+		unsigned int likely = rank(l, addr);
+
+		if (likely > best)
+			n = 0;
+		if (likely >= best && n < max)
+			ret_inodes[n++] = l->inode;
+		best = likely > best ? likely : best;
+	}
+	return n;
 }
 
 const struct listener_port *listeners_ports(const struct listeners *ls, size_t *ret_count)

@@ -89,10 +89,21 @@ class HoldersTest(NetTest):
 
     def test_sockets_that_nobody_holds(self):
         program = self.start_exporter(self.b)
-        scene = self.scene(scenes.unaccepted)
+        scene = self.scene(scenes.last_ack)
         answer = self.ask_of(program, scene.port)
         self.assertEqual([row['holders'] for row in answer['connections']], [[]])
         self.assertEqual(answer['holders_note'], '')
+
+    def test_unaccepted_are_held_by_who_holds_the_listener(self):
+        program = self.start_exporter(self.b)
+        scene = self.scene(scenes.unaccepted)
+        program.wait_value(1, 'tcphealth_listen_queue_length', port=scene.port)
+        answer = self.ask_of(program, scene.port)
+        (row,) = answer['connections']
+        self.assertEqual([holder['pid'] for holder in row['holders']], [os.getpid()])
+        self.assertEqual(answer['holders_note'], '')
+        done = exporter.run(self.b, '--list-stale', '--stale.unaccepted=0')
+        self.assertRegex(done.stdout.decode().splitlines()[1], rf' unaccepted .*/{os.getpid()}$')
 
     def test_hostile_command_name(self):
         program = self.start_exporter(self.b)

@@ -435,7 +435,8 @@ static struct connections_row row_of(uint32_t inode, uint64_t stale_ms)
 		.unit.name = "load@35111.service",
 	};
 
-	row.sock.inode = inode;
+	row.sock.inode = row.inodes[0] = inode;
+	row.inode_count = inode != 0;
 	return row;
 }
 
@@ -665,7 +666,8 @@ static void test_holders_of_this_process(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	assert_int_equal(fstat(fds[0], &st), 0);
-	rows[1].sock.inode = (uint32_t)st.st_ino;
+	rows[1].inodes[0] = (uint32_t)st.st_ino;
+	rows[1].inode_count = 1;
 	assert_int_equal(connections_find_holders(&result, "/proc", "", 60000, &holders), 0);
 	assert_int_equal(holders.error, 0);
 	assert_int_equal(holders.count, 1);

@@ -98,6 +98,39 @@ static void test_matching(void **state)
 	}
 }
 
+static void test_whose_queue(void **state)
+{
+	(void)state;
+	struct listeners *ls = listeners_new(KEEP_MS);
+	struct tcpsock socks[4] = { record_listener(1, "0.0.0.0", 80),
+				    record_listener(2, "10.0.0.1", 80),
+				    record_listener(3, "10.0.0.1", 80),
+				    record_listener(4, "10.0.0.1", 80) };
+	struct in6_addr one = record_addr("10.0.0.1"), two = record_addr("10.0.0.2");
+	uint32_t inodes[4];
+
+	for (uint32_t i = 0; i < COUNT(socks); i++) {
+		socks[i].inode = 11 + i;
+		socks[i].rqueue = 0;
+	}
+	sample(ls, socks, COUNT(socks), 100, false);
+	assert_int_equal(listeners_queueing(ls, &one, 80, inodes, COUNT(inodes)), 3);
+	assert_int_equal(listeners_queueing(ls, &one, 80, inodes, 2), 2);
+	assert_int_equal(listeners_queueing(ls, &two, 80, inodes, COUNT(inodes)), 1);
+	assert_int_equal(inodes[0], 11);
+	assert_int_equal(listeners_queueing(ls, &one, 81, inodes, COUNT(inodes)), 0);
+	/* The others' programs have accepted all. */
+	socks[0].rqueue = socks[2].rqueue = 1;
+	sample(ls, socks, COUNT(socks), 200, false);
+	assert_int_equal(listeners_queueing(ls, &one, 80, inodes, COUNT(inodes)), 1);
+	assert_int_equal(inodes[0], 13);
+	/* Its queue has gone with it. */
+	sample(ls, socks, 2, 300, false);
+	assert_int_equal(listeners_queueing(ls, &one, 80, inodes, COUNT(inodes)), 1);
+	assert_int_equal(inodes[0], 12);
+	listeners_free(ls);
+}
+
 static void test_alive_beats_former(void **state)
 {
 	(void)state;
@@ -364,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_matching),
+		cmocka_unit_test(test_whose_queue),
 		cmocka_unit_test(test_alive_beats_former),
 		cmocka_unit_test(test_matching_within_a_sample),
 		cmocka_unit_test(test_reuseport_queues),

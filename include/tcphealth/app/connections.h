@@ -40,9 +40,15 @@ typedef const char *(*connections_arg_fn)(void *arg, const char *key);
 int connections_parse(connections_arg_fn fn, void *arg, struct connections_query *ret_query,
 		      struct buf *why);
 
+/* Listeners that share a port, of those that may have a connection in their queue. */
+#define CONNECTIONS_INODES 8
+
 struct connections_row {
 	const char *netns; /* NULL: the own namespace */
 	struct tcpsock sock;
+	/* Whoever holds one of these holds it: its own, or in an accept queue the listener's. */
+	uint32_t inodes[CONNECTIONS_INODES];
+	size_t inode_count;
 	struct census_place place;
 	struct look look;
 	struct unit unit;

@@ -46,6 +46,8 @@ struct listener {
 	uint64_t cgroup_id;
 	uint64_t last_seen_ms; /* monotonic */
 	uint32_t drops;        /* as last read; wraps */
+	uint32_t inode;
+	uint32_t queue_length;
 	/* Listeners' own: of the same port. */
 	uint32_t next;
 	uint16_t port;
@@ -80,6 +82,13 @@ enum listeners_match listeners_match(const struct listeners *listeners, const st
 
 /* The same without an address. */
 enum listeners_match listeners_match_port(const struct listeners *listeners, uint16_t port);
+
+/*
+ * The inodes of the listeners one of which has a connection to this address and port in its accept
+ * queue: more than one only where they share the port. Returns how many, at most `max`.
+ */
+size_t listeners_queueing(const struct listeners *listeners, const struct in6_addr *addr,
+			  uint16_t port, uint32_t *ret_inodes, size_t max);
 
 /*
  * The rows in order of port, those that are not kept included; valid until the next
