@@ -11,6 +11,7 @@
 #include "tcphealth/web/listenaddr.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <netinet/in.h>
@@ -220,8 +221,12 @@ static int open_listeners(struct httpd *httpd, const struct httpd_config *config
 		}
 		httpd->listeners[httpd->listener_count++] = fd;
 	}
-	for (size_t i = 0; i < httpd->listener_count; i++)
+	for (size_t i = 0; i < httpd->listener_count; i++) {
+		/* The library asks this of each connection, and serves none where it fails. */
+		if (fcntl(httpd->listeners[i], F_GETFL) < 0)
+			return web_fail(ret_error, "start http", -errno);
 		httpd->ports[i] = listenaddr_port(httpd->listeners[i]);
+	}
 	return 0;
 }
 
