@@ -10,33 +10,39 @@ endif
 VERSION  := $(shell cat VERSION)
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
+PKG_CONFIG ?= pkg-config
 PKGS       := libmicrohttpd libmnl libdeflate libfyaml gnutls libcrypt libseccomp
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
-# Flags that only gcc has.
-IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+comma := ,
+# probe FLAGS: the flags, if the compiler takes them for its target. GNU ld only warns about a -z that it does not know.
+probe = $(if $(shell printf '\043include <string.h>\nint main(void) { return 0; }\n' | \
+	$(CC) -O2 -Werror -Wl,--fatal-warnings $(1) -x c -o /dev/null - 2>/dev/null && echo yes),$(1))
+# either FLAGS OTHERS: the first that the compiler takes.
+either = $(or $(call probe,$(1)),$(call probe,$(2)))
+
+ZERO_INIT := -ftrivial-auto-var-init=zero
+CET       := $(call probe,-fcf-protection=full -Wl$(comma)-z$(comma)ibt$(comma)-z$(comma)shstk)
+
 WARN := -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wimplicit-fallthrough \
 	-Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wnull-dereference \
-	-Werror=format-security -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
-HARDEN := -fstack-clash-protection -fstack-protector-strong -fcf-protection=full \
-	-fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing -fPIE
-ifeq ($(IS_CLANG),)
-WARN   += -Wduplicated-cond -Wlogical-op -Wcast-align=strict
-HARDEN += -ftrivial-auto-var-init=zero
-FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-else
-HARDEN += -ftrivial-auto-var-init=zero -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
-FORTIFY ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-endif
-WERROR   ?= -Werror
+	-Werror=format-security -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion \
+	$(call probe,-Wduplicated-cond -Wlogical-op -Wcast-align=strict)
+HARDEN := -fstack-protector-strong -fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing -fPIE \
+	$(filter-out -Wl%,$(CET)) $(call probe,-fstack-clash-protection) $(call probe,-mbranch-protection=standard) \
+	$(call either,$(ZERO_INIT),$(ZERO_INIT) -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang)
+FORTIFY ?= -U_FORTIFY_SOURCE $(call either,-D_FORTIFY_SOURCE=3,-D_FORTIFY_SOURCE=2)
+# CI sets -Werror. Elsewhere, a new compiler's new warning does not stop the build.
+WERROR   ?=
 OPT      ?= -O2
 SANITIZE ?=
 
-CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE $(FORTIFY) $(CPPFLAGS)
+# 64-bit file sizes, inodes and times on 32-bit systems, too.
+CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 $(FORTIFY) $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 $(OPT) -g $(WARN) $(WERROR) $(HARDEN) $(SANITIZE) -pthread $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL  := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed \
-	-Wl,-z,ibt,-z,shstk -pthread $(SANITIZE) $(LDFLAGS)
+	$(filter -Wl%,$(CET)) -pthread $(SANITIZE) $(LDFLAGS)
 
 SRC     := $(sort $(wildcard src/*/*.c))
 OBJ     := $(SRC:%.c=$(BUILD)/%.o)
@@ -52,6 +58,11 @@ say  = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 .SECONDARY:
 
 all: $(PROGRAM) ## build the exporter
+
+# Not while make reads this file, because `make run` and others install the libraries first.
+LACKING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
+libraries:
+	$(if $(LACKING),$(error not found by $(PKG_CONFIG): $(LACKING); `deploy/setup.sh build` installs them on Debian))
 
 $(PROGRAM): $(BUILD)/src/main.o $(LIB)
 	$(call say,LD,$@)
@@ -73,7 +84,7 @@ $(BUILD)/revision: always
 	@mkdir -p $(@D)
 	@echo '$(REVISION)' | cmp -s - $@ || echo '$(REVISION)' >$@
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | libraries
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
@@ -123,7 +134,7 @@ targets_of = @grep -hE '^[a-z][a-z-]*:.*\#\#' $(1) | sed -E 's/:[^\#]*\#\# /\t/'
 help: ## show this list
 	$(call targets_of,Makefile)
 
-.PHONY: always all run check bench install demo clean help
+.PHONY: always libraries all run check bench install demo clean help
 
 # The parts of `check` and `bench`, and all other tests. Missing where only the program is built.
 -include tests/targets.mk

@@ -61,8 +61,8 @@ fuzz-replay: $(REPLAY) ## run the fuzz targets on their corpora
 it: all $(HELPERS) ## run the integration tests (IT='-k PATTERN', IT=--list)
 	@TCPHEALTH_BUILD=$(BUILD) tests/it/run.py $(IT)
 
-ASAN := SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' FORTIFY= OPT=-O1 WERROR=
-TSAN := SANITIZE=-fsanitize=thread FORTIFY= OPT=-O1 WERROR=
+ASAN := SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' FORTIFY= OPT=-O1
+TSAN := SANITIZE=-fsanitize=thread FORTIFY= OPT=-O1
 # Objects of the two compilers' sanitizers cannot be mixed.
 BY_CLANG := $(if $(findstring clang,$(CC)),-clang)
 
@@ -118,7 +118,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= 1000000
 fuzz: ## fuzz each target with libFuzzer for FUZZ_SECONDS (60) and FUZZ_RUNS (1000000), about 15 minutes in all
 	@deploy/setup.sh build fuzz
-	+@$(AGAIN) BUILD=build-fuzz CC=clang-14 FORTIFY= WERROR= \
+	+@$(AGAIN) BUILD=build-fuzz CC=clang-14 FORTIFY= \
 		SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzz-run
 
 fuzz-run: $(FUZZ)
@@ -153,7 +153,7 @@ hardening: all ## check that the program has the compiler's and linker's protect
 
 coverage: ## find lines that the tests reach, and in each parser, lines that its fuzz corpus alone reaches
 	@deploy/setup.sh build check robust
-	+@$(AGAIN) BUILD=build-coverage SANITIZE=--coverage CPPFLAGS=-DSANITIZED=1 FORTIFY= OPT=-O0 WERROR= coverage-run
+	+@$(AGAIN) BUILD=build-coverage SANITIZE=--coverage CPPFLAGS=-DSANITIZED=1 FORTIFY= OPT=-O0 coverage-run
 
 coverage-run: all programs
 	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/robust/coverage $(BUILD)

@@ -319,7 +319,9 @@ struct namespaces *namespaces_new(const struct namespaces_config *config)
 	 * A census has tables of a megabyte of which it touches little. malloc() would take the next ones from the heap once it has
 	 * seen some freed: calloc() would touch them all, and little of it would ever go back.
 	 */
+#ifdef M_MMAP_THRESHOLD /* glibc alone has it */
 	(void)mallopt(M_MMAP_THRESHOLD, TABLE_BYTES);
+#endif
 	if (netns_home_open(&s->home) < 0) {
 		free(s);
 		return NULL;

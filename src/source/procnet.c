@@ -351,6 +351,9 @@ static int take_lines(struct dump *dump, struct reader *reader)
 static int read_lines(struct dump *dump, struct reader *reader)
 {
 	for (;;) {
+		/* take_lines() leaves room, which gcc 14 does not see. */
+		if (reader->len >= sizeof(reader->buf))
+			return -EOVERFLOW;
 		ssize_t n = read(reader->fd, reader->buf + reader->len,
 				 sizeof(reader->buf) - reader->len);
 		int err;
