@@ -114,14 +114,22 @@ static bool start_httpd(struct service *service)
 	return false;
 }
 
-/* Before the first thread, so that all inherit it. Everything works without it. */
-static void enter_sandbox(const struct options *options)
+/*
+ * Before the first thread, so that all inherit it. Everything works without it, and false: nothing
+ * would within.
+ */
+static bool enter_sandbox(const struct options *options)
 {
 	struct sandbox_config config = { .namespaces = strcmp(options->netns, "own") != 0 };
-	int err = options->sandbox ? sandbox_enter(&config) : 0;
+	const char *forbidden = NULL;
+	int err = options->sandbox ? sandbox_enter(&config, &forbidden) : 0;
 
 	if (err < 0 && err != -ENOTSUP)
 		log_warn("running without a sandbox", "err", strerror(-err), NULL);
+	if (forbidden)
+		log_error("the sandbox forbids what serving needs; see --no-sandbox", "call",
+			  forbidden, NULL);
+	return forbidden == NULL;
 }
 
 /*
@@ -151,8 +159,7 @@ static bool start(struct service *service)
 	int err = prepare(service);
 
 	if (!err) {
-		enter_sandbox(service->options);
-		if (!start_httpd(service))
+		if (!enter_sandbox(service->options) || !start_httpd(service))
 			return false;
 		err = collector_start(service->collector);
 	}

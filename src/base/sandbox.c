@@ -6,6 +6,8 @@
  */
 #include "tcphealth/base/sandbox.h"
 
+#include "tcphealth/base/selftest.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -121,6 +123,37 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
+/* What other architectures have in place of some of them. */
+static const int allowed_elsewhere[] = {
+	/* 32 bits */
+	SCMP_SYS(stat64),
+	SCMP_SYS(lstat64),
+	SCMP_SYS(fstat64),
+	SCMP_SYS(fstatat64),
+	SCMP_SYS(statfs64),
+	SCMP_SYS(fstatfs64),
+	SCMP_SYS(_llseek),
+	SCMP_SYS(fcntl64),
+	SCMP_SYS(_newselect),
+	SCMP_SYS(sendfile64),
+	SCMP_SYS(getuid32),
+	SCMP_SYS(geteuid32),
+	SCMP_SYS(getgid32),
+	SCMP_SYS(getegid32),
+	SCMP_SYS(ugetrlimit),
+	SCMP_SYS(sigreturn),
+	SCMP_SYS(clock_gettime64),
+	SCMP_SYS(clock_getres_time64),
+	SCMP_SYS(clock_nanosleep_time64),
+	SCMP_SYS(ppoll_time64),
+	SCMP_SYS(pselect6_time64),
+	SCMP_SYS(futex_time64),
+	SCMP_SYS(recvmmsg_time64),
+	/* socketcall(2): i386 and s390x */
+	SCMP_SYS(recv),
+	SCMP_SYS(send),
+};
+
 /* Nothing in this program does that: whoever does is not this program any more. */
 static const int deadly[] = {
 	SCMP_SYS(execve),           SCMP_SYS(execveat),          SCMP_SYS(ptrace),
@@ -144,15 +177,27 @@ struct rule {
 		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value)             \
 	}
 
+/* Which argument of clone(2) has the flags. */
+#ifdef __s390__
+#define CLONE_FLAGS 1
+#else
+#define CLONE_FLAGS 0
+#endif
+
 #define READ_ONLY_MASK (O_ACCMODE | O_CREAT | O_TRUNC)
 
 static const struct rule conditional[] = {
 	{ SCMP_SYS(open), 1, { ARG_HAS(1, READ_ONLY_MASK, O_RDONLY) } },
 	{ SCMP_SYS(openat), 1, { ARG_HAS(2, READ_ONLY_MASK, O_RDONLY) } },
+#ifdef __s390__
+	{ SCMP_SYS(mmap), 0, { { 0 } } }, /* its arguments are behind a pointer */
+#else
 	{ SCMP_SYS(mmap), 1, { ARG_HAS(2, PROT_EXEC, 0) } },
+	{ SCMP_SYS(mmap2), 1, { ARG_HAS(2, PROT_EXEC, 0) } },
+#endif
 	{ SCMP_SYS(mprotect), 1, { ARG_HAS(2, PROT_EXEC, 0) } },
 	/* Threads, not processes. */
-	{ SCMP_SYS(clone), 1, { ARG_HAS(0, CLONE_THREAD, CLONE_THREAD) } },
+	{ SCMP_SYS(clone), 1, { ARG_HAS(CLONE_FLAGS, CLONE_THREAD, CLONE_THREAD) } },
 	/* Limits may be read. */
 	{ SCMP_SYS(prlimit64), 1, { ARG_IS(2, 0) } },
 	{ SCMP_SYS(socket), 2, { ARG_IS(0, AF_NETLINK), ARG_IS(2, NETLINK_SOCK_DIAG) } },
@@ -184,6 +229,8 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_config *config
 
 	for (size_t i = 0; i < COUNT(allowed) && r == 0; i++)
 		r = add(filter, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+	for (size_t i = 0; i < COUNT(allowed_elsewhere) && r == 0; i++)
+		r = add(filter, SCMP_ACT_ALLOW, allowed_elsewhere[i], 0, NULL);
 	for (size_t i = 0; i < COUNT(conditional) && r == 0; i++)
 		r = add(filter, SCMP_ACT_ALLOW, conditional[i].call, conditional[i].arg_count,
 			conditional[i].args);
@@ -197,19 +244,31 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_config *config
 	return r;
 }
 
-int sandbox_enter(const struct sandbox_config *config)
+static int load(const struct sandbox_config *config)
 {
-	scmp_filter_ctx filter;
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
 
-	if (SANITIZED)
-		return -ENOTSUP;
-	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (filter == NULL)
 		return -ENOMEM;
 	r = add_rules(filter, config);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
+	return r;
+}
+
+int sandbox_enter(const struct sandbox_config *config, const char **ret_forbidden)
+{
+	bool worked;
+	int r;
+
+	*ret_forbidden = NULL;
+	if (SANITIZED)
+		return -ENOTSUP;
+	worked = selftest_run() == NULL;
+	r = load(config);
+	if (r == 0 && worked)
+		*ret_forbidden = selftest_run();
 	return r;
 }

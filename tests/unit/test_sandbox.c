@@ -87,17 +87,20 @@ static bool can_delete(void)
 	return unlink("/tmp/tcphealth-test-sandbox") == 0;
 }
 
-/* The exit status of a child that enters the sandbox and tries: 0 it could, 1 it could not, 2 no sandbox; -1: killed. */
+/* The exit status of a child that enters the sandbox and tries: 0 it could, 1 it could not, 2 no sandbox, 3 serving is impossible; -1: killed. */
 static int try_inside(bool namespaces, bool (*attempt)(void))
 {
 	struct sandbox_config config = { .namespaces = namespaces };
+	const char *forbidden;
 	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		if (sandbox_enter(&config) < 0)
+		if (sandbox_enter(&config, &forbidden) < 0)
 			_exit(2);
+		if (forbidden != NULL)
+			_exit(3);
 		_exit(attempt() ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -15,9 +15,12 @@ struct sandbox_config {
 };
 
 /*
- * 0, or -errno: -ENOSYS where the kernel has no seccomp, -ENOTSUP in a build with a sanitizer: its runtime needs more than the program. A
+ * 0, or -errno, and then the process is as it was: -ENOSYS where the kernel has no seccomp, -ENOTSUP in a build with a sanitizer: its runtime needs more than the program. A
  * forbidden call gives EPERM (ENOSYS for those that the C library falls back from), an attempt to run another program or to trace one ends the process.
+ *
+ * *ret_forbidden is NULL, or the call that selftest_run() could make before and cannot make now: on this architecture or with this C
+ * library the filter lacks a system call, and serving would fail.
  */
-int sandbox_enter(const struct sandbox_config *config);
+int sandbox_enter(const struct sandbox_config *config, const char **ret_forbidden);
 
 #endif

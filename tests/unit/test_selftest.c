@@ -1,0 +1,128 @@
+/*
+ * test_selftest: it passes where all is well, names the call that a filter forbids, and leaves nothing behind.
+ */
+#include "tcphealth/base/selftest.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define CALLS 3
+
+/* What the C library may take for one call. */
+struct forbidden {
+	const char *name;
+	int calls[CALLS];
+};
+
+static const struct forbidden each[] = {
+	{ "pthread_create", { SCMP_SYS(clone), SCMP_SYS(clone3) } },
+	{ "socket", { SCMP_SYS(socket) } },
+	{ "setsockopt", { SCMP_SYS(setsockopt) } },
+	{ "bind", { SCMP_SYS(bind) } },
+	{ "listen", { SCMP_SYS(listen) } },
+	{ "getsockname", { SCMP_SYS(getsockname) } },
+	{ "connect", { SCMP_SYS(connect) } },
+	{ "accept4", { SCMP_SYS(accept4) } },
+	{ "poll", { SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(ppoll_time64) } },
+	{ "recv", { SCMP_SYS(recv), SCMP_SYS(recvfrom) } },
+	{ "send", { SCMP_SYS(send), SCMP_SYS(sendto) } },
+};
+
+/* Calls that this architecture does not have are left out. 0 is an unused place: read(2), which no case forbids. */
+static void forbid(const struct forbidden *forbidden)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (filter == NULL)
+		_exit(2);
+	for (size_t i = 0; i < CALLS; i++) {
+		if (forbidden->calls[i] != 0)
+			(void)seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), forbidden->calls[i],
+					       0);
+	}
+	if (seccomp_load(filter) != 0)
+		_exit(2);
+	seccomp_release(filter);
+}
+
+static _Noreturn void expect(const struct forbidden *forbidden)
+{
+	const char *said;
+
+	forbid(forbidden);
+	said = selftest_run();
+	if (said != NULL && strcmp(said, forbidden->name) == 0)
+		_exit(0);
+	fprintf(stderr, "%s: %s\n", forbidden->name, said != NULL ? said : "passed");
+	_exit(1);
+}
+
+static void test_passes(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		assert_null(selftest_run());
+}
+
+static void test_names_the_first_call_that_fails(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		int status;
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0)
+			expect(&each[i]);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
+static size_t count_time_waits(void)
+{
+	FILE *file = fopen("/proc/net/tcp", "re");
+	char line[512];
+	size_t count = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) != NULL) {
+		unsigned int state;
+		count += sscanf(line, " %*d: %*x:%*x %*x:%*x %x", &state) == 1 && state == 6;
+	}
+	(void)fclose(file);
+	return count;
+}
+
+/* Other programs make TIME_WAIT as well, but not 200 in these milliseconds. */
+static void test_leaves_no_time_wait(void **state)
+{
+	(void)state;
+	size_t before = count_time_waits();
+
+	for (int i = 0; i < 200; i++)
+		assert_null(selftest_run());
+	assert_true(count_time_waits() < before + 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_passes),
+		cmocka_unit_test(test_names_the_first_call_that_fails),
+		cmocka_unit_test(test_leaves_no_time_wait),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
