@@ -98,14 +98,14 @@ static int take_sockets(struct systemd *systemd, uint64_t count)
 {
 	if (count > SYSTEMD_SOCKETS_MAX)
 		return -E2BIG;
-	for (uint64_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < (size_t)count; i++) {
 		int fd = FIRST_SOCKET + (int)i;
 		int err = take_socket(fd);
 		if (err)
 			return err;
 		systemd->sockets[i] = fd;
 	}
-	systemd->socket_count = count;
+	systemd->socket_count = (size_t)count;
 	return 0;
 }
 

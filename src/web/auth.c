@@ -75,7 +75,7 @@ static ssize_t decode_base64(const char *text, char *data, size_t size)
 		return -1;
 	if (decoded.size <= size) {
 		memcpy(data, decoded.data, decoded.size);
-		len = decoded.size;
+		len = (ssize_t)decoded.size;
 	}
 	explicit_bzero(decoded.data, decoded.size);
 	gnutls_free(decoded.data);

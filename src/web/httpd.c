@@ -268,9 +268,9 @@ static struct MHD_Daemon *start_daemon(struct httpd *httpd)
 		/* First, because the others may log. */
 		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, httpd },
 		{ MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
-		{ MHD_OPTION_CONNECTION_LIMIT, WORKERS * CONNECTIONS_MAX, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, (intptr_t)(WORKERS * CONNECTIONS_MAX), NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_MEMORY, NULL },
-		{ MHD_OPTION_CONNECTION_TIMEOUT, httpd->timeout_s, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)httpd->timeout_s, NULL },
 		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_completed, httpd },
 		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, httpd },
 		{ MHD_OPTION_THREAD_POOL_SIZE, WORKERS, NULL },

@@ -283,7 +283,8 @@ static void make_dump(struct bench_dump *dump, bool is_quiet, unsigned int sampl
 {
 	struct writer w = { .dump = dump, .sample = sample };
 
-	dump->len = dump->count = dump->sockets = 0;
+	dump->len = dump->count = 0;
+	dump->sockets = 0;
 	if (is_quiet)
 		quiet(&w);
 	else

@@ -65,7 +65,7 @@ static void test_equal_hashes(void **state)
 	(void)state;
 	for (uint64_t h = 0; h < 3; h++)
 		for (uint32_t i = 0; i < 500; i++)
-			assert_int_equal(hash_add(&hash, h, i * 3 + h), 0);
+			assert_int_equal(hash_add(&hash, h, (size_t)(i * 3 + h)), 0);
 	for (uint64_t h = 0; h < 3; h++) {
 		bool seen[1500] = { false };
 		unsigned int count = 0;

@@ -13,12 +13,12 @@
 #define IDS 6000u
 
 /* xorshift64: the same numbers in every run. */
-static uint64_t next_random(uint64_t *state)
+static size_t next_random(uint64_t *state)
 {
 	*state ^= *state << 13;
 	*state ^= *state >> 7;
 	*state ^= *state << 17;
-	return *state;
+	return (size_t)*state;
 }
 
 /* Ids are spread over 64 bits, some alike in their low or high half. */
