@@ -6,6 +6,7 @@
 #include "families-internal.h"
 
 #define OF_HEALTH(member) .page = emit_health, .figure = FAMILIES_FIGURE(struct health, member)
+#define COUNTED(member)   .family.type = EXPO_COUNTER, OF_HEALTH(member)
 
 static void emit_build(const struct families_walk *walk)
 {
@@ -187,43 +188,37 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_sample_errors_total",
 		.family.help = "Samples that failed.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(errors),
+		COUNTED(errors),
 	},
 	{
 		.family.name = "tcphealth_events_total",
 		.family.help =
 			"Destroy events received from the kernel, one for each socket that ended.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(events),
+		COUNTED(events),
 	},
 	{
 		.family.name = "tcphealth_events_lost_total",
 		.family.help = "Destroy events known to be lost; while this does not grow, the "
 			       "counters of connections miss nothing.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(events_lost),
+		COUNTED(events_lost),
 	},
 	{
 		.family.name = "tcphealth_event_overruns_total",
 		.family.help = "Times the kernel dropped destroy events because the exporter read "
 			       "them too slowly.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(event_overruns),
+		COUNTED(event_overruns),
 	},
 	{
 		.family.name = "tcphealth_forged_messages_total",
 		.family.help =
 			"Netlink messages ignored because they did not come from the kernel.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(forged),
+		COUNTED(forged),
 	},
 	{
 		.family.name = "tcphealth_malformed_records_total",
 		.family.help = "Records and lines of the kernel's tables skipped because they made "
 			       "no sense.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(malformed),
+		COUNTED(malformed),
 	},
 	{
 		.family.name = "tcphealth_web_config_reload_failed",
@@ -236,8 +231,7 @@ static const struct families_row rows[] = {
 		.family.help = "Closed connections without final figures, as the kernel had wiped "
 			       "them (SO_LINGER 0 and the like); their last bytes and segments are "
 			       "not counted.",
-		.family.type = EXPO_COUNTER,
-		OF_HEALTH(wiped_closes),
+		COUNTED(wiped_closes),
 	},
 };
 

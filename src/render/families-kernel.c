@@ -5,7 +5,7 @@
  */
 #include "families-internal.h"
 
-#define COUNTER(counter) .ns = emit_counter, .which = (counter)
+#define COUNTER(counter) .family.type = EXPO_COUNTER, .ns = emit_counter, .which = (counter)
 #define SYSCTL(key)      .ns = emit_sysctl, .which = (key)
 
 static void put_counter(const struct families_walk *walk, unsigned int counter, const char *cause)
@@ -60,55 +60,47 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_kernel_retransmitted_segments_total",
 		.family.help = "TCP segments retransmitted in the network namespace (RetransSegs).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_RETRANS_SEGS),
 	},
 	{
 		.family.name = "tcphealth_kernel_sent_segments_total",
 		.family.help = "TCP segments sent in the network namespace, without "
 			       "retransmissions (OutSegs).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_OUT_SEGS),
 	},
 	{
 		.family.name = "tcphealth_kernel_syn_retransmits_total",
 		.family.help = "SYN and SYN-ACK segments retransmitted in the network namespace "
 			       "(TCPSynRetrans).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_SYN_RETRANS),
 	},
 	{
 		.family.name = "tcphealth_kernel_keepalive_probes_total",
 		.family.help = "Keepalive probes sent in the network namespace (TCPKeepAlive).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_KEEPALIVE_PROBES),
 	},
 	{
 		.family.name = "tcphealth_kernel_timeouts_total",
 		.family.help = "Retransmission timers that expired in the network namespace "
 			       "(TCPTimeouts).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_TIMEOUTS),
 	},
 	{
 		.family.name = "tcphealth_kernel_active_opens_total",
 		.family.help = "Connection attempts begun in the network namespace, successful or "
 			       "not (ActiveOpens).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_ACTIVE_OPENS),
 	},
 	{
 		.family.name = "tcphealth_kernel_passive_opens_total",
 		.family.help =
 			"Connections that peers opened to the network namespace (PassiveOpens).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_PASSIVE_OPENS),
 	},
 	{
 		.family.name = "tcphealth_kernel_attempt_fails_total",
 		.family.help = "Handshakes that failed in the network namespace, in either "
 			       "direction (AttemptFails).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_ATTEMPT_FAILS),
 	},
 	{
@@ -116,27 +108,23 @@ static const struct families_row rows[] = {
 		.family.help =
 			"Established or half-closed connections in the network namespace that "
 			"ended abruptly, by a reset from either end or a timeout (EstabResets).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_ESTAB_RESETS),
 	},
 	{
 		.family.name = "tcphealth_kernel_sent_resets_total",
 		.family.help = "TCP resets sent in the network namespace (OutRsts).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_OUT_RSTS),
 	},
 	{
 		.family.name = "tcphealth_kernel_listen_overflows_total",
 		.family.help = "Times a full accept queue turned a connection away in the "
 			       "network namespace (ListenOverflows).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_LISTEN_OVERFLOWS),
 	},
 	{
 		.family.name = "tcphealth_kernel_listen_drops_total",
 		.family.help = "Connections that listeners in the network namespace dropped for "
 			       "any reason, full accept queues included (ListenDrops).",
-		.family.type = EXPO_COUNTER,
 		COUNTER(NETSTAT_LISTEN_DROPS),
 	},
 	{

@@ -7,7 +7,8 @@
 #include "families-internal.h"
 
 #define OF_LISTENERS(member)                                                                       \
-	.of = FAMILIES_OF_LISTENERS, .figure = FAMILIES_FIGURE(struct listener_port, member)
+	.labels = "port", .of = FAMILIES_OF_LISTENERS,                                             \
+	.figure = FAMILIES_FIGURE(struct listener_port, member)
 
 /* Where the last listener has closed, the queue is known to be gone. */
 static bool knows_backlog(const struct listener_port *port)
@@ -51,7 +52,6 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_listeners",
 		.family.help = "Listeners on the port; 0 for a while after the last has closed.",
-		.labels = "port",
 		OF_LISTENERS(sockets),
 		.json = "listeners",
 	},
@@ -59,7 +59,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_listen_queue_length",
 		.family.help = "Connections with a finished handshake that no program has accepted "
 			       "yet, summed over the port's listeners.",
-		.labels = "port",
 		OF_LISTENERS(queue_length),
 		.json = "listen_queue_length",
 	},
@@ -67,7 +66,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_listen_queue_limit",
 		.family.help = "Connections that may wait to be accepted (the backlog in force), "
 			       "summed over the port's listeners.",
-		.labels = "port",
 		.needs = SOURCE_BACKLOG,
 		OF_LISTENERS(queue_limit),
 		.known = knows_backlog,
@@ -78,7 +76,6 @@ static const struct families_row rows[] = {
 		.family.help = "Accept queue of the port's fullest listener: its length divided by "
 			       "its limit plus one; at 1 the kernel drops new connections.",
 		.family.unit = "ratio",
-		.labels = "port",
 		.needs = SOURCE_BACKLOG,
 		OF_LISTENERS(saturation),
 		.known = knows_backlog,
@@ -88,7 +85,6 @@ static const struct families_row rows[] = {
 		.family.help = "Packets and connections that the port's listeners dropped, for any "
 			       "reason, since the exporter first saw each listener.",
 		.family.type = EXPO_COUNTER,
-		.labels = "port",
 		.needs = SOURCE_DROPS,
 		OF_LISTENERS(drops_total),
 		.known = knows_drops,
