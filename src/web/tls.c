@@ -18,8 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PEM_MAX      (1024u * 1024) /* bytes of a file */
-#define PRIORITY_LEN 1024
+#define PEM_MAX (1024u * 1024) /* bytes of a file */
 
 struct tls {
 	struct tls_config config;
