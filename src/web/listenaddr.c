@@ -21,38 +21,20 @@
 #define PORT_DIGITS     5
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
-static int set_options(int fd, int family, bool dual)
-{
-	int on = 1, v6only = !dual;
-
-	/* Not SO_REUSEPORT: two exporters would share the scrapes without notice. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
-		return -errno;
-	if (family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)))
-		return -errno;
-	return 0;
-}
-
-static int bind_and_listen(int fd, const struct addrinfo *info)
-{
-	if (bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, SOMAXCONN))
-		return -errno;
-	return 0;
-}
-
 static int open_one(const struct addrinfo *info, bool dual)
 {
 	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	int err;
+	int on = 1, v6only = !dual, err;
 
 	if (fd < 0)
 		return -errno;
-	err = set_options(fd, info->ai_family, dual);
-	if (!err)
-		err = bind_and_listen(fd, info);
-	if (!err)
+	/* Not SO_REUSEPORT: two exporters would share the scrapes without notice. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    (info->ai_family != AF_INET6 ||
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) == 0) &&
+	    bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
 		return fd;
+	err = -errno;
 	close(fd);
 	return err;
 }
@@ -192,16 +174,16 @@ int listenaddr_open(const char *address, char *ret_why, size_t size)
 
 unsigned int listenaddr_port(int fd)
 {
-	struct sockaddr_storage addr = { 0 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} addr = { 0 };
 	socklen_t len = sizeof(addr);
-	struct sockaddr_in6 v6;
-	struct sockaddr_in v4;
 
-	if (getsockname(fd, (struct sockaddr *)&addr, &len))
+	if (getsockname(fd, &addr.any, &len))
 		return 0;
-	memcpy(&v6, &addr, sizeof(v6));
-	memcpy(&v4, &addr, sizeof(v4));
-	if (addr.ss_family == AF_INET)
-		return ntohs(v4.sin_port);
-	return addr.ss_family == AF_INET6 ? ntohs(v6.sin6_port) : 0;
+	if (addr.any.sa_family == AF_INET)
+		return ntohs(addr.v4.sin_port);
+	return addr.any.sa_family == AF_INET6 ? ntohs(addr.v6.sin6_port) : 0;
 }
