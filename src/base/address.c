@@ -38,6 +38,23 @@ struct in6_addr address_v4(uint32_t addr_be)
 	return addr;
 }
 
+bool address_of(const struct sockaddr *from, struct in6_addr *ret_addr)
+{
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (from->sa_family == AF_INET6) {
+		memcpy(&v6, from, sizeof(v6));
+		*ret_addr = v6.sin6_addr;
+		return true;
+	}
+	if (from->sa_family != AF_INET)
+		return false;
+	memcpy(&v4, from, sizeof(v4));
+	*ret_addr = address_v4(v4.sin_addr.s_addr);
+	return true;
+}
+
 bool address_is_any(const struct in6_addr *addr)
 {
 	if (IN6_IS_ADDR_V4MAPPED(addr))

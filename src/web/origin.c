@@ -10,29 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-/* An address as IPv6; IPv4 is mapped. False for other families. */
-static bool as_v6(const struct sockaddr *addr, struct in6_addr *ret_addr)
-{
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-
-	if (addr->sa_family == AF_INET6) {
-		memcpy(&v6, addr, sizeof(v6));
-		*ret_addr = v6.sin6_addr;
-		return true;
-	}
-	if (addr->sa_family != AF_INET)
-		return false;
-	memcpy(&v4, addr, sizeof(v4));
-	*ret_addr = address_v4(v4.sin_addr.s_addr);
-	return true;
-}
-
 bool origin_is_loopback(const struct sockaddr *peer)
 {
 	struct in6_addr addr;
 
-	return as_v6(peer, &addr) && address_is_loopback(&addr);
+	return address_of(peer, &addr) && address_is_loopback(&addr);
 }
 
 static bool is_interface_address(const struct in6_addr *addr)
@@ -44,7 +26,7 @@ static bool is_interface_address(const struct in6_addr *addr)
 	if (getifaddrs(&list) < 0)
 		return false;
 	for (i = list; i != NULL && !found; i = i->ifa_next)
-		found = i->ifa_addr != NULL && as_v6(i->ifa_addr, &own) &&
+		found = i->ifa_addr != NULL && address_of(i->ifa_addr, &own) &&
 			memcmp(&own, addr, sizeof(own)) == 0;
 	freeifaddrs(list);
 	return found;

@@ -8,16 +8,8 @@
 struct share share_of(const struct sockaddr *peer)
 {
 	struct share share = { IN6ADDR_ANY_INIT };
-	struct sockaddr_in6 v6;
-	struct sockaddr_in v4;
 
-	if (peer->sa_family == AF_INET6) {
-		memcpy(&v6, peer, sizeof(v6));
-		share.addr = v6.sin6_addr;
-	} else if (peer->sa_family == AF_INET) {
-		memcpy(&v4, peer, sizeof(v4));
-		share.addr = address_v4(v4.sin_addr.s_addr);
-	}
+	(void)address_of(peer, &share.addr);
 	if (address_is_loopback(&share.addr))
 		share.addr = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
 	return share;

@@ -22,6 +22,9 @@ const char *address_endpoint_text(const struct in6_addr *addr, uint16_t port,
 /* The v4-mapped form of an IPv4 address in network byte order. */
 struct in6_addr address_v4(uint32_t addr_be);
 
+/* The address of a peer or an interface. False, and nothing is written, for other families. */
+bool address_of(const struct sockaddr *from, struct in6_addr *ret_addr);
+
 /* :: or 0.0.0.0 */
 bool address_is_any(const struct in6_addr *addr);
 
