@@ -35,12 +35,10 @@ struct publisher {
 	struct publisher_config config;
 	/* Of all below; not held while pages are rendered. */
 	pthread_mutex_t lock;
-	/* Of the last good sample, or NULL. */
-	struct snapshot *snapshot;
-	struct health health;
-	struct procself procself;
-	/* How many editions there have been, and the number of the one that config.pages show. */
-	uint64_t editions, shown;
+	/* Of the last sample; its snapshot, of the last good one. */
+	struct edition last;
+	/* The number of the edition that config.pages show. */
+	uint64_t shown;
 	/* When the last good sample on the pages ended, monotonic; 0: none has. */
 	uint64_t good_ms;
 	/* When the running sample began, monotonic; 0: none runs. */
@@ -137,13 +135,10 @@ static int render_bounded(const struct publisher_config *config, const struct ed
 /* Under `lock`. */
 static struct edition new_edition(struct publisher *p)
 {
-	return (struct edition){
-		.number = ++p->editions,
-		.snapshot = snapshot_ref(p->snapshot),
-		.health = p->health,
-		.procself = p->procself,
-		.good_ms = p->good_ms,
-	};
+	p->last.number++;
+	p->last.good_ms = p->good_ms;
+	(void)snapshot_ref(p->last.snapshot);
+	return p->last;
 }
 
 /* Takes the pages over: they replace the old ones, unless those are of a later edition. */
@@ -219,7 +214,7 @@ void publisher_free(struct publisher *p)
 {
 	if (p == NULL)
 		return;
-	snapshot_unref(p->snapshot);
+	snapshot_unref(p->last.snapshot);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
@@ -240,15 +235,15 @@ int publisher_end(struct publisher *p, int error, struct health *health, struct 
 		procself_read("/proc/self", &procself);
 	pthread_mutex_lock(&p->lock);
 	health->success = error == 0;
-	health->errors = p->health.errors + (error != 0);
+	health->errors = p->last.health.errors + (error != 0);
 	health->web_config_failed = p->web_config_failed;
-	p->health = *health;
-	p->procself = procself;
+	p->last.health = *health;
+	p->last.procself = procself;
 	p->error = error;
 	p->busy_ms = 0;
 	if (error == 0) {
-		snapshot_unref(p->snapshot);
-		p->snapshot = snapshot;
+		snapshot_unref(p->last.snapshot);
+		p->last.snapshot = snapshot;
 		p->took_ms = (uint64_t)(health->duration_seconds * 1e3);
 	}
 	edition = new_edition(p);
@@ -284,7 +279,7 @@ static bool is_due(const struct publisher *p, uint64_t now_ms)
 void publisher_web_config(struct publisher *p, bool failed)
 {
 	pthread_mutex_lock(&p->lock);
-	p->web_config_failed = p->health.web_config_failed = failed;
+	p->web_config_failed = p->last.health.web_config_failed = failed;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -300,8 +295,8 @@ void publisher_watch(struct publisher *p)
 	due = is_due(p, now_ms);
 	if (due) {
 		p->watched_ms = now_ms;
-		p->health.success = false;
-		p->health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
+		p->last.health.success = false;
+		p->last.health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
 		edition = new_edition(p);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -344,8 +339,8 @@ struct snapshot *publisher_snapshot(struct publisher *p, struct health *ret_heal
 	struct snapshot *snapshot;
 
 	pthread_mutex_lock(&p->lock);
-	snapshot = p->snapshot != NULL ? snapshot_ref(p->snapshot) : NULL;
-	*ret_health = p->health;
+	snapshot = p->last.snapshot != NULL ? snapshot_ref(p->last.snapshot) : NULL;
+	*ret_health = p->last.health;
 	pthread_mutex_unlock(&p->lock);
 	return snapshot;
 }
