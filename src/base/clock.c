@@ -58,8 +58,5 @@ uint64_t clock_thread_cpu_ns(void)
 
 double clock_wall(void)
 {
-	struct timespec now = { 0 };
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / NS_PER_S;
+	return (double)read_ns(CLOCK_REALTIME) / NS_PER_S;
 }
