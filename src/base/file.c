@@ -49,6 +49,16 @@ ssize_t file_read(int dir, const char *path, char *dst, size_t size)
 	return len;
 }
 
+DIR *file_open_dir(int dir, const char *path)
+{
+	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *opened = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!opened && fd >= 0)
+		close(fd);
+	return opened;
+}
+
 bool file_find_line(int dir, const char *path, const char *prefix, char dst[FILE_LINE_SIZE])
 {
 	int fd = open_file(dir, path);

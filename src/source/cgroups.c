@@ -4,6 +4,7 @@
  */
 #include "cgroups-internal.h"
 #include "tcphealth/base/array.h"
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/hash.h"
 #include "tcphealth/source/cgroupfs.h"
 
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define WALK_INTERVAL_MS 1000
 #define RETRY_MAX_MS     60000
@@ -248,15 +248,9 @@ static int enter_directory(struct cgroups *cgroups, size_t index)
 
 	if (depth_of(path) >= cgroups->limits.depth)
 		return 0;
-	int fd = openat(cgroups->walk.root, is_top(path) ? "." : path + 1,
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	DIR *dir = file_open_dir(cgroups->walk.root, is_top(path) ? "." : path + 1);
+	if (!dir)
+		return errno == ENOMEM ? -ENOMEM : 0;
 	int err = read_directory(cgroups, dir, index);
 	closedir(dir);
 	return err;

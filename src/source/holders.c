@@ -8,6 +8,7 @@
 #include "tcphealth/base/escape.h"
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
+#include "tcphealth/source/procfs.h"
 #include "tcphealth/source/units.h"
 
 #include <dirent.h>
@@ -20,9 +21,6 @@
 
 /* The clock is read once for so many descriptors. */
 #define FDS_PER_CHECK 256
-
-/* Of PROCFS/PID/stat, counted from the one after the command's name, which is field 3. */
-#define STAT_STARTTIME (22 - 3)
 
 #define TEXT_SIZE 4096
 
@@ -72,13 +70,7 @@ static void read_start_time(struct scan *scan, int dir, struct holder *process)
 	uint64_t ticks;
 
 	(void)file_read(dir, "stat", text, sizeof(text));
-	/* The command's name may hold blanks and parentheses: only the last one ends it. */
-	const char *at = strrchr(text, ')');
-	for (int i = 0; at && i <= STAT_STARTTIME; i++) {
-		at = strchr(at, ' ');
-		at = at ? at + 1 : NULL;
-	}
-	if (!at || number_take(&at, NULL, UINT64_MAX, &ticks) || ticks_per_second <= 0)
+	if (!procfs_stat_field(text, PROCFS_STAT_STARTTIME, &ticks) || ticks_per_second <= 0)
 		return;
 	if (scan->boot_seconds == 0)
 		read_boot_time(scan);
@@ -184,17 +176,11 @@ static int scan_fds(struct scan *scan, int dir, DIR *fds)
 
 static int scan_process(struct scan *scan, int dir)
 {
-	int fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *fds = file_open_dir(dir, "fd");
 	int err;
 
-	if (fd < 0)
+	if (!fds)
 		return -errno;
-	DIR *fds = fdopendir(fd);
-	if (!fds) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
 	err = scan_fds(scan, dir, fds);
 	closedir(fds);
 	return err;

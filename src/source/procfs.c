@@ -3,8 +3,11 @@
  */
 #include "tcphealth/source/procfs.h"
 
+#include "tcphealth/base/number.h"
+
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static int join(const char *root, const char *rest, char *dst, size_t size)
@@ -27,4 +30,14 @@ int procfs_net_dir(const char *root, pid_t pid, char *dst, size_t size)
 	if (err == 0 && access(dst, F_OK) == 0)
 		return 0;
 	return join(root, "net", dst, size);
+}
+
+bool procfs_stat_field(const char *stat, enum procfs_stat field, uint64_t *ret_value)
+{
+	/* The command's name may hold blanks and parentheses: only the last one ends it. */
+	const char *at = strrchr(stat, ')');
+
+	for (unsigned int before = 2; at && before < field; before++)
+		at = (at = strchr(at, ' ')) ? at + 1 : NULL;
+	return at && number_take(&at, NULL, UINT64_MAX, ret_value) == 0 && strchr(" \n", *at);
 }

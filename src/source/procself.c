@@ -6,6 +6,7 @@
 
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/number.h"
+#include "tcphealth/source/procfs.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -14,15 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Fields of /proc/self/stat, counted from the one after the command's name, which is field 3. */
-enum stat_field {
-	STAT_UTIME = 14 - 3,
-	STAT_STIME = 15 - 3,
-	STAT_STARTTIME = 22 - 3,
-	STAT_VSIZE = 23 - 3,
-	STAT_RSS = 24 - 3,
-	STAT_FIELDS,
-};
+#define STAT_SIZE 1024
 
 /* A number, and a blank or nothing behind it. */
 static bool parse_u64(const char *text, uint64_t *ret_value)
@@ -46,60 +39,34 @@ static bool read_limit(int dir, const char *name, uint64_t *ret_limit)
 	return parse_u64(rest, ret_limit);
 }
 
-/* Text of /proc/self/stat and where its fields begin. */
-struct stat_line {
-	char text[1024];
-	const char *fields[STAT_FIELDS];
-};
-
-static bool read_stat(int dir, struct stat_line *line)
-{
-	(void)file_read(dir, "stat", line->text, sizeof(line->text));
-	/* The command's name may hold blanks and parentheses: only the last one ends it. */
-	const char *at = strrchr(line->text, ')');
-	if (!at)
-		return false;
-	at++;
-	for (size_t i = 0; i < STAT_FIELDS; i++) {
-		at += strspn(at, " ");
-		if (*at == '\0' || *at == '\n')
-			return false;
-		line->fields[i] = at;
-		at += strcspn(at, " \n");
-	}
-	return true;
-}
-
-static void add_cpu(const struct stat_line *line, double ticks_per_second, struct procself *self)
+static void add_cpu(const char *stat, double ticks_per_second, struct procself *self)
 {
 	uint64_t user, system;
 
-	if (!parse_u64(line->fields[STAT_UTIME], &user) ||
-	    !parse_u64(line->fields[STAT_STIME], &system))
+	if (!procfs_stat_field(stat, PROCFS_STAT_UTIME, &user) ||
+	    !procfs_stat_field(stat, PROCFS_STAT_STIME, &system))
 		return;
 	self->cpu_seconds = ((double)user + (double)system) / ticks_per_second;
 	self->known |= PROCSELF_CPU;
 }
 
-static void add_memory(const struct stat_line *line, struct procself *self)
+static void add_memory(const char *stat, uint64_t pages, struct procself *self)
 {
 	long page_size = sysconf(_SC_PAGESIZE);
-	uint64_t pages;
 
-	if (parse_u64(line->fields[STAT_VSIZE], &self->virtual_bytes))
+	if (procfs_stat_field(stat, PROCFS_STAT_VSIZE, &self->virtual_bytes))
 		self->known |= PROCSELF_VM;
-	if (page_size > 0 && parse_u64(line->fields[STAT_RSS], &pages) &&
+	if (page_size > 0 &&
 	    !__builtin_mul_overflow(pages, (uint64_t)page_size, &self->resident_bytes))
 		self->known |= PROCSELF_RSS;
 }
 
-static void add_start(const struct stat_line *line, int dir, double ticks_per_second,
-		      struct procself *self)
+static void add_start(const char *stat, int dir, double ticks_per_second, struct procself *self)
 {
 	char rest[FILE_LINE_SIZE];
 	uint64_t start_ticks, boot_seconds;
 
-	if (!parse_u64(line->fields[STAT_STARTTIME], &start_ticks))
+	if (!procfs_stat_field(stat, PROCFS_STAT_STARTTIME, &start_ticks))
 		return;
 	/* One above /proc/self, through the link, is /proc. */
 	if (!file_find_line(dir, "../stat", "btime ", rest) || !parse_u64(rest, &boot_seconds))
@@ -111,28 +78,28 @@ static void add_start(const struct stat_line *line, int dir, double ticks_per_se
 static void add_stat(int dir, struct procself *self)
 {
 	long ticks_per_second = sysconf(_SC_CLK_TCK);
-	struct stat_line line;
+	char stat[STAT_SIZE];
+	uint64_t pages;
 
-	if (ticks_per_second <= 0 || !read_stat(dir, &line))
+	(void)file_read(dir, "stat", stat, sizeof(stat));
+	/* Without the last field the line was cut, perhaps within a number. */
+	if (ticks_per_second <= 0 || !procfs_stat_field(stat, PROCFS_STAT_RSS, &pages))
 		return;
-	add_cpu(&line, (double)ticks_per_second, self);
-	add_memory(&line, self);
-	add_start(&line, dir, (double)ticks_per_second, self);
+	add_cpu(stat, (double)ticks_per_second, self);
+	add_memory(stat, pages, self);
+	add_start(stat, dir, (double)ticks_per_second, self);
 }
 
 static void add_fds(int proc_self, struct procself *self)
 {
-	int fd = openat(proc_self, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = file_open_dir(proc_self, "fd");
 	uint64_t count = 0, number;
 
-	if (!dir && fd >= 0)
-		close(fd);
 	if (!dir)
 		return;
 	errno = 0;
 	for (struct dirent *entry; (entry = readdir(dir));)
-		if (parse_u64(entry->d_name, &number) && number != (uint64_t)fd &&
+		if (parse_u64(entry->d_name, &number) && number != (uint64_t)dirfd(dir) &&
 		    number != (uint64_t)proc_self)
 			count++;
 	bool complete = errno == 0;

@@ -7,6 +7,7 @@
 #ifndef TCPHEALTH_BASE_FILE_H
 #define TCPHEALTH_BASE_FILE_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +18,9 @@
  * holds what was read so far.
  */
 ssize_t file_read(int dir, const char *path, char *dst, size_t size);
+
+/* Opens a directory, not a link to one. NULL and errno if it cannot be. */
+DIR *file_open_dir(int dir, const char *path);
 
 #define FILE_LINE_SIZE 512
 
