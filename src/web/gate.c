@@ -1,20 +1,21 @@
 /*
- * gate: the thread that accepts, and the list of connections.
+ * gate: the thread that accepts, and ends who is overdue or leaves for a newcomer.
  *
- * Owns listeners, slots and deadlines. Must not know HTTP.
+ * Owns listeners and deadlines. Must not know HTTP.
  *
- * A slot is found by its descriptor. That is safe because only this thread fills slots,
+ * A place is found by its descriptor. That is safe because only this thread gives places,
  * and because gate_closed() comes before the descriptor is closed: under the lock,
  * shutdown(2) never hits a descriptor that was reused.
  */
 #include "tcphealth/web/gate.h"
 
+#include "tcphealth/base/address.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
+#include "tcphealth/web/places.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -24,21 +25,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define BACKOFF_MS  250 /* after accept(2) lacked descriptors or memory */
-#define CLIENT_SIZE 16
-#define NEVER       UINT64_MAX
-
-/* The part of an address that its user cannot choose: all of IPv4, the network of IPv6. */
-struct client {
-	unsigned char bytes[CLIENT_SIZE];
-};
-
-struct slot {
-	int fd; /* -1: free */
-	bool connected;
-	uint64_t deadline_ms; /* NEVER after the shutdown */
-	struct client client;
-};
+#define BACKOFF_MS 250 /* after accept(2) lacked descriptors or memory */
+#define NEVER      PLACES_NEVER
 
 struct gate {
 	struct gate_config config;
@@ -54,26 +42,8 @@ struct gate {
 	bool quiescing;
 	bool stopping;
 	bool listening;
-	unsigned int used;
-	struct slot *slots; /* config.max_connections of them */
+	struct places places;
 };
-
-static struct client client_of(const struct sockaddr_storage *peer)
-{
-	struct client client = { { 0 } };
-	struct sockaddr_in6 v6;
-	struct sockaddr_in v4;
-
-	memcpy(&v6, peer, sizeof(v6));
-	memcpy(&v4, peer, sizeof(v4));
-	if (peer->ss_family == AF_INET)
-		memcpy(client.bytes + 12, &v4.sin_addr, 4);
-	else if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-		memcpy(client.bytes + 12, v6.sin6_addr.s6_addr + 12, 4);
-	else
-		memcpy(client.bytes, v6.sin6_addr.s6_addr, 8);
-	return client;
-}
 
 static void wake(struct gate *gate)
 {
@@ -84,53 +54,12 @@ static void wake(struct gate *gate)
 		return;
 }
 
-static struct slot *slot_find(struct gate *gate, int fd)
+/* Its server then closes it. */
+static void end_connection(struct place *place)
 {
-	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
-		if (gate->slots[i].fd == fd)
-			return &gate->slots[i];
-	}
-	return NULL;
-}
-
-static void slot_release(struct gate *gate, struct slot *slot)
-{
-	slot->fd = -1;
-	gate->used--;
-}
-
-static unsigned int count_client(const struct gate *gate, const struct client *client)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
-		const struct slot *slot = &gate->slots[i];
-		if (slot->fd >= 0 && memcmp(&slot->client, client, sizeof(*client)) == 0)
-			count++;
-	}
-	return count;
-}
-
-/* False if the client has enough connections. */
-static bool slot_take(struct gate *gate, int fd, const struct client *client, uint64_t now_ms)
-{
-	/* A descriptor that is still listed was closed without a report (out of memory). */
-	struct slot *old = slot_find(gate, fd), *slot;
-
-	if (old)
-		slot_release(gate, old);
-	if (count_client(gate, client) >= gate->config.max_per_client)
-		return false;
-	slot = slot_find(gate, -1);
-	if (!slot)
-		return false;
-	*slot = (struct slot){
-		.fd = fd,
-		.deadline_ms = now_ms + gate->config.timeout_s * UINT64_C(1000),
-		.client = *client,
-	};
-	gate->used++;
-	return true;
+	shutdown(place->fd, SHUT_RDWR);
+	place->leaving = true;
+	place->deadline_ms = NEVER;
 }
 
 /* Ends overdue connections. The next deadline, or NEVER. */
@@ -138,18 +67,17 @@ static uint64_t sweep(struct gate *gate, uint64_t now_ms)
 {
 	uint64_t next = NEVER;
 
-	for (unsigned int i = 0; i < gate->config.max_connections; i++) {
-		struct slot *slot = &gate->slots[i];
-		if (slot->fd < 0)
+	for (unsigned int i = 0; i < gate->places.count; i++) {
+		struct place *place = &gate->places.at[i];
+		if (place->fd < 0)
 			continue;
-		if (slot->deadline_ms > now_ms) {
-			next = slot->deadline_ms < next ? slot->deadline_ms : next;
-		} else if (slot->connected) {
-			shutdown(slot->fd, SHUT_RDWR);
-			slot->deadline_ms = NEVER;
+		if (place->deadline_ms > now_ms) {
+			next = place->deadline_ms < next ? place->deadline_ms : next;
+		} else if (place->connected) {
+			end_connection(place);
 		} else {
 			/* Never served: the descriptor may have been reused. */
-			slot_release(gate, slot);
+			places_release(&gate->places, place);
 		}
 	}
 	return next;
@@ -177,32 +105,36 @@ static void complain(const struct gate *gate, const char *what, const char *key,
 	gate->config.complain(gate->config.arg, what, key, value);
 }
 
-static void refuse(struct gate *gate, int fd, const struct sockaddr_storage *peer,
-		   socklen_t peer_len)
+/* Gives the newcomer a place, and ends whoever leaves for it. */
+static void give_place(struct gate *gate, const struct place *newcomer)
 {
-	char text[INET6_ADDRSTRLEN] = "";
-
-	close(fd);
-	getnameinfo((const struct sockaddr *)peer, peer_len, text, sizeof(text), NULL, 0,
-		    NI_NUMERICHOST);
-	complain(gate, "too many http connections from one address", "peer", text);
-}
-
-static void hand_over(struct gate *gate, int fd, const struct sockaddr_storage *peer,
-		      socklen_t peer_len)
-{
-	struct client client = client_of(peer);
-	bool taken;
-	int err;
+	struct place *leaver;
+	char peer[ADDRESS_LEN] = "";
 
 	pthread_mutex_lock(&gate->lock);
-	taken = slot_take(gate, fd, &client, clock_mono_ms());
+	leaver = places_take(&gate->places, newcomer);
+	if (leaver)
+		address_text(&leaver->share.addr, peer);
+	if (leaver && leaver->connected)
+		end_connection(leaver);
 	pthread_mutex_unlock(&gate->lock);
-	if (!taken) {
-		refuse(gate, fd, peer, peer_len);
-		return;
-	}
-	err = gate->config.admit(gate->config.arg, fd, (const struct sockaddr *)peer, peer_len);
+	if (peer[0])
+		complain(gate, "too many http connections", "peer", peer);
+}
+
+static void hand_over(struct gate *gate, int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	uint64_t now_ms = clock_mono_ms();
+	struct place newcomer = {
+		.fd = fd,
+		.share = share_of(peer),
+		.since_ns = clock_mono_ns(),
+		.deadline_ms = now_ms + gate->config.timeout_s * UINT64_C(1000),
+	};
+	int err;
+
+	give_place(gate, &newcomer);
+	err = gate->config.admit(gate->config.arg, fd, peer, peer_len);
 	if (!err)
 		return;
 	gate_closed(gate, fd);
@@ -236,7 +168,7 @@ static void accept_one(struct gate *gate, int listener)
 	int err = errno;
 
 	if (fd >= 0) {
-		hand_over(gate, fd, &peer, peer_len);
+		hand_over(gate, fd, (const struct sockaddr *)&peer, peer_len);
 		return;
 	}
 	if (error_is_of_peer(err))
@@ -255,7 +187,7 @@ static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
 	if (gate->quiescing && gate->listening)
 		close_listeners(gate);
 	until_ms = sweep(gate, now_ms);
-	has_room = gate->listening && gate->used < gate->config.max_connections;
+	has_room = gate->listening && places_has_room(&gate->places);
 	go_on = !gate->stopping;
 	pthread_mutex_unlock(&gate->lock);
 
@@ -271,7 +203,7 @@ static bool has_room(struct gate *gate)
 	bool room;
 
 	pthread_mutex_lock(&gate->lock);
-	room = gate->used < gate->config.max_connections;
+	room = places_has_room(&gate->places);
 	pthread_mutex_unlock(&gate->lock);
 	return room;
 }
@@ -309,16 +241,14 @@ static int copy_config(struct gate *gate, const struct gate_config *config)
 	gate->config = *config;
 	gate->config.listeners = NULL;
 	gate->polled = calloc(config->listener_count + 1, sizeof(*gate->polled));
-	gate->slots = calloc(config->max_connections, sizeof(*gate->slots));
 	gate->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!gate->polled || !gate->slots || gate->wake < 0)
+	if (!places_init(&gate->places, config->max_connections, config->max_per_share) ||
+	    !gate->polled || gate->wake < 0)
 		return -ENOMEM;
 	gate->polled[0] = (struct pollfd){ .fd = gate->wake, .events = POLLIN };
 	for (size_t i = 0; i < config->listener_count; i++)
 		gate->polled[i + 1] =
 			(struct pollfd){ .fd = config->listeners[i], .events = POLLIN };
-	for (unsigned int i = 0; i < config->max_connections; i++)
-		gate->slots[i].fd = -1;
 	gate->listening = true;
 	return 0;
 }
@@ -348,7 +278,7 @@ void gate_free(struct gate *gate)
 	pthread_cond_destroy(&gate->quiet);
 	pthread_mutex_destroy(&gate->lock);
 	free(gate->polled);
-	free(gate->slots);
+	places_done(&gate->places);
 	free(gate);
 }
 
@@ -394,12 +324,29 @@ void gate_stop(struct gate *gate)
 
 void gate_connected(struct gate *gate, int fd)
 {
-	struct slot *slot;
+	struct place *place;
 
 	pthread_mutex_lock(&gate->lock);
-	slot = slot_find(gate, fd);
-	if (slot)
-		slot->connected = true;
+	place = places_find(&gate->places, fd);
+	if (place) {
+		place->connected = true;
+		if (place->leaving)
+			end_connection(place);
+	}
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_asked(struct gate *gate, int fd)
+{
+	uint64_t now_ns = clock_mono_ns();
+	struct place *place;
+
+	pthread_mutex_lock(&gate->lock);
+	place = places_find(&gate->places, fd);
+	if (place) {
+		place->asking = true;
+		place->since_ns = now_ns;
+	}
 	pthread_mutex_unlock(&gate->lock);
 }
 
@@ -409,26 +356,31 @@ void gate_connected(struct gate *gate, int fd)
  */
 void gate_answered(struct gate *gate, int fd)
 {
-	uint64_t deadline_ms = clock_mono_ms() + 2 * gate->config.timeout_s * UINT64_C(1000);
-	struct slot *slot;
+	uint64_t now_ns = clock_mono_ns();
+	struct place *place;
 
 	pthread_mutex_lock(&gate->lock);
-	slot = slot_find(gate, fd);
-	if (slot && slot->deadline_ms != NEVER)
-		slot->deadline_ms = deadline_ms;
+	place = places_find(&gate->places, fd);
+	if (place) {
+		place->asking = false;
+		place->since_ns = now_ns;
+		if (place->deadline_ms != NEVER)
+			place->deadline_ms =
+				now_ns / 1000000 + 2 * gate->config.timeout_s * UINT64_C(1000);
+	}
 	pthread_mutex_unlock(&gate->lock);
 }
 
 void gate_closed(struct gate *gate, int fd)
 {
-	struct slot *slot;
+	struct place *place;
 
 	pthread_mutex_lock(&gate->lock);
-	slot = slot_find(gate, fd);
-	if (slot) {
-		if (gate->used == gate->config.max_connections)
+	place = places_find(&gate->places, fd);
+	if (place) {
+		if (!places_has_room(&gate->places))
 			wake(gate); /* it had stopped accepting */
-		slot_release(gate, slot);
+		places_release(&gate->places, place);
 	}
 	pthread_mutex_unlock(&gate->lock);
 }

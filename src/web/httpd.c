@@ -27,7 +27,7 @@
 
 #define WORKERS         4u
 #define CONNECTIONS_MAX 256u
-#define PER_CLIENT_MAX  16u
+#define PER_SHARE_MAX   16u
 #define FD_RESERVE      64u         /* descriptors for everything else */
 #define REQUEST_MEMORY  (16 * 1024) /* bytes for a connection */
 #define TIMEOUT_S       10u
@@ -237,7 +237,7 @@ static struct gate *make_gate(struct httpd *httpd)
 		.listeners = httpd->listeners,
 		.listener_count = httpd->listener_count,
 		.max_connections = limit,
-		.max_per_client = limit / 2 < PER_CLIENT_MAX ? limit / 2 : PER_CLIENT_MAX,
+		.max_per_share = limit / 2 < PER_SHARE_MAX ? limit / 2 : PER_SHARE_MAX,
 		.timeout_s = httpd->timeout_s,
 		.admit = on_admit,
 		.complain = on_complaint,

@@ -260,6 +260,7 @@ static enum MHD_Result answer(struct request *request, const char *path)
 static enum MHD_Result receive(struct request *request, const char *method)
 {
 	*request->mark = &request->httpd->known;
+	gate_asked(request->httpd->gate, httpd_fd(request->connection));
 	httpd_log_overdue(request->httpd, false);
 	httpd_renew(request->httpd);
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)

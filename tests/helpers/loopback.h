@@ -33,6 +33,24 @@ static inline int loopback_enter(void)
 	return err;
 }
 
+/* After loopback_enter(): all of 10.0.0.0/8 is this host, too. */
+static inline int loopback_add_many(void)
+{
+	static const char *const values[] = { "10.0.0.1", "255.0.0.0" };
+	static const unsigned long requests[] = { SIOCSIFADDR, SIOCSIFNETMASK };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = fd < 0 ? -1 : 0;
+
+	for (int i = 0; !err && i < 2; i++) {
+		struct ifreq request = { .ifr_name = "lo:1" };
+		struct sockaddr_in addr = { .sin_family = AF_INET };
+		inet_pton(AF_INET, values[i], &addr.sin_addr);
+		memcpy(&request.ifr_addr, &addr, sizeof(addr));
+		err = ioctl(fd, requests[i], &request);
+	}
+	close(fd);
+	return err;
+}
+
 /* An address with a colon is IPv6. */
 static inline socklen_t loopback_address(const char *text, uint16_t port,
 					 struct sockaddr_storage *ret_addr)

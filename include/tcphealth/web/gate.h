@@ -1,14 +1,13 @@
 /*
  * gate: accepts connections, and ends those that take too long.
  *
- * Owns the listeners, the thread that accepts, and the list of open connections with
- * their clients and deadlines. Must not know HTTP. It does what libmicrohttpd 0.9.75
- * cannot:
+ * Owns the listeners, the thread that accepts, and the deadlines of open connections. Must
+ * not know HTTP. It does what libmicrohttpd 0.9.75 cannot:
  *
  * - bound the time of a request (its timeout is for inactivity: a byte every few seconds
  *   would hold a connection for ever);
  * - wait when accept(2) finds no free descriptor (it spins);
- * - count an IPv6 client by its network, not by each of its 2^64 addresses.
+ * - let every newcomer in: whoever crowds the house leaves for it (see places).
  */
 #ifndef TCPHEALTH_WEB_GATE_H
 #define TCPHEALTH_WEB_GATE_H
@@ -21,16 +20,17 @@ struct gate_config {
 	/* Taken over by gate_new() unless it fails. */
 	const int *listeners;
 	size_t listener_count;
+	/* At least 2. */
 	unsigned int max_connections;
-	/* From one IPv4 address or IPv6 /64. More are closed at once. */
-	unsigned int max_per_client;
+	/* At least 1; of one IPv4 address, one IPv6 /64 or this host. */
+	unsigned int max_per_share;
 	/* For a whole request, from accept() or the end of the request before. */
 	unsigned int timeout_s;
 	/*
 	 * Takes over an accepted connection, even when it fails (-errno). From then on
-	 * the server reports with gate_connected(), gate_answered() and gate_closed(). A
-	 * connection that it never reports is forgotten at its deadline. On the gate's
-	 * thread.
+	 * the server reports with gate_connected(), gate_asked(), gate_answered() and
+	 * gate_closed(). A connection that it never reports is forgotten at its deadline. On
+	 * the gate's thread.
 	 */
 	int (*admit)(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len);
 	/*
@@ -56,10 +56,11 @@ void gate_stop(struct gate *gate);
 
 /*
  * Reports about a connection, by its descriptor, which is open during the call: it is
- * being served (and may be shut down once overdue), a request is complete (a new deadline
- * starts), or the descriptor is about to be closed. Any thread.
+ * being served (and may be shut down from now on), a request is being answered, it is
+ * answered (a new deadline starts), or the descriptor is about to be closed. Any thread.
  */
 void gate_connected(struct gate *gate, int fd);
+void gate_asked(struct gate *gate, int fd);
 void gate_answered(struct gate *gate, int fd);
 void gate_closed(struct gate *gate, int fd);
 
