@@ -96,6 +96,10 @@ static void find_connections(struct api *api, const struct connections_query *qu
 		refuse_later(answer, 503, "a sample is in progress, ask again");
 		return;
 	}
+	if (err == -ESRCH) {
+		refuse(answer, 404, "netns: none of that name is sampled (--collector.netns)");
+		return;
+	}
 	if (err < 0) {
 		refuse_later(answer, 503, strerror(-err));
 		return;
@@ -151,7 +155,19 @@ static bool has_state(const struct snapshot_pair *pair, uint32_t states)
 	return false;
 }
 
-static bool wants(const struct connections_query *question, const struct snapshot_pair *pair)
+static bool has_unit(const struct snapshot_ns *ns, const struct snapshot_pair *pair,
+		     const char *name)
+{
+	for (size_t i = 0; i < ns->unit_count; i++) {
+		if (ns->units[i].port == pair->port && ns->units[i].role == pair->role &&
+		    strcmp(ns->units[i].unit, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool wants(const struct connections_query *question, const struct snapshot_ns *ns,
+		  const struct snapshot_pair *pair)
 {
 	bool stale = false;
 
@@ -160,6 +176,12 @@ static bool wants(const struct connections_query *question, const struct snapsho
 	if (question->has_port && pair->port != question->port)
 		return false;
 	if (question->has_state && !has_state(pair, question->states))
+		return false;
+	if (!connections_want_netns(question, ns->name != NULL ? ns->name : ""))
+		return false;
+	if (question->has_unit && !has_unit(ns, pair, question->unit))
+		return false;
+	if (question->has_keepalive && pair->view.keepalive[question->keepalive] == 0)
 		return false;
 	for (int reason = 1; reason < STALE_REASONS; reason++)
 		stale |= pair->view.stale[reason] != 0 &&
@@ -181,7 +203,7 @@ static void render_ports(const struct snapshot *snapshot, const struct connectio
 		const struct snapshot_ns *ns = &snapshot->ns[n];
 
 		for (size_t i = 0; i < ns->pair_count; i++) {
-			if (wants(question, &ns->pairs[i]) && matched++ < question->limit)
+			if (wants(question, ns, &ns->pairs[i]) && matched++ < question->limit)
 				ports_json_pair(&j, ns, &ns->pairs[i]);
 		}
 	}

@@ -204,23 +204,23 @@ static void run_sample(struct collector *c)
 	pay(c, tier);
 }
 
-/* Of the own namespace, and of the others if they are wanted. */
-static int find_connections(struct collector *c, const struct connections_query *query, bool others,
+/* Of all namespaces that are sampled. -ESRCH: the one that was asked for is none of them. */
+static int find_connections(struct collector *c, const struct connections_query *query,
 			    struct connections_result *ret_result)
 {
-	struct connections_place own = { .census = c->census };
+	struct connections_place own = { .netns = "", .census = c->census };
 	uint64_t now_ms = clock_mono_ms();
-	int r = connections_begin(query, ret_result);
+	int r = connections_begin(query, c->units, ret_result);
 
 	if (r == 0)
 		r = chooser_open(c->chooser, &own.ops, &own.source);
 	if (r == 0)
 		r = connections_add(ret_result, query, &own, now_ms);
-	if (r == 0 && others && c->namespaces != NULL)
+	if (r == 0 && c->namespaces != NULL)
 		namespaces_add_connections(c->namespaces, query, now_ms, ret_result);
 	if (r == 0)
-		connections_end(ret_result, c->units, now_ms);
-	return r;
+		connections_end(ret_result, now_ms);
+	return r == 0 && !ret_result->looked ? -ESRCH : r;
 }
 
 /* Answers the question in the box, if there is one. */
@@ -232,7 +232,7 @@ static void answer_mail(struct collector *c)
 
 	if (!mailbox_take(c->mailbox, &query))
 		return;
-	r = find_connections(c, &query, false, &result);
+	r = find_connections(c, &query, &result);
 	mailbox_answer(c->mailbox, r, &result);
 }
 
@@ -403,7 +403,7 @@ int collector_list_stale(struct collector *c, size_t limit, struct connections_r
 
 	*ret_result = (struct connections_result){ 0 };
 	snapshot_unref(snapshot);
-	return r < 0 ? r : find_connections(c, &query, true, ret_result);
+	return r < 0 ? r : find_connections(c, &query, ret_result);
 }
 
 int collector_once(struct collector *c, const struct publisher_config *config, struct buf *page)

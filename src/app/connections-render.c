@@ -92,9 +92,10 @@ static bool all_have_holders(const struct connections_result *result,
 	return true;
 }
 
-const char connections_partial_note[] = "some network namespaces are missing: they cannot be "
-					"entered without CAP_SYS_ADMIN, or there are "
-					"too many";
+const char connections_partial_note[] =
+	"some network namespaces are missing: they have not been sampled yet, they cannot be "
+	"entered without CAP_SYS_ADMIN, they cannot be told without CAP_SYS_PTRACE, or there are "
+	"too many";
 
 const char *connections_holders_note(const struct connections_result *result,
 				     const struct connections_holders *holders)
@@ -202,7 +203,7 @@ static void render_row(struct json *j, const struct connections_row *row,
 	const struct tcpsock *sock = &row->sock;
 
 	json_open(j, NULL, '{');
-	if (row->netns != NULL)
+	if (row->netns[0] != '\0')
 		json_text(j, "netns", row->netns);
 	json_text(j, "role", role_name(row->place.role));
 	json_text(j, "role_evidence", role_evidence_name(row->place.evidence));
@@ -212,6 +213,8 @@ static void render_row(struct json *j, const struct connections_row *row,
 	render_addr(j, "remote", &sock->remote, sock->remote_port);
 	render_look(j, &row->look);
 	render_timer(j, sock);
+	if (sock->state == TCP_STATE_ESTABLISHED)
+		json_text(j, "keepalive", keepalive_name(row->look.keepalive));
 	json_u64(j, "receive_queue_bytes", tcpsock_unread(sock));
 	json_u64(j, "send_queue_bytes", sock->wqueue);
 	render_counters(j, sock);
@@ -303,7 +306,7 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 	const struct look *look = &row->look;
 	const char *port = ledger_port_name(row->place.port);
 
-	(void)snprintf(to->cell[0], CELL, "%s", row->netns != NULL ? row->netns : "-");
+	(void)snprintf(to->cell[0], CELL, "%s", row->netns[0] != '\0' ? row->netns : "-");
 	if (port != NULL)
 		(void)snprintf(to->cell[1], CELL, "%s", port);
 	else
@@ -383,7 +386,7 @@ static void shrink(size_t widths[COLUMNS], size_t first, unsigned int width)
 static bool all_are_own(const struct connections_result *result)
 {
 	for (size_t i = 0; i < result->count; i++) {
-		if (result->rows[i].netns != NULL)
+		if (result->rows[i].netns[0] != '\0')
 			return false;
 	}
 	return true;

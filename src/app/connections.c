@@ -95,6 +95,43 @@ static int parse_holders(const char *text, struct connections_query *query, stru
 	return -EINVAL;
 }
 
+static int parse_keepalive(const char *text, struct connections_query *query, struct buf *why)
+{
+	query->has_keepalive = true;
+	for (unsigned int i = 0; i < KEEPALIVES; i++) {
+		if (strcmp(text, keepalive_name(i)) == 0) {
+			query->keepalive = (enum keepalive)i;
+			return 0;
+		}
+	}
+	buf_puts(why, "keepalive: on, off or unknown");
+	return -EINVAL;
+}
+
+static int parse_name(const char *key, const char *text, char *dst, size_t size, struct buf *why)
+{
+	size_t len = strlen(text);
+
+	if (len < size) {
+		memcpy(dst, text, len + 1);
+		return 0;
+	}
+	buf_printf(why, "%s: a name of at most %zu bytes", key, size - 1);
+	return -EINVAL;
+}
+
+static int parse_netns(const char *text, struct connections_query *query, struct buf *why)
+{
+	query->has_netns = true;
+	return parse_name("netns", text, query->netns, sizeof(query->netns), why);
+}
+
+static int parse_unit(const char *text, struct connections_query *query, struct buf *why)
+{
+	query->has_unit = true;
+	return parse_name("unit", text, query->unit, sizeof(query->unit), why);
+}
+
 int connections_parse(connections_arg_fn fn, void *arg, struct connections_query *ret_query,
 		      struct buf *why)
 {
@@ -102,8 +139,11 @@ int connections_parse(connections_arg_fn fn, void *arg, struct connections_query
 		const char *key;
 		int (*parse)(const char *text, struct connections_query *query, struct buf *why);
 	} keys[] = {
-		{ "port", parse_port },     { "role", parse_role },   { "state", parse_state },
-		{ "reason", parse_reason }, { "limit", parse_limit }, { "holders", parse_holders },
+		{ "port", parse_port },           { "role", parse_role },
+		{ "state", parse_state },         { "reason", parse_reason },
+		{ "netns", parse_netns },         { "unit", parse_unit },
+		{ "keepalive", parse_keepalive }, { "limit", parse_limit },
+		{ "holders", parse_holders },
 	};
 
 	*ret_query = (struct connections_query){ .states = CONNECTION_STATES,
@@ -124,6 +164,9 @@ static bool matches(const struct connections_query *query, const struct connecti
 	if (query->has_port && row->place.port != query->port)
 		return false;
 	if (query->stale_only && row->look.reason == STALE_NONE)
+		return false;
+	if (query->has_keepalive &&
+	    (row->sock.state != TCP_STATE_ESTABLISHED || row->look.keepalive != query->keepalive))
 		return false;
 	return !query->has_reason || row->look.reason == query->reason;
 }
@@ -176,6 +219,15 @@ struct taking {
 	bool second; /* the dump by remote port that follows the one by local port */
 };
 
+/* Asked last: it may have to walk the cgroups. */
+static bool is_of_unit(const struct taking *t, struct connections_row *row)
+{
+	if (!t->query->has_unit)
+		return true;
+	units_find(t->result->units, row->sock.cgroup_id, t->now_ms, &row->unit);
+	return strcmp(row->unit.name, t->query->unit) == 0;
+}
+
 static void find_inodes(const struct taking *t, struct connections_row *row)
 {
 	const struct tcpsock *sock = &row->sock;
@@ -192,13 +244,14 @@ static void find_inodes(const struct taking *t, struct connections_row *row)
 static void take_row(const struct taking *t, const struct tcpsock *sock)
 {
 	struct connections_result *result = t->result;
-	struct connections_row row = { .netns = t->place->netns, .sock = *sock };
+	struct connections_row row = { .sock = *sock };
 
 	if (t->second && sock->local_port == t->query->port)
 		return; /* has the port on both sides: came in the first dump */
 	census_look(t->place->census, sock, t->now_ms, &row.place, &row.look);
-	if (!matches(t->query, &row))
+	if (!matches(t->query, &row) || !is_of_unit(t, &row))
 		return;
+	(void)snprintf(row.netns, sizeof(row.netns), "%s", t->place->netns);
 	find_inodes(t, &row);
 	result->matched++;
 	if (result->count < result->limit)
@@ -232,12 +285,19 @@ static bool is_unseen(const struct connections_query *query)
 	       (query->has_reason && stale_rule(query->reason)->where == STALE_GONE);
 }
 
-int connections_begin(const struct connections_query *query, struct connections_result *ret_result)
+bool connections_want_netns(const struct connections_query *query, const char *netns)
+{
+	return !query->has_netns || strcmp(query->netns, netns) == 0;
+}
+
+int connections_begin(const struct connections_query *query, struct units *units,
+		      struct connections_result *ret_result)
 {
 	*ret_result = (struct connections_result){
 		.rows = calloc(query->limit, sizeof(*ret_result->rows)),
 		.limit = query->limit,
 		.unseen = is_unseen(query),
+		.units = units,
 	};
 	return ret_result->rows != NULL ? 0 : -ENOMEM;
 }
@@ -254,8 +314,11 @@ int connections_add(struct connections_result *result, const struct connections_
 	bool client = !query->has_role || query->role == ROLE_CLIENT;
 	int r = 0;
 
-	if (place->netns == NULL)
+	if (place->netns[0] == '\0')
 		result->source = place->ops;
+	if (!connections_want_netns(query, place->netns))
+		return 0;
+	result->looked = true;
 	if (!query->has_port || query->port == LEDGER_PORT_UNKNOWN ||
 	    !(place->ops->can & SOURCE_PORTS))
 		return dump(&t, 0, 0);
@@ -267,11 +330,12 @@ int connections_add(struct connections_result *result, const struct connections_
 	return r;
 }
 
-void connections_end(struct connections_result *result, struct units *units, uint64_t now_ms)
+void connections_end(struct connections_result *result, uint64_t now_ms)
 {
 	qsort(result->rows, result->count, sizeof(*result->rows), compare_rows);
 	for (size_t i = 0; i < result->count; i++)
-		units_find(units, result->rows[i].sock.cgroup_id, now_ms, &result->rows[i].unit);
+		units_find(result->units, result->rows[i].sock.cgroup_id, now_ms,
+			   &result->rows[i].unit);
 }
 
 void connections_done(struct connections_result *result)

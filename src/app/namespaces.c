@@ -23,11 +23,10 @@
 #define FOUND_MAX   4096u
 #define SCAN_MS     5000u
 #define TABLE_BYTES (128 * 1024)
-#define NAME_LEN    NETNS_NAME_LEN
 
 struct known_netns {
 	struct netns_found where;
-	char name[NAME_LEN + 16]; /* room for what tells it apart */
+	char name[NETNS_LABEL_LEN];
 	struct census *census;
 	struct netstat netstat;
 	struct netsysctl sysctl;
@@ -95,16 +94,21 @@ static bool name_is_taken(const struct namespaces *s, const char *name)
 /* Series of two namespaces must not be one: the second of a name is told apart by a number. */
 static void make_unique(const struct namespaces *s, char *name, size_t size)
 {
-	char base[NAME_LEN];
+	char base[NETNS_NAME_LEN];
 
-	(void)snprintf(base, sizeof(base), "%.*s", NAME_LEN - 1, name);
+	(void)snprintf(base, sizeof(base), "%.*s", NETNS_NAME_LEN - 1, name);
 	for (unsigned int n = 2; name_is_taken(s, name); n++)
 		(void)snprintf(name, size, "%s#%u", base, n);
 }
 
+static bool wants_all(const struct namespaces *s)
+{
+	return strcmp(s->config.filter, "all") == 0;
+}
+
 static bool is_wanted(const struct namespaces *s, const char *name)
 {
-	return strcmp(s->config.filter, "all") == 0 || fnmatch(s->config.filter, name, 0) == 0;
+	return wants_all(s) || fnmatch(s->config.filter, name, 0) == 0;
 }
 
 static struct known_netns *find_netns(const struct namespaces *s, const struct netns_found *found)
@@ -376,7 +380,7 @@ static int add_connections(const struct namespaces *s, const struct known_netns 
 {
 	struct connections_place place = { .netns = netns->name, .census = netns->census };
 	struct visit visit;
-	int r = netns->error;
+	int r = netns->sampled_ms != 0 ? netns->error : -EAGAIN;
 
 	if (r != 0)
 		return r;
@@ -390,13 +394,23 @@ static int add_connections(const struct namespaces *s, const struct known_netns 
 	return r;
 }
 
+/* Where all are wanted, a process that may not be seen may be in one that is not known. */
+static bool may_miss_some(const struct namespaces *s)
+{
+	return s->scanned_ms == 0 || s->over_limit != 0 || (s->unreadable != 0 && wants_all(s));
+}
+
 void namespaces_add_connections(struct namespaces *s, const struct connections_query *query,
 				uint64_t now_ms, struct connections_result *result)
 {
-	result->partial = s->over_limit != 0;
+	result->partial = !query->has_netns && may_miss_some(s);
 	for (size_t i = 0; i < s->count; i++) {
-		int r = add_connections(s, s->namespaces[i], query, now_ms, result);
+		int r;
 
+		if (!connections_want_netns(query, s->namespaces[i]->name))
+			continue;
+		r = add_connections(s, s->namespaces[i], query, now_ms, result);
+		result->looked |= !is_gone(r);
 		result->partial |= r < 0 && !is_gone(r);
 	}
 }

@@ -47,17 +47,6 @@ static const struct families_values reasons = {
 	.which = { STALE_LIST(REASON, ) },
 };
 
-static const char *keepalive_name(unsigned int keepalive)
-{
-	static const char *const names[KEEPALIVES] = {
-		[KEEPALIVE_ON] = "on",
-		[KEEPALIVE_OFF] = "off",
-		[KEEPALIVE_UNKNOWN] = "unknown",
-	};
-
-	return names[keepalive];
-}
-
 static const struct families_values keepalives = {
 	.label = "keepalive",
 	.name = keepalive_name,

@@ -64,6 +64,9 @@ static void put_words(struct html *html, const char *before,
 	put_raw(html, after);
 }
 
+/* Characters that a query needs not escape. */
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+
 /* -- cells ------------------------------------------------------------------------------------- */
 
 /* The script sorts by `n`. */
@@ -87,17 +90,38 @@ static void put_port_name(struct html *html, uint32_t port)
 		buf_put_u64(html->out, port);
 }
 
-/* The API shows connections of the own namespace only, and a query names one port. */
+/* A query names one port. */
 static bool has_link(const struct html *html, const struct html_row *row)
 {
-	return html->input->connections && row->ns->name == NULL &&
-	       ledger_port_name(row->pair->port) == NULL;
+	return html->input->connections && ledger_port_name(row->pair->port) == NULL;
+}
+
+/* As a value in a query. */
+static void put_value(struct html *html, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (strchr(PLAIN, *text) != NULL)
+			buf_putc(html->out, *text);
+		else
+			buf_printf(html->out, "%%%02X", (unsigned char)*text);
+	}
+}
+
+/* Of two namespaces or more, which one. */
+static void put_netns(struct html *html, const struct html_row *row)
+{
+	if (html->input->snapshot->ns_count < 2)
+		return;
+	put_raw(html, "&amp;netns=");
+	if (row->ns->name != NULL)
+		put_value(html, row->ns->name);
 }
 
 static void open_link(struct html *html, const struct html_row *row, const char *reason)
 {
 	buf_printf(html->out, "<a href=\"./api/v1/connections?port=%lu&amp;role=%s",
 		   (unsigned long)row->pair->port, role_name(row->pair->role));
+	put_netns(html, row);
 	if (reason != NULL)
 		buf_printf(html->out, "&amp;reason=%s", reason);
 	put_raw(html, "\">");

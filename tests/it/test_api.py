@@ -1,10 +1,12 @@
 """The JSON under /api/v1: its content, who gets it, how often, and how much."""
 import contextlib
 import glob
+import os
 import re
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from tcph import exporter, scenes, web
@@ -54,6 +56,33 @@ class ConnectionsTest(ApiTest):
         for age in ('state_age_seconds', 'stale_seconds'):
             self.assertGreaterEqual(row[age], 0.2)
             self.assertLess(row[age], 60)
+
+    def test_by_keepalive(self):
+        program = self.start_exporter(self.a)
+        scene = self.scene(scenes.established, keepalive=(100, 10, 3))
+        plain = self.scene(scenes.established)
+        self.scene(scenes.close_wait)
+        for value, ports in (('on', [scene.port]), ('off', [plain.port]), ('unknown', [])):
+            rows = self.ask(program, f'role=client&keepalive={value}')['connections']
+            self.assertEqual([(row['port'], row['keepalive']) for row in rows if row['port'] != program.port],
+                             [(port, value) for port in ports])
+
+    def test_other_namespaces(self):
+        program = self.start_exporter(self.a, f'--collector.netns=tcph-{os.getpid()}-*')
+        scene = self.scene(scenes.close_wait)
+        program.wait_value(1, 'tcphealth_connections', netns=self.b.name, role='server', port=scene.port,
+                           state='close_wait', timeout=exporter.patience(10))
+        rows = self.ask(program, f'port={scene.port}')['connections']
+        self.assertEqual({(row.get('netns'), row['role'], row['state']) for row in rows},
+                         {(None, 'client', 'fin_wait2'), (self.b.name, 'server', 'close_wait')})
+        for words, role in ((self.b.name, 'server'), ('', 'client')):
+            for path, key in ((PATH, 'connections'), ('/api/v1/ports', 'ports')):
+                rows = self.ask(program, f'port={scene.port}&netns={words}', path)[key]
+                self.assertEqual([row['role'] for row in rows], [role])
+        time.sleep(1)  # one question a second
+        self.assertEqual(program.request(f'{PATH}?netns=no-such').status, 404)
+        page = program.request('/').body.decode()
+        self.assertIn(f'connections?port={scene.port}&amp;role=server&amp;netns={self.b.name}"', page)
 
     def test_timers(self):
         program = self.start_exporter(self.b)

@@ -54,6 +54,14 @@ class HoldersTest(NetTest):
         self.assertLess(abs(time.time() - holder['start_time_seconds']), 60)
         self.assertAlmostEqual(holder['start_time_seconds'], self.start_of(service.pid), delta=1.5)
 
+    def test_by_unit(self):
+        program = self.start_exporter(self.b)
+        service = self.leak(program, 'load@35111.service')
+        self.leak(program, 'web.service')
+        answer = self.ask(program, 'role=server&unit=load@35111.service')
+        self.assertEqual({(row['port'], row['unit']) for row in answer['connections']},
+                         {(service.port, 'load@35111.service')})
+
     def start_of(self, pid):
         """ps knows it by its own arithmetic."""
         done = subprocess.run(['ps', '-o', 'etimes=', '-p', str(pid)], stdout=subprocess.PIPE, check=True)

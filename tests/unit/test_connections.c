@@ -94,6 +94,29 @@ static void test_every_word(void **state)
 	assert_int_equal(query.role, ROLE_SERVER);
 }
 
+/* 150 bytes. */
+#define TEN       "abcdefghij"
+#define LONG_NAME TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
+static void test_names(void **state)
+{
+	struct connections_query query = parse((const char *const[]){
+		"netns=blue", "unit=load@35111.service", "keepalive=off", NULL });
+
+	(void)state;
+	assert_true(query.has_netns && query.has_unit && query.has_keepalive);
+	assert_string_equal(query.netns, "blue");
+	assert_string_equal(query.unit, "load@35111.service");
+	assert_int_equal(query.keepalive, KEEPALIVE_OFF);
+	assert_true(connections_want_netns(&query, "blue"));
+	assert_false(connections_want_netns(&query, ""));
+	query = parse((const char *const[]){ "netns=", NULL });
+	assert_true(connections_want_netns(&query, ""));
+	assert_false(connections_want_netns(&query, "blue"));
+	query = parse((const char *const[]){ NULL });
+	assert_true(connections_want_netns(&query, "") && connections_want_netns(&query, "blue"));
+}
+
 static void test_bad_words_say_what_is_allowed(void **state)
 {
 	static const char *const cases[][2] = {
@@ -115,6 +138,9 @@ static void test_bad_words_say_what_is_allowed(void **state)
 		{ "limit=ten", "1000" },
 		{ "holders=2", "0 or 1" },
 		{ "holders=", "0 or 1" },
+		{ "keepalive=yes", "unknown" },
+		{ "unit=" LONG_NAME, "127" },
+		{ "netns=" LONG_NAME LONG_NAME, "271" },
 	};
 
 	(void)state;
@@ -232,9 +258,9 @@ static int add(struct scene *s, const struct connections_query *query, const cha
 static void take(struct scene *s, const struct connections_query *query,
 		 struct connections_result *ret_result)
 {
-	assert_int_equal(connections_begin(query, ret_result), 0);
-	assert_int_equal(add(s, query, NULL, ret_result), 0);
-	connections_end(ret_result, NULL, s->now_ms);
+	assert_int_equal(connections_begin(query, NULL, ret_result), 0);
+	assert_int_equal(add(s, query, "", ret_result), 0);
+	connections_end(ret_result, s->now_ms);
 }
 
 /* Sockets that got into CLOSE_WAIT one second after the other. */
@@ -388,8 +414,8 @@ static void test_failed_dump(void **state)
 	begin(&s);
 	(void)snprintf(path, sizeof(path), "%s/net/tcp", s.procfs);
 	(void)unlink(path);
-	assert_int_equal(connections_begin(&query, &result), 0);
-	assert_int_equal(add(&s, &query, NULL, &result), -ENOENT);
+	assert_int_equal(connections_begin(&query, NULL, &result), 0);
+	assert_int_equal(add(&s, &query, "", &result), -ENOENT);
 	connections_done(&result);
 	connections_done(&result);
 	end(&s);
@@ -405,18 +431,19 @@ static void test_several_namespaces(void **state)
 	(void)state;
 	begin(&s);
 	strand(&s, 4);
-	assert_int_equal(connections_begin(&query, &result), 0);
+	assert_int_equal(connections_begin(&query, NULL, &result), 0);
 	assert_int_equal(add(&s, &query, "blue", &result), 0);
 	assert_null(result.source);
-	assert_int_equal(add(&s, &query, NULL, &result), 0);
-	connections_end(&result, NULL, s.now_ms);
+	assert_int_equal(add(&s, &query, "", &result), 0);
+	connections_end(&result, s.now_ms);
 	assert_ptr_equal(result.source, &source_procfs);
 	assert_int_equal(result.matched, 8);
 	assert_int_equal(result.count, 5);
 	for (size_t i = 0; i < 5; i++)
 		assert_int_equal(result.rows[i].sock.remote_port, 40001 + i / 2);
 	for (size_t i = 0; i < 4; i += 2)
-		assert_true((result.rows[i].netns == NULL) != (result.rows[i + 1].netns == NULL));
+		assert_true((result.rows[i].netns[0] == '\0') !=
+			    (result.rows[i + 1].netns[0] == '\0'));
 	connections_done(&result);
 	end(&s);
 }
@@ -487,7 +514,7 @@ static void test_table_fits_every_width(void **state)
 
 	(void)state;
 	memset(rows[0].unit.name, 'u', UNIT_NAME_MAX - 1);
-	rows[0].netns = "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65";
+	strcpy(rows[0].netns, "gr\xc3\xbc\xc3\x9f\x65-gr\xc3\xbc\xc3\x9f\x65");
 	rows[0].look.reason = STALE_ZERO_WINDOW;
 	rows[1].sock.remote = record_addr("2001:db8:1111:2222:3333:4444:5555:6666");
 	(void)snprintf(rows[1].unit.name, sizeof(rows[1].unit.name),
@@ -529,7 +556,7 @@ static void test_namespaces_are_named_where_there_are_some(void **state)
 	const char *text;
 
 	(void)state;
-	rows[0].netns = "podman:fedcba987654";
+	strcpy(rows[0].netns, "podman:fedcba987654");
 	assert_string_equal(
 		render_table(&result, NULL, 0, &buf),
 		"NETNS                PORT   ROLE    REASON      FOR    PEER             UNIT   "
@@ -687,6 +714,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_asked_is_everything_with_a_limit),
 		cmocka_unit_test(test_every_word),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_bad_words_say_what_is_allowed),
 		cmocka_unit_test(test_the_longest_stale_are_kept_and_come_first),
 		cmocka_unit_test(test_order_of_the_dump_does_not_matter),

@@ -150,7 +150,7 @@ static void test_all_at_once(void **state)
 	begin(&s, NULL);
 	assert_int_equal(namespaces_sample(s.namespaces, NAMESPACES_ALL, s.now_ms), 0);
 	assert_int_equal(namespaces_fill(s.namespaces, s.ns, NAMESPACES_MAX), 3);
-	assert_int_equal(connections_begin(&query, &result), 0);
+	assert_int_equal(connections_begin(&query, NULL, &result), 0);
 	namespaces_add_connections(s.namespaces, &query, s.now_ms, &result);
 	assert_false(result.partial);
 	ip_netns("del", 1, 1); /* gone: nothing is missing */

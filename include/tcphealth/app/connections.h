@@ -11,6 +11,7 @@
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/source/holders.h"
+#include "tcphealth/source/netns.h"
 #include "tcphealth/source/source.h"
 #include "tcphealth/source/units.h"
 
@@ -23,12 +24,15 @@
 #define CONNECTIONS_LIMIT_MAX 1000
 
 struct connections_query {
-	bool has_port, has_role, has_state, has_reason;
+	bool has_port, has_role, has_state, has_reason, has_keepalive, has_netns, has_unit;
 	bool stale_only; /* reason=any */
 	bool holders;
 	uint16_t port; /* 0: unknown */
 	enum role role;
 	enum stale_reason reason;
+	enum keepalive keepalive;
+	char netns[NETNS_LABEL_LEN]; /* "": the own */
+	char unit[UNIT_NAME_MAX];
 	uint32_t states; /* TCP_STATE_BIT() mask, never LISTEN */
 	size_t limit;
 };
@@ -43,8 +47,11 @@ int connections_parse(connections_arg_fn fn, void *arg, struct connections_query
 /* Listeners that share a port, of those that may have a connection in their queue. */
 #define CONNECTIONS_INODES 8
 
+/* Whether those of this namespace are asked for. */
+bool connections_want_netns(const struct connections_query *query, const char *netns);
+
 struct connections_row {
-	const char *netns; /* NULL: the own namespace */
+	char netns[NETNS_LABEL_LEN]; /* "": the own namespace */
 	struct tcpsock sock;
 	/* Whoever holds one of these holds it: its own, or in an accept queue the listener's. */
 	uint32_t inodes[CONNECTIONS_INODES];
@@ -63,14 +70,15 @@ struct connections_result {
 	uint64_t matched;
 	/* Asked for what no dump shows: sockets in CLOSE. */
 	bool unseen;
-	/* Not all namespaces that were asked for could be read. */
-	bool partial;
+	/* A namespace that was asked for has been looked at, and one or more could not be. */
+	bool looked, partial;
+	struct units *units;             /* borrowed; may be NULL */
 	const struct source_ops *source; /* of the own namespace */
 };
 
-/* A namespace to take them from. Its name, NULL for the own, is borrowed as long as the rows. */
+/* A namespace to take them from. */
 struct connections_place {
-	const char *netns;
+	const char *netns; /* "": the own */
 	const struct source_ops *ops;
 	void *source;
 	const struct census *census;
@@ -81,10 +89,11 @@ struct connections_place {
  * connections_add(), which dumps, then connections_end(), which sorts and names units. 0 or
  * -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread.
  */
-int connections_begin(const struct connections_query *query, struct connections_result *ret_result);
+int connections_begin(const struct connections_query *query, struct units *units,
+		      struct connections_result *ret_result);
 int connections_add(struct connections_result *result, const struct connections_query *query,
 		    const struct connections_place *place, uint64_t now_ms);
-void connections_end(struct connections_result *result, struct units *units, uint64_t now_ms);
+void connections_end(struct connections_result *result, uint64_t now_ms);
 void connections_done(struct connections_result *result);
 
 /* Who holds the sockets of a result. */

@@ -44,7 +44,7 @@ int namespaces_sample(struct namespaces *namespaces, enum namespaces_scope scope
 
 /*
  * Adds the connections that match in those that have been sampled, and marks the result as
- * partial if one could not be read. The names in the rows are valid until the next sample.
+ * partial if one could not be read.
  */
 void namespaces_add_connections(struct namespaces *namespaces,
 				const struct connections_query *query, uint64_t now_ms,

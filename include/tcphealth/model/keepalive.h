@@ -12,4 +12,16 @@ enum keepalive {
 };
 #define KEEPALIVES 3
 
+/* As a label, and in JSON. */
+static inline const char *keepalive_name(unsigned int keepalive)
+{
+	static const char *const names[KEEPALIVES] = {
+		[KEEPALIVE_ON] = "on",
+		[KEEPALIVE_OFF] = "off",
+		[KEEPALIVE_UNKNOWN] = "unknown",
+	};
+
+	return names[keepalive];
+}
+
 #endif

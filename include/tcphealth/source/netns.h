@@ -12,6 +12,8 @@
 #include <sys/types.h>
 
 #define NETNS_NAME_LEN 256
+/* With a number that tells two of one name apart. */
+#define NETNS_LABEL_LEN (NETNS_NAME_LEN + 16)
 #define NETNS_PATH_LEN 320
 
 /*
