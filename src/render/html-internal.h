@@ -19,7 +19,7 @@ struct html_row {
 	enum finding_level level;                 /* of its worst finding */
 	uint64_t stale;
 	/* Of these, those that are not harmless. */
-	uint64_t stuck;
+	uint64_t harmful;
 	uint64_t sockets;
 	uint64_t failed; /* connects refused or timed out */
 	/* Of the oldest finding, at least; 0: unknown. */
@@ -29,8 +29,9 @@ struct html_row {
 struct html_rows {
 	struct html_row *rows; /* the worst first */
 	size_t count;
-	uint64_t stuck;     /* the sum over the rows */
-	size_t stuck_ports; /* once in each namespace */
+	/* The sums over the rows; a port counts once in each namespace. */
+	uint64_t stale, harmful;
+	size_t harmful_ports;
 	size_t full_queues;
 	enum finding_level level;
 };

@@ -220,7 +220,7 @@ static void judge(struct html_row *row)
 		if (findings[i].age_ms > row->oldest_ms)
 			row->oldest_ms = findings[i].age_ms;
 		if (words_level(&findings[i]) == LEVEL_STALE)
-			row->stuck += findings[i].count;
+			row->harmful += findings[i].count;
 	}
 }
 
@@ -262,7 +262,7 @@ static int compare_rows(const void *left, const void *right)
 	int order = (b->level > a->level) - (b->level < a->level);
 
 	if (order == 0)
-		order = compare_u64(b->stuck, a->stuck);
+		order = compare_u64(b->harmful, a->harmful);
 	if (order == 0)
 		order = compare_u64(b->stale, a->stale);
 	if (order == 0 && a->level >= LEVEL_WATCH)
@@ -279,8 +279,8 @@ static int compare_rows(const void *left, const void *right)
 }
 
 /* A port counts once, though it may have a pair in each role. */
-static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_row *rows,
-				size_t count)
+static size_t count_harmful_ports(const struct snapshot_ns *ns, const struct html_row *rows,
+				  size_t count)
 {
 	struct portset seen = { { 0 } };
 	size_t ports = 0;
@@ -288,7 +288,7 @@ static size_t count_stuck_ports(const struct snapshot_ns *ns, const struct html_
 	for (size_t i = 0; i < count; i++) {
 		uint32_t port = rows[i].pair->port;
 
-		if (rows[i].ns != ns || rows[i].stuck == 0)
+		if (rows[i].ns != ns || rows[i].harmful == 0)
 			continue;
 		if (is_port(port) && portset_has(&seen, (uint16_t)port))
 			continue;
@@ -304,11 +304,13 @@ static void sum_up(const struct snapshot *snapshot, struct html_rows *rows)
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct html_row *row = &rows->rows[i];
 
-		rows->stuck += row->stuck;
+		rows->stale += row->stale;
+		rows->harmful += row->harmful;
 		rows->full_queues += saturation_of(row) >= 1;
 	}
-	for (size_t i = 0; rows->stuck > 0 && i < snapshot->ns_count; i++)
-		rows->stuck_ports += count_stuck_ports(&snapshot->ns[i], rows->rows, rows->count);
+	for (size_t i = 0; rows->harmful > 0 && i < snapshot->ns_count; i++)
+		rows->harmful_ports +=
+			count_harmful_ports(&snapshot->ns[i], rows->rows, rows->count);
 	if (rows->count > 0)
 		rows->level = rows->rows[0].level;
 }

@@ -404,12 +404,13 @@ static void put_headline(struct html *html)
 		put_raw(html, "No sample yet");
 		return;
 	}
-	if (rows->stuck > 0) {
-		words_put_count(html->out, rows->stuck, "stale connection");
+	if (rows->harmful > 0) {
+		words_put_count(html->out, rows->harmful, "stale connection");
 		put_raw(html, " on ");
-		words_put_count(html->out, rows->stuck_ports, "port");
+		words_put_count(html->out, rows->harmful_ports, "port");
 	} else {
-		put_raw(html, "Nothing is stuck");
+		put_raw(html,
+			rows->stale > 0 ? "Only idle connections are stale" : "Nothing is stale");
 	}
 	if (rows->full_queues > 0) {
 		put_raw(html, ", ");

@@ -542,8 +542,12 @@ static void test_all_well_is_said_only_of_what_is(void **state)
 		render(&scene);
 		if (!strstr(text_of(&scene), rows[i].says))
 			fail_msg("row %zu: not %s", i, rows[i].says);
-		assert_int_equal(strstr(text_of(&scene), ">Nothing is stuck</h1>") == NULL,
+		assert_int_equal(strstr(text_of(&scene), " stale connections on 1 port</h1>") !=
+					 NULL,
 				 strstr(rows[i].says, "stale") != NULL);
+		assert_int_equal(strstr(text_of(&scene), ">Only idle connections are stale</h1>") !=
+					 NULL,
+				 strstr(rows[i].says, "watch") != NULL);
 		assert_null(strstr(text_of(&scene), rows[i].role == ROLE_CLIENT
 							    ? "systemctl restart"
 							    : "no such text"));
@@ -608,7 +612,7 @@ static void test_procfs(void **state)
 	*add_listener(scene.ns, 22, "", 3, 0) =
 		(struct listener_port){ .sockets = 1, .queue_length = 3 };
 	render(&scene);
-	assert_non_null(strstr(text_of(&scene), ">Nothing is stuck</h1>"));
+	assert_non_null(strstr(text_of(&scene), ">Nothing is stale</h1>"));
 	assert_non_null(strstr(text_of(&scene), "<li>Source: procfs</li>"));
 	assert_non_null(strstr(text_of(&scene), "<td class=\"queue\" data-n=\"3\">3</td>"));
 	check_well_formed(text_of(&scene));

@@ -122,7 +122,7 @@ struct stale_look {
 /* Which connections a form is about. */
 enum stale_of { STALE_OF_ALL, STALE_OF_SERVERS, STALE_OF_CLIENTS };
 
-/* Whose fault a reason is, and what is said of it: where that differs among the connections that have it, it has several forms. */
+/* Who is at fault, and what is said of it. A reason has several forms where these differ among its connections. */
 struct stale_form {
 	enum stale_of of;
 	/* What must be so besides; NULL: nothing. */
