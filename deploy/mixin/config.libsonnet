@@ -21,8 +21,9 @@
 
     // Stale connections. An alert fires when at least `count` connections of a host, port and role are stale for
     // `hold`, as the median over `window`: neither churn nor a restart of the exporter decides.
-    // `count` is not 1 because client HTTP pools keep a few connections in CLOSE_WAIT for hours.
+    // `count` is not 1 because a program may still work for a client that has closed its half.
     closeWait: { count: 5, window: '10m', hold: '10m' },
+    eofUnread: { count: 5, window: '10m', hold: '10m' },
     finWait2: { count: 5, window: '10m', hold: '10m' },
     closing: { count: 5, window: '10m', hold: '10m' },
     dead: { count: 5, window: '10m', hold: '10m' },

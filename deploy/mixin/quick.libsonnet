@@ -6,6 +6,8 @@
   _config+:: {
     // One connection in CLOSE_WAIT for a minute is enough.
     closeWait+: { count: 1, window: '1m', hold: '1m' },
+    // The same where the program has not noticed it yet.
+    eofUnread+: { count: 1, window: '1m', hold: '1m' },
     // Stale on a port without a listener.
     orphaned+: { window: '1m', hold: '1m' },
   },

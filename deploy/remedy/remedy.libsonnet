@@ -5,17 +5,21 @@
 //   (import 'mixin.libsonnet') + (import 'remedy.libsonnet')
 local units = import 'units.libsonnet';
 {
-  // A restart fixes what the program here is to blame for. Alerts about any reason name the program that holds them.
-  local cured = [row.reason for row in import 'reasons.json' if row.blame == 'program'] + ['.+'],
+  // The roles in which a restart fixes all of an alert's reasons: never a fault of the peer, nor a pool of a client.
+  local rolesOf(reasons) = [
+    role
+    for role in ['server', 'client']
+    if std.count([std.member(row.restart, role) for row in import 'reasons.json' if std.member(std.split(reasons, '|'), row.reason)], false) == 0
+  ],
 
   local culprit(reasons) =
-    '{{ range printf `topk(1, sum by (unit) (tcphealth_stale_unit_connections{job=%q,instance=%q,netns=%q,port=%q,role=%q,reason=~"'
-    + reasons + '"}))` $labels.job $labels.instance $labels.netns $labels.port $labels.role | query }}'
+    '{{ range printf `topk(1, sum by (unit) (tcphealth_stale_unit_connections{job=%q,instance=%q,netns=%q,port=%q,role=%q,role=~"'
+    + std.join('|', rolesOf(reasons)) + '",reason=~"' + reasons + '"}))` $labels.job $labels.instance $labels.netns $labels.port $labels.role | query }}'
     + '{{ if not (match `%s` .Labels.unit) }}{{ if match `%s` .Labels.unit }}{{ .Labels.unit }}{{ end }}{{ end }}{{ end }}'
       % [std.join('|', [units.elsewhere, units.template, units.engine, units.session]), units.escaped],
 
   local named(rule) =
-    if std.objectHasAll(rule, 'reason') && std.member(cured, rule.reason) then
+    if std.objectHasAll(rule, 'reason') && rolesOf(rule.reason) != [] then
       rule { annotations+: { restart: culprit(rule.reason) } }
     else rule,
 

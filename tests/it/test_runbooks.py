@@ -21,6 +21,7 @@ ELSEWHERE = re.compile(r'systemctl|journalctl|timedatectl|/proc/|\bping\b|\bnc\b
 CASES = (
     ('TCPHealthCloseWaitStale', scenes.close_wait, ''),
     ('TCPHealthCloseWaitLeak', scenes.close_wait, ''),
+    ('TCPHealthEndUnread', scenes.eof_unread, ''),
     ('TCPHealthFinWait2Held', scenes.fin_wait2_held, ''),
     ('TCPHealthClosingStuck', scenes.fin_wait1_orphan, 'fin-wait-1'),
     ('TCPHealthClosingStuck', scenes.last_ack, 'last-ack'),

@@ -108,6 +108,39 @@ local cases = [
   state('TCPHealthCloseWaitStale', 'close_wait', 'server', 5, 18),
   // No alert depends on the role: had it been guessed wrong, this would be seen as well.
   state('TCPHealthCloseWaitStale', 'close_wait', 'client', 5, 18) { name: 'as-client' },
+  state('TCPHealthEndUnread', 'eof_unread', 'server', 5, 18),
+  // A pool of a client, and the connects of its host to that port.
+  {
+    alert: 'TCPHealthEndUnread',
+    name: 'connects-fail',
+    severity: 'warning',
+    labels: { role: 'client', port: '5432', reason: 'eof_unread' },
+    series: [
+      gaugeOf('tcphealth_stale_connections', 'role="client",port="5432",reason="eof_unread"', 0, 5),
+      counterOf('tcphealth_failed_connects_total', 'port="5432",reason="refused"', 0, 0.5),
+      counterOf('tcphealth_failed_connects_total', 'port="5432",reason="timeout"', 0, 0.5),
+      counterOf('tcphealth_failed_connects_total', 'port="5432",reason="abandoned"', 0, 9),
+      counterOf('tcphealth_failed_connects_total', 'port="5433",reason="refused"', 9, 9),
+      counterOf('tcphealth_opened_connections_total', 'role="client",port="5432"', 1, 18),
+      gaugeOf('tcphealth_listeners', 'port="5433"', 0, 0),
+    ],
+    // A pool as idle, and the connects succeed, are given up, or fail to another port; fewer; hardly any of many connects fail.
+    below: [[5, 0, 0, 9, 9, 1, 0], [5, 0, 0, 0, 9, 0, 0], [4, 0.5, 0.5, 0, 9, 0, 0], [5, 0.5, 0.5, 0, 9, 20, 0]],
+    by: 22,
+    peaks: false,
+  },
+  {
+    alert: 'TCPHealthEndUnread',
+    name: 'listener-gone',
+    severity: 'warning',
+    labels: { role: 'client', port: '5432', reason: 'eof_unread' },
+    series: [
+      gaugeOf('tcphealth_stale_connections', 'role="client",port="5432",reason="eof_unread"', 0, 5),
+      gaugeOf('tcphealth_listeners', 'port="5432"', 1, 0),
+    ],
+    below: [[4, 0], [5, 1]],
+    by: 21,
+  },
   state('TCPHealthFinWait2Held', 'fin_wait2', 'client', 5, 18),
   state('TCPHealthClosingStuck', 'closing', 'server', 5, 18),
   state('TCPHealthDeadConnectionsHeld', 'dead', 'client', 5, 18),

@@ -273,6 +273,14 @@ def units_are_cured(tests):
     """Each unit has a port of its own, on which a service of this host has fewer stale connections."""
     alert = 'TCPHealthCloseWaitStale'
     groups = jsonnet("((import 'mixin.libsonnet') + (import '../remedy/remedy.libsonnet')).prometheusAlerts.groups")
+    proposed = {rule['alert']: rule['annotations']['restart'] for group in groups for rule in group['rules']
+                if 'restart' in rule['annotations']}
+    hook = set(re.findall(r"'(TCPHealth\w+)'", read(os.path.join(ROOT, 'deploy/remedy/tcphealth_remedy'))))
+    if set(proposed) != hook:
+        yield f'the rules propose a restart for {sorted(proposed)}, the hook accepts {sorted(hook)}'
+    for name, roles in (('TCPHealthEndUnread', 'server'), ('TCPHealthCloseWaitStale', 'server|client')):
+        if f'role=~"{roles}"' not in proposed.get(name, ''):
+            yield f'{name} proposes a restart in other roles than {roles}'
     series = []
     for port, unit in enumerate(CURES, 1):
         labels = f'job="tcphealth",instance="app1",role="server",port="{port}",reason="close_wait"'
@@ -285,7 +293,7 @@ def units_are_cured(tests):
     write(path, json.dumps({'rule_files': ['remedy.yaml'], 'evaluation_interval': '5m', 'tests': [test]}))
     _, out = sh('promtool', 'test', 'rules', path, cwd=tests.folder)
     told = {int(port): (json.loads(f'"{fix}"'), restart and json.loads(f'"{restart}"')) for port, fix, restart in re.findall(
-        r'Labels:\{.*port="(\d+)".*\}\s+Annotations:\{description="(?:[^"\\]|\\.)*Fix: ((?:[^"\\]|\\.)*)\. A few(?:[^"\\]|\\.)*",'
+        r'Labels:\{.*port="(\d+)".*\}\s+Annotations:\{description="(?:[^"\\]|\\.)*Fix: unless[^,]*, ((?:[^"\\]|\\.)*)\.",'
         r'(?: restart="((?:[^"\\]|\\.)*)",)?', out)}
     for port, (unit, (fix, restart)) in enumerate(CURES.items(), 1):
         if told.get(port) != (fix.replace('PORT', str(port)), restart or ''):
@@ -331,8 +339,8 @@ def alerts_are_told_apart(project):
 #: What the description of an alert about a port must name: host, port, role, unit, age (regular expressions).
 NAMED = (r'\$labels\.instance', r'\$labels\.port', 'server on port|client of port', 'tcphealth_stale_unit_connections',
          'humanizeDuration')
-#: About one role by its meaning: connections that were accepted on a port that no longer has a listener.
-ONE_SIDED = ('TCPHealthStuckWithoutListener',)
+#: About one role by its meaning: connections that were accepted on a port that no longer has a listener, and pools of clients.
+ONE_SIDED = ('TCPHealthStuckWithoutListener', 'TCPHealthEndUnread')
 
 
 def alerts_name_what_hurts(project):

@@ -1,19 +1,10 @@
 // What users feel, now or soon: failed connects, listener drops, lost segments, exhausted local ports.
 function(config, lib) {
-  local failed(labels) = 'sum without (reason) (%s)' % lib.increase(lib.ofPort('tcphealth_failed_connects_total', labels), config.connects.window),
-  local succeeded = lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="client"'), config.connects.window),
-
   local failing(alert, reason, summary, what, fix) = lib.alert(
     alert,
     'ticket',
     config.connects.hold,
-    '%s >= %d\nunless\nsum without (role) (%s) > %g * %s' % [
-      failed('reason="%s"' % reason),
-      config.connects.count,
-      succeeded,
-      1 / config.connects.share - 1,
-      failed('reason="%s"' % reason),
-    ],
+    lib.failing('reason="%s"' % reason, '>= %d' % config.connects.count),
     summary,
     [
       '%s, %s: %s connection attempts in %s %s' % [lib.host, lib.portOf.client, lib.value, config.connects.window, what],
@@ -41,12 +32,12 @@ function(config, lib) {
         sum without (role, port) (%s) > 0
       )
     ||| % [
-      failed('reason=~"refused|timeout",port!="unknown"'),
+      lib.failed('reason=~"refused|timeout",port!="unknown"'),
       config.connects.count,
-      succeeded,
-      failed('reason=~"refused|timeout",port="unknown"'),
+      lib.succeeded,
+      lib.failed('reason=~"refused|timeout",port="unknown"'),
       config.connects.count,
-      succeeded,
+      lib.succeeded,
     ],
     'Every attempt to connect from a host to a port fails.',
     [
@@ -88,9 +79,9 @@ function(config, lib) {
     summary,
     [
       '%s, %s: %s of the local ports for one peer address are in use. %s' % [lib.host, lib.portOf.client, lib.percent, what],
-      lib.units('.+', role='client', otherwise='No stale connection uses them: look at TIME_WAIT.'),
+      lib.units(lib.cured('client'), role='client', otherwise='No stale connection that a program here should close uses them: look at TIME_WAIT.'),
       'Confirm: ss -tan \'dport = :{{ $labels.port }}\' | cut -d" " -f1 | sort | uniq -c; sysctl net.ipv4.ip_local_port_range',
-      'Fix: if most are in TIME_WAIT, sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. If most are ESTABLISHED or CLOSE_WAIT, %s.' % lib.restart,
+      'Fix: if most are in TIME_WAIT, sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. {{ if $units }}If the stale ones are many, %s.{{ else }}If most are ESTABLISHED, the program needs fewer, or more addresses.{{ end }}' % lib.restart,
     ],
   ),
 

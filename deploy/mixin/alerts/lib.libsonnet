@@ -1,4 +1,5 @@
 // Building blocks of the alerts: selectors, and the sentences of a description as Go templates.
+local reasons = import '../reasons.json';
 local units = import '../units.libsonnet';
 
 function(config) {
@@ -12,6 +13,15 @@ function(config) {
   // A median bridges a restart and missed scrapes, and ignores peaks and dips.
   median(selected, window):: 'quantile_over_time(0.5, %s[%s])' % [selected, window],
   increase(selected, window):: 'increase(%s[%s])' % [selected, window],
+
+  // Stale for these reasons, the program here is to blame, and a restart helps: a regular expression.
+  cured(role):: std.join('|', [row.reason for row in reasons if std.member(row.restart, role)]),
+
+  // Failed connects, those that succeeded, and ports where a share of the attempts fails.
+  failed(labels):: 'sum without (reason) (%s)' % lib.increase(lib.ofPort('tcphealth_failed_connects_total', labels), config.connects.window),
+  succeeded:: lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="client"'), config.connects.window),
+  failing(labels, least)::
+    '%s %s\nunless\nsum without (role) (%s) > %g * %s' % [lib.failed(labels), least, lib.succeeded, 1 / config.connects.share - 1, lib.failed(labels)],
 
   alert(name, severity, hold, expr, summary, lines, labels={}):: {
     alert: name,

@@ -28,10 +28,10 @@ function(config, lib) {
       severity: 'ticket',
       reason: 'close_wait',
       config: config.closeWait,
-      summary: 'A program does not close connections that its peers have closed.',
+      summary: 'A program has not closed connections that its peers have closed.',
       what: 'in CLOSE_WAIT: the peer has closed, the program here has not, and no data moves.',
       confirm: lib.ss('state close-wait'),
-      fix: restart + ". A few idle connections in a client's HTTP pool are harmless.",
+      fix: '{{ if eq $labels.role "server" }}unless the program is still working for clients that have closed their half, {{ end }}' + restart + '.',
     },
     {
       alert: 'TCPHealthFinWait2Held',
@@ -41,7 +41,7 @@ function(config, lib) {
       summary: 'Peers do not close connections that this host has half-closed.',
       what: 'in FIN_WAIT2, still held by a program: this end has shut down, the peer never closes, and no data moves.',
       confirm: lib.ss('state fin-wait-2') + ' lists the peers; each of them has the connection in CLOSE_WAIT.',
-      fix: 'restart the program on the peer that holds them in CLOSE_WAIT. If the peer is gone, ' + restart + '.',
+      fix: 'restart the program on the peer that holds them in CLOSE_WAIT. Nothing here needs a restart; if the peer is gone, keepalive ends them.',
     },
     {
       alert: 'TCPHealthClosingStuck',
@@ -129,11 +129,51 @@ function(config, lib) {
         '%s, %s: %s established connections with peers that answer neither keepalive probes nor data. The kernel has not given up on them yet.' % [lib.host, lib.portOf.label, lib.value],
         lib.units('keepalive|retransmit'),
         'Confirm: %s shows "timer:(keepalive,...,N)" or "timer:(on,...,N)" with N above 0; ping those peers.' % lib.ss('state established'),
-        'Fix: find what the peers have in common: a host that is down, a firewall that dropped its state, a broken path. If the program does not reconnect afterwards, %s.' % lib.restart,
+        'Fix: find what the peers have in common: a host that is down, a firewall that dropped its state, a broken path. Nothing here needs a restart.',
       ],
     ),
 
-  // The only alert here that needs the role: the others see the same connections without it.
+  // The end of the stream is unread: a server hangs. An idle pool of a client is harmless, unless the connects of this host
+  // to that port fail, or its listener on this host is gone.
+  local endUnread =
+    local unread(role) = '%s >= %d' % [
+      lib.median(lib.ofPort('tcphealth_stale_connections', 'role="%s",reason="eof_unread"' % role), config.eofUnread.window),
+      config.eofUnread.count,
+    ];
+    local indented(text) = '    ' + std.strReplace(text, '\n', '\n    ');
+    lib.alert(
+      'TCPHealthEndUnread',
+      'ticket',
+      config.eofUnread.hold,
+      |||
+        %s
+        or
+        (
+          %s
+          and on (job, instance, netns, port)
+          (
+        %s
+            or
+            max_over_time(%s[%s]) == 0
+          )
+        )
+      ||| % [
+        unread('server'),
+        unread('client'),
+        indented(lib.failing('reason=~"refused|timeout",port!~"other|unknown"', '> 0')),
+        lib.ofPort('tcphealth_listeners'),
+        config.eofUnread.window,
+      ],
+      'A program has not noticed that its peers have closed.',
+      [
+        '%s, %s: %s in CLOSE_WAIT with the end of the stream unread{{ if eq $labels.role "client" }}, and the server behind them is gone: connects to this port fail, or its listener on this host has closed{{ end }}.' % [lib.host, lib.portOf.label, lib.connections()],
+        lib.units('eof_unread'),
+        'Confirm: %s (Recv-Q is 1)' % lib.ss('state close-wait'),
+        'Fix: {{ if eq $labels.role "client" }}bring back the server. A pool notices at its next use; if the program does not recover, check its threads.{{ else }}check its threads: are they blocked or overloaded? Then %s.{{ end }}' % restart,
+      ],
+    ) { reason:: 'eof_unread' },
+
+  // About one role by its meaning: what was accepted on a port that no longer has a listener.
   local orphaned =
     lib.alert(
       'TCPHealthStuckWithoutListener',
@@ -148,11 +188,11 @@ function(config, lib) {
       'Connections are stale on a port that no longer has a listener.',
       [
         '%s, %s: %s, and the port has no listener any more. The service has ended or closed its listener, and a process still holds its connections.' % [lib.host, lib.portOf.server, lib.connections('stale ')],
-        lib.units('.+', role='server'),
+        lib.units(lib.cured('server'), role='server', otherwise='No program here is to blame.'),
         'Confirm: ' + lib.ssListeners + ' shows no listener; ' + lib.ss('', role='server') + ' shows the processes that hold the connections.',
-        'Fix: %s. Its clients think they are connected, and have to reconnect.' % lib.restart,
+        'Fix: {{ if $units }}%s. Its clients think they are connected, and have to reconnect.{{ else }}look at the peers: one of them, or the path to it, is to blame.{{ end }}' % lib.restart,
       ],
-    ) { reason:: '.+' },
+    ) { reason:: lib.cured('server') },
 
   // Compares minimums: a number that falls and rises again is not a leak.
   local leak =
@@ -168,12 +208,12 @@ function(config, lib) {
       'A program leaks descriptors: its connections in CLOSE_WAIT only grow.',
       [
         '%s, %s: %s more connections in CLOSE_WAIT than %s ago, and the number has never fallen. The program does not close them. Out of descriptors, it can neither accept nor connect.' % [lib.host, lib.portOf.label, lib.value, config.leak.twoPeriods],
-        lib.units('close_wait'),
+        lib.units('close_wait|eof_unread'),
         'Confirm: %s; compare systemctl show -p LimitNOFILESoft -p MainPID UNIT with ls /proc/PID/fd | wc -l.' % lib.ss('state close-wait'),
         'Fix: %s before the descriptors run out. The bug is in the program: it must close on end of file.' % lib.restart,
       ],
     ) { reason:: 'close_wait' },
 
   name: 'tcphealth-states',
-  rules: [staleAlert(row) for row in rows] + [halfOpen, orphaned, leak],
+  rules: [staleAlert(row) for row in rows] + [endUnread, halfOpen, orphaned, leak],
 }
