@@ -127,16 +127,6 @@ static void put_filter(struct buf *buf, const struct finding *finding)
 			   finding->port);
 }
 
-static void put_connections(struct buf *buf, const struct finding *finding)
-{
-	words_put_count(buf, finding->count, "connection");
-}
-
-static void put_connects(struct buf *buf, const struct finding *finding)
-{
-	words_put_count(buf, finding->count, "connect");
-}
-
 static void put_n(struct buf *buf, const struct finding *finding)
 {
 	buf_put_u64(buf, finding->count);
@@ -152,11 +142,6 @@ static void put_age(struct buf *buf, const struct finding *finding)
 	words_put_age(buf, finding->age_ms);
 }
 
-static void put_drops(struct buf *buf, const struct finding *finding)
-{
-	words_put_count(buf, finding->count, "drop");
-}
-
 static void put_it(struct buf *buf, const struct finding *finding)
 {
 	buf_puts(buf, finding->count == 1 ? "it" : "them");
@@ -169,19 +154,20 @@ static void put_percent(struct buf *buf, const struct finding *finding)
 
 static const struct gap {
 	const char *name;
+	const char *noun; /* of what is counted; NULL: `put` fills it */
 	void (*put)(struct buf *buf, const struct finding *finding);
 } gaps[] = {
-	{ "{connections}", put_connections },
-	{ "{connects}", put_connects },
-	{ "{drops}", put_drops },
-	{ "{n}", put_n },
-	{ "{limit}", put_limit },
-	{ "{age}", put_age },
-	{ "{unit}", put_unit },
-	{ "{restart}", put_restart },
-	{ "{it}", put_it },
-	{ "{percent}", put_percent },
-	{ "{filter}", put_filter },
+	{ "{connections}", "connection", NULL },
+	{ "{connects}", "connect", NULL },
+	{ "{drops}", "drop", NULL },
+	{ "{n}", NULL, put_n },
+	{ "{limit}", NULL, put_limit },
+	{ "{age}", NULL, put_age },
+	{ "{unit}", NULL, put_unit },
+	{ "{restart}", NULL, put_restart },
+	{ "{it}", NULL, put_it },
+	{ "{percent}", NULL, put_percent },
+	{ "{filter}", NULL, put_filter },
 };
 
 /* Fills the gap that begins here; returns its length. */
@@ -192,7 +178,10 @@ static size_t fill_gap(struct buf *buf, const char *text, const struct finding *
 
 		if (strncmp(text, gaps[i].name, len) != 0)
 			continue;
-		gaps[i].put(buf, finding);
+		if (gaps[i].noun)
+			words_put_count(buf, finding->count, gaps[i].noun);
+		else
+			gaps[i].put(buf, finding);
 		return len;
 	}
 	return 1;
