@@ -5,9 +5,17 @@
  */
 #include "families-internal.h"
 
-#define OF_PAIRS(member)                                                                           \
-	.of = FAMILIES_OF_PAIRS, .figure = FAMILIES_FIGURE(struct snapshot_pair, member)
-#define OF_UNITS(member) .ns = emit_units, .figure = FAMILIES_FIGURE(struct snapshot_unit, member)
+#define OF_PAIRS_WITH(tail, member)                                                                \
+	.labels = "role, port" tail, .of = FAMILIES_OF_PAIRS,                                      \
+	.figure = FAMILIES_FIGURE(struct snapshot_pair, member)
+#define OF_PAIRS(member) OF_PAIRS_WITH("", member)
+#define OF_UNITS(member)                                                                           \
+	.labels = "role, port, reason, unit", .ns = emit_units,                                    \
+	.figure = FAMILIES_FIGURE(struct snapshot_unit, member)
+/* Of figures that the kernel tells of each socket. */
+#define COUNTED(counted)                                                                           \
+	.family.type = EXPO_COUNTER, .needs = SOURCE_INFO, OF_PAIRS(counter[counted])
+#define THRESHOLDS(unit) .labels = "reason", .page = emit_thresholds, .which = (unit)
 
 static const struct families_values states = {
 	.label = "state",
@@ -88,27 +96,16 @@ static void emit_units(const struct families_walk *walk)
 	}
 }
 
+/* `which` is the unit of those that are wanted: 1000 for milliseconds, 1 for what is counted. */
 static void emit_thresholds(const struct families_walk *walk)
 {
 	const struct snapshot *snapshot = walk->input->snapshot;
 
 	for (unsigned int i = STALE_NONE + 1; snapshot && i < STALE_REASONS; i++) {
-		if (stale_rule(i)->counts)
+		if (walk->row->which != (stale_rule(i)->counts ? 1 : 1000))
 			continue;
 		expo_label(walk->expo, "reason", stale_reason_name(i));
-		expo_double(walk->expo, (double)snapshot->thresholds.least[i] / 1e3);
-	}
-}
-
-static void emit_threshold_probes(const struct families_walk *walk)
-{
-	const struct snapshot *snapshot = walk->input->snapshot;
-
-	for (unsigned int i = STALE_NONE + 1; snapshot && i < STALE_REASONS; i++) {
-		if (!stale_rule(i)->counts)
-			continue;
-		expo_label(walk->expo, "reason", stale_reason_name(i));
-		expo_u64(walk->expo, snapshot->thresholds.least[i]);
+		expo_double(walk->expo, (double)snapshot->thresholds.least[i] / walk->row->which);
 	}
 }
 
@@ -118,8 +115,7 @@ static const struct families_row rows[] = {
 		.family.help =
 			"Connections by state, each counted once. Role is server where this host "
 			"accepted (port is local), client where it connected (port is remote).",
-		.labels = "role, port, state",
-		OF_PAIRS(view.state[0]),
+		OF_PAIRS_WITH(", state", view.state[0]),
 		.values = &states,
 		.json = "connections",
 	},
@@ -127,8 +123,7 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_stale_connections",
 		.family.help = "Connections stale for longer than the reason's threshold. Each is "
 			       "counted once, under the first reason that applies.",
-		.labels = "role, port, reason",
-		OF_PAIRS(view.stale[0]),
+		OF_PAIRS_WITH(", reason", view.stale[0]),
 		.values = &reasons,
 		.json = "stale",
 	},
@@ -136,7 +131,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_stale_unit_connections",
 		.family.help = "Stale connections by the systemd unit, pod or cgroup that owns "
 			       "them; left out where there are none, unit is empty where unknown.",
-		.labels = "role, port, reason, unit",
 		OF_UNITS(all.sockets),
 	},
 	{
@@ -144,7 +138,6 @@ static const struct families_row rows[] = {
 		.family.help = "Seconds for which the reason has applied to the unit's oldest "
 			       "stale connection; a lower bound.",
 		.family.unit = "seconds",
-		.labels = "role, port, reason, unit",
 		OF_UNITS(all.oldest_ms),
 		.scale = FAMILIES_WHOLE_SECONDS,
 	},
@@ -153,15 +146,13 @@ static const struct families_row rows[] = {
 		.family.help = "Seconds for which the reason must apply before a connection counts "
 			       "as stale.",
 		.family.unit = "seconds",
-		.labels = "reason",
-		.page = emit_thresholds,
+		THRESHOLDS(1000),
 	},
 	{
 		.family.name = "tcphealth_stale_threshold_probes",
 		.family.help = "Keepalive probes in a row that must go unanswered before a "
 			       "connection counts as stale.",
-		.labels = "reason",
-		.page = emit_threshold_probes,
+		THRESHOLDS(1),
 	},
 	{
 		.family.name = "tcphealth_oldest_state_age_seconds",
@@ -169,8 +160,7 @@ static const struct families_row rows[] = {
 			       "lower bound, as time before the exporter first saw it may be "
 			       "missing; 0 without connections.",
 		.family.unit = "seconds",
-		.labels = "role, port, state",
-		OF_PAIRS(view.oldest_ms[0]),
+		OF_PAIRS_WITH(", state", view.oldest_ms[0]),
 		.scale = FAMILIES_WHOLE_SECONDS,
 		.values = &states_states,
 		.json = "oldest_state_age_seconds",
@@ -180,7 +170,6 @@ static const struct families_row rows[] = {
 		.family.help = "Seconds since the most silent peer of an established connection "
 			       "was last heard.",
 		.family.unit = "seconds",
-		.labels = "role, port",
 		.needs = SOURCE_INFO,
 		OF_PAIRS(view.peak[TALLY_SILENCE]),
 		.scale = FAMILIES_WHOLE_SECONDS,
@@ -190,8 +179,7 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_keepalive_connections",
 		.family.help = "Established connections by whether TCP keepalive is on; unknown as "
 			       "long as another timer hides it.",
-		.labels = "role, port, keepalive",
-		OF_PAIRS(view.keepalive[0]),
+		OF_PAIRS_WITH(", keepalive", view.keepalive[0]),
 		.values = &keepalives,
 		.json = "keepalive",
 	},
@@ -199,7 +187,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_unanswered_keepalive_probes",
 		.family.help = "Keepalive probes not answered yet, summed over established "
 			       "connections; one per connection is normal, as it may be in flight.",
-		.labels = "role, port",
 		OF_PAIRS(view.sum[TALLY_PROBES]),
 		.json = "unanswered_keepalive_probes",
 	},
@@ -209,7 +196,6 @@ static const struct families_row rows[] = {
 			       "vanished from a quiet connection; +Inf if it never would, 0 "
 			       "without connections.",
 		.family.unit = "seconds",
-		.labels = "role, port",
 		OF_PAIRS(view.peak[TALLY_LOSS]),
 		.scale = FAMILIES_SECONDS,
 		.json = "peer_loss_detection_seconds",
@@ -219,7 +205,6 @@ static const struct families_row rows[] = {
 		.family.help = "Bytes received that programs on this host have not read yet, "
 			       "summed over connections.",
 		.family.unit = "bytes",
-		.labels = "role, port",
 		OF_PAIRS(view.sum[TALLY_RECEIVE_QUEUE]),
 		.json = "receive_queue_bytes",
 	},
@@ -228,7 +213,6 @@ static const struct families_row rows[] = {
 		.family.help = "Bytes written that peers have not acknowledged yet, sent or not, "
 			       "summed over connections.",
 		.family.unit = "bytes",
-		.labels = "role, port",
 		OF_PAIRS(view.sum[TALLY_SEND_QUEUE]),
 		.json = "send_queue_bytes",
 	},
@@ -236,20 +220,14 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_retransmitted_segments_total",
 		.family.help =
 			"TCP segments retransmitted since the exporter first saw each connection.",
-		.family.type = EXPO_COUNTER,
-		.labels = "role, port",
-		.needs = SOURCE_INFO,
-		OF_PAIRS(counter[LEDGER_RETRANSMITTED_SEGMENTS]),
+		COUNTED(LEDGER_RETRANSMITTED_SEGMENTS),
 		.json = "retransmitted_segments_total",
 	},
 	{
 		.family.name = "tcphealth_sent_segments_total",
 		.family.help = "TCP segments sent since the exporter first saw each connection, "
 			       "including pure acknowledgements and retransmissions.",
-		.family.type = EXPO_COUNTER,
-		.labels = "role, port",
-		.needs = SOURCE_INFO,
-		OF_PAIRS(counter[LEDGER_SENT_SEGMENTS]),
+		COUNTED(LEDGER_SENT_SEGMENTS),
 		.json = "sent_segments_total",
 	},
 	{
@@ -257,10 +235,7 @@ static const struct families_row rows[] = {
 		.family.help = "Bytes that peers have acknowledged, as the kernel counts them: "
 			       "payload, plus one for each SYN and FIN.",
 		.family.unit = "bytes",
-		.family.type = EXPO_COUNTER,
-		.labels = "role, port",
-		.needs = SOURCE_INFO,
-		OF_PAIRS(counter[LEDGER_SENT_BYTES]),
+		COUNTED(LEDGER_SENT_BYTES),
 		.json = "sent_bytes_total",
 	},
 	{
@@ -268,29 +243,20 @@ static const struct families_row rows[] = {
 		.family.help = "Bytes received in order, as the kernel counts them: payload, plus "
 			       "one for each FIN.",
 		.family.unit = "bytes",
-		.family.type = EXPO_COUNTER,
-		.labels = "role, port",
-		.needs = SOURCE_INFO,
-		OF_PAIRS(counter[LEDGER_RECEIVED_BYTES]),
+		COUNTED(LEDGER_RECEIVED_BYTES),
 		.json = "received_bytes_total",
 	},
 	{
 		.family.name = "tcphealth_opened_connections_total",
 		.family.help = "Connections established since the exporter started.",
-		.family.type = EXPO_COUNTER,
-		.labels = "role, port",
-		.needs = SOURCE_INFO,
-		OF_PAIRS(counter[LEDGER_OPENED]),
+		COUNTED(LEDGER_OPENED),
 		.json = "opened_connections_total",
 	},
 	{
 		.family.name = "tcphealth_closed_connections_total",
 		.family.help = "Established connections that have left the kernel's table since "
 			       "the exporter started.",
-		.family.type = EXPO_COUNTER,
-		.labels = "role, port",
-		.needs = SOURCE_INFO,
-		OF_PAIRS(counter[LEDGER_CLOSED]),
+		COUNTED(LEDGER_CLOSED),
 		.json = "closed_connections_total",
 	},
 	{
