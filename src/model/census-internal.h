@@ -7,7 +7,7 @@
 #ifndef TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 #define TCPHEALTH_MODEL_CENSUS_INTERNAL_H
 
-#include "tcphealth/base/hash.h"
+#include "tcphealth/base/keyed.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/tally.h"
@@ -29,7 +29,6 @@ struct addrset {
 
 void addrset_add(struct addrset *set, const struct in6_addr *addr);
 bool addrset_has(const struct addrset *set, const struct in6_addr *addr);
-void addrset_done(struct addrset *set);
 
 /* Roles by both addresses and ports, for the other end of a connection. */
 struct mirrored {
@@ -37,20 +36,11 @@ struct mirrored {
 	uint8_t role;
 };
 
-struct mirror {
-	struct mirrored *ends;
-	size_t count, cap;
-	struct hash hash;
-};
-
-void mirror_reset(struct mirror *mirror);
-void mirror_done(struct mirror *mirror);
-
 /* 0, also where there is no room for one more, or -ENOMEM. */
-int mirror_add(struct mirror *mirror, const struct tcpsock *sock, enum role role);
+int mirror_add(struct keyed *mirror, const struct tcpsock *sock, enum role role);
 
 /* The role of the other end of `sock`; false if it was not added. */
-bool mirror_find(const struct mirror *mirror, const struct tcpsock *sock, enum role *ret_role);
+bool mirror_find(const struct keyed *mirror, const struct tcpsock *sock, enum role *ret_role);
 
 /* Connections by local address, remote address and remote port. */
 struct busyport {
@@ -59,17 +49,8 @@ struct busyport {
 	uint16_t port;
 };
 
-struct busyports {
-	struct busyport *ports;
-	size_t count, cap;
-	struct hash hash;
-};
-
-void busyports_reset(struct busyports *busy);
-void busyports_done(struct busyports *busy);
-
 /* As mirror_add(). */
-int busyports_add(struct busyports *busy, const struct tcpsock *sock);
+int busyports_add(struct keyed *busy, const struct tcpsock *sock);
 
 /*
  * Addresses and ports that connections were opened to, by keys of 64 bits. Each has one slot: whoever comes later takes it.
@@ -118,8 +99,8 @@ struct census {
 	struct tcpsock *deferred;
 	size_t deferred_count, deferred_cap, deferred_next;
 	struct addrset local;
-	struct mirror mirror; /* without cookies only */
-	struct busyports busy;
+	struct keyed mirror; /* struct mirrored; without cookies only */
+	struct keyed busy;   /* struct busyport */
 	struct services services;
 	struct census_news *news; /* CENSUS_NEWS_MAX of them, or NULL */
 	size_t news_count;

@@ -2,11 +2,8 @@
  * census-tables: addresses, mirrored roles, busy ports and services.
  */
 #include "census-internal.h"
-#include "tcphealth/base/array.h"
-#include "tcphealth/base/hash.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MIRROR_MAX 262144u
@@ -35,81 +32,36 @@ bool addrset_has(const struct addrset *set, const struct in6_addr *addr)
 	return false;
 }
 
-void addrset_done(struct addrset *set)
-{
-	hash_done(&set->hash);
-}
-
-void mirror_reset(struct mirror *mirror)
-{
-	hash_reset(&mirror->hash);
-	mirror->count = 0;
-}
-
-void mirror_done(struct mirror *mirror)
-{
-	hash_done(&mirror->hash);
-	free(mirror->ends);
-	*mirror = (struct mirror){ 0 };
-}
-
-int mirror_add(struct mirror *mirror, const struct tcpsock *sock, enum role role)
+int mirror_add(struct keyed *mirror, const struct tcpsock *sock, enum role role)
 {
 	uint64_t key =
 		tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
+	struct mirrored *end;
 
 	if (mirror->count >= MIRROR_MAX)
 		return 0;
-	if (!array_room((void **)&mirror->ends, &mirror->cap, mirror->count,
-			sizeof(*mirror->ends)) ||
-	    hash_add(&mirror->hash, key, mirror->count) < 0)
+	end = keyed_add(mirror, sizeof(*end), key);
+	if (!end)
 		return -ENOMEM;
-	mirror->ends[mirror->count++] = (struct mirrored){ key, (uint8_t)role };
+	end->role = (uint8_t)role;
 	return 0;
 }
 
-bool mirror_find(const struct mirror *mirror, const struct tcpsock *sock, enum role *ret_role)
+bool mirror_find(const struct keyed *mirror, const struct tcpsock *sock, enum role *ret_role)
 {
 	uint64_t key =
 		tcptuple_hash(&sock->remote, sock->remote_port, &sock->local, sock->local_port);
-	uint32_t i;
+	const struct mirrored *end = keyed_find(mirror, sizeof(*end), key);
 
-	for (size_t at = 0; (i = hash_next(&mirror->hash, key, &at)) != HASH_END;) {
-		if (mirror->ends[i].key != key)
-			continue;
-		*ret_role = (enum role)mirror->ends[i].role;
-		return true;
-	}
-	return false;
+	if (end)
+		*ret_role = (enum role)end->role;
+	return end;
 }
 
-static struct busyport *find_busy(const struct busyports *busy, uint64_t key)
-{
-	uint32_t i;
-
-	for (size_t at = 0; (i = hash_next(&busy->hash, key, &at)) != HASH_END;)
-		if (busy->ports[i].key == key)
-			return &busy->ports[i];
-	return NULL;
-}
-
-void busyports_reset(struct busyports *busy)
-{
-	hash_reset(&busy->hash);
-	busy->count = 0;
-}
-
-void busyports_done(struct busyports *busy)
-{
-	hash_done(&busy->hash);
-	free(busy->ports);
-	*busy = (struct busyports){ 0 };
-}
-
-int busyports_add(struct busyports *busy, const struct tcpsock *sock)
+int busyports_add(struct keyed *busy, const struct tcpsock *sock)
 {
 	uint64_t key = tcptuple_hash(&sock->local, 0, &sock->remote, sock->remote_port);
-	struct busyport *port = find_busy(busy, key);
+	struct busyport *port = keyed_find(busy, sizeof(*port), key);
 
 	if (port) {
 		port->sockets++;
@@ -117,10 +69,10 @@ int busyports_add(struct busyports *busy, const struct tcpsock *sock)
 	}
 	if (busy->count >= BUSY_MAX)
 		return 0;
-	if (!array_room((void **)&busy->ports, &busy->cap, busy->count, sizeof(*port)) ||
-	    hash_add(&busy->hash, key, busy->count) < 0)
+	port = keyed_add(busy, sizeof(*port), key);
+	if (!port)
 		return -ENOMEM;
-	busy->ports[busy->count++] = (struct busyport){ key, 1, sock->remote_port };
+	*port = (struct busyport){ key, 1, sock->remote_port };
 	return 0;
 }
 

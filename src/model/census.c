@@ -90,9 +90,9 @@ void census_free(struct census *c)
 	track_free(c->tuples);
 	ledger_free(c->ledger);
 	listeners_free(c->listeners);
-	addrset_done(&c->local);
-	mirror_done(&c->mirror);
-	busyports_done(&c->busy);
+	hash_done(&c->local.hash);
+	keyed_done(&c->mirror);
+	keyed_done(&c->busy);
 	free(c->deferred);
 	free(c->news);
 	deaths_done(c);
@@ -154,14 +154,14 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	};
 	track_begin(c->track, sample->tier);
 	listeners_begin(c->listeners, c->last_track && c->last_track != c->track);
-	mirror_reset(&c->mirror);
+	keyed_reset(&c->mirror);
 	c->deferred_count = c->deferred_next = 0;
 	c->listening = 0;
 	c->error = 0;
 	ledger_begin(c->ledger, sample->tier);
 	tally_begin(&c->tally, sample->tier);
 	if (sample->tier == TIER_FULL)
-		busyports_reset(&c->busy);
+		keyed_reset(&c->busy);
 	return pin_included(c);
 }
 
@@ -275,7 +275,7 @@ static int fill_ephemeral(struct census *c)
 		       (double)c->sample.sysctl.value[NETSYSCTL_PORT_LOW] + 1;
 
 	for (size_t i = 0; range >= 1 && i < c->busy.count; i++) {
-		const struct busyport *b = &c->busy.ports[i];
+		const struct busyport *b = (const struct busyport *)c->busy.elements + i;
 		struct ledger_pair *pair;
 		struct portview *view;
 		double ratio;

@@ -38,10 +38,8 @@ void tally_begin(struct tally *tally, enum tier tier)
 		part->cgroup_count = 0;
 		hash_reset(&part->cgroup_hash);
 	}
-	if (tier == TIER_FULL) {
-		tally->kept_count = 0;
-		hash_reset(&tally->kept_hash);
-	}
+	if (tier == TIER_FULL)
+		keyed_reset(&tally->kept);
 }
 
 void tally_done(struct tally *tally)
@@ -50,8 +48,7 @@ void tally_done(struct tally *tally)
 		free(tally->part[i].cgroups);
 		hash_done(&tally->part[i].cgroup_hash);
 	}
-	free(tally->kept);
-	hash_done(&tally->kept_hash);
+	keyed_done(&tally->kept);
 	*tally = (struct tally){ 0 };
 }
 
@@ -98,29 +95,13 @@ static int get_cgroup(struct tally_part *part, const struct track_entry *entry, 
 	return 0;
 }
 
-static uint64_t hash_id(uint64_t id)
-{
-	return hash_mix(hash_seed, id);
-}
-
-static struct tally_kept *find_kept(const struct tally *tally, uint64_t id)
-{
-	size_t at = 0;
-
-	for (uint32_t i; (i = hash_next(&tally->kept_hash, hash_id(id), &at)) != HASH_END;) {
-		if (tally->kept[i].id == id)
-			return &tally->kept[i];
-	}
-	return NULL;
-}
-
 static int keep(struct tally *tally, uint64_t id, const struct tally_share *share)
 {
-	if (!array_room((void **)&tally->kept, &tally->kept_cap, tally->kept_count,
-			sizeof(*tally->kept)) ||
-	    hash_add(&tally->kept_hash, hash_id(id), tally->kept_count) < 0)
+	struct tally_kept *kept = keyed_add(&tally->kept, sizeof(*kept), hash_mix(hash_seed, id));
+
+	if (!kept)
 		return -ENOMEM;
-	tally->kept[tally->kept_count++] = (struct tally_kept){ id, *share };
+	kept->share = *share;
 	return 0;
 }
 
@@ -168,12 +149,13 @@ int tally_prepare(struct tally *tally, const struct track_entry *entry,
 
 void tally_take_off(struct tally *tally, struct portview *view, struct track_entry *entry)
 {
-	struct tally_kept *kept = find_kept(tally, entry->id);
+	struct tally_kept *kept =
+		keyed_find(&tally->kept, sizeof(*kept), hash_mix(hash_seed, entry->id));
 	struct tally_share share = { 0 };
 
 	if (kept) {
 		share = kept->share;
-		kept->id = 0;
+		kept->key = 0;
 	}
 	entry->shown = false;
 	tally_move(&tally->part[TIER_FULL], view, entry, &share, -1);

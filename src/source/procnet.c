@@ -6,9 +6,8 @@
  */
 #include "procnet-internal.h"
 #include "tcphealth/base/address.h"
-#include "tcphealth/base/array.h"
 #include "tcphealth/base/clock.h"
-#include "tcphealth/base/hash.h"
+#include "tcphealth/base/keyed.h"
 #include "tcphealth/base/number.h"
 #include "tcphealth/source/procfs.h"
 #include "tcphealth/source/source.h"
@@ -51,13 +50,6 @@ struct columns {
 	bool full; /* has the columns of a full socket; those of a mini end after the pointer */
 };
 
-/* Keys seen in one dump, which are hashes. */
-struct keyset {
-	uint64_t *keys;
-	size_t count, cap;
-	struct hash hash;
-};
-
 struct procnet {
 	struct source_place place;
 	struct source_skipped skipped;
@@ -69,7 +61,7 @@ struct dump {
 	void *arg;
 	uint64_t read_ms;
 	uint64_t *malformed;
-	struct keyset seen;
+	struct keyed seen; /* dump_key() alone */
 };
 
 struct reader {
@@ -92,21 +84,6 @@ static const uint8_t hex_digits[256] = {
 static uint64_t hash_tuple(const struct tcpsock *sock)
 {
 	return tcptuple_hash(&sock->local, sock->local_port, &sock->remote, sock->remote_port);
-}
-
-/* 1 if `key` is new, 0 if it was there, or -ENOMEM. */
-static int keyset_add(struct keyset *set, uint64_t key)
-{
-	uint32_t i;
-
-	for (size_t at = 0; (i = hash_next(&set->hash, key, &at)) != HASH_END;)
-		if (set->keys[i] == key)
-			return 0;
-	if (!array_room((void **)&set->keys, &set->cap, set->count, sizeof(*set->keys)) ||
-	    hash_add(&set->hash, key, set->count) < 0)
-		return -ENOMEM;
-	set->keys[set->count++] = key;
-	return 1;
 }
 
 static bool take_char(struct cursor *cur, char c)
@@ -304,7 +281,7 @@ static int take_line(struct dump *dump, struct reader *reader, const char *line,
 {
 	struct tcpsock sock;
 	bool first = reader->first;
-	int added;
+	uint64_t key;
 	int err;
 
 	reader->first = false;
@@ -315,9 +292,11 @@ static int take_line(struct dump *dump, struct reader *reader, const char *line,
 	}
 	if ((dump->states & TCP_STATE_BIT(sock.state)) == 0)
 		return 0;
-	added = keyset_add(&dump->seen, dump_key(&sock));
-	if (added <= 0)
-		return added;
+	key = dump_key(&sock);
+	if (keyed_find(&dump->seen, sizeof(key), key))
+		return 0;
+	if (!keyed_add(&dump->seen, sizeof(key), key))
+		return -ENOMEM;
 	err = dump->take_fn(dump->arg, &sock, 1, dump->read_ms);
 	return err < 0 ? err : 0;
 }
@@ -450,8 +429,7 @@ static int dump_procfs(void *source, const struct source_query *query, source_ta
 		err = dump_file(&dump, netdir, "tcp", false);
 	if (err == 0)
 		err = dump_file(&dump, netdir, "tcp6", true);
-	free(dump.seen.keys);
-	hash_done(&dump.seen.hash);
+	keyed_done(&dump.seen);
 	return err;
 }
 

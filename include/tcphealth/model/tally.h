@@ -8,7 +8,7 @@
 #ifndef TCPHEALTH_MODEL_TALLY_H
 #define TCPHEALTH_MODEL_TALLY_H
 
-#include "tcphealth/base/hash.h"
+#include "tcphealth/base/keyed.h"
 #include "tcphealth/model/keepalive.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/stale.h"
@@ -100,7 +100,7 @@ struct tally_part {
 
 /* The share of an entry that is shown. */
 struct tally_kept {
-	uint64_t id; /* 0: taken off */
+	uint64_t key; /* a hash of its id; 0: taken off */
 	struct tally_share share;
 };
 
@@ -108,9 +108,7 @@ struct tally_kept {
 struct tally {
 	struct tally_part part[TIERS];
 	/* Of the full part. */
-	struct tally_kept *kept;
-	size_t kept_count, kept_cap;
-	struct hash kept_hash;
+	struct keyed kept; /* struct tally_kept */
 };
 
 /* Begins a sample: the part of this tier is gone (a full sample: all). */
