@@ -258,20 +258,8 @@ enum listeners_match listeners_match(const struct listeners *ls, const struct in
 	enum listeners_match best = LISTENERS_NONE;
 
 	for (const struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
-		if (!takes(l, addr))
+		if (addr && !takes(l, addr))
 			continue;
-		if (l->alive)
-			return LISTENERS_ALIVE;
-		best = LISTENERS_FORMER;
-	}
-	return best;
-}
-
-enum listeners_match listeners_match_port(const struct listeners *ls, uint16_t port)
-{
-	enum listeners_match best = LISTENERS_NONE;
-
-	for (const struct listener *l = first(ls, port); l != NULL; l = next(ls, l)) {
 		if (l->alive)
 			return LISTENERS_ALIVE;
 		best = LISTENERS_FORMER;

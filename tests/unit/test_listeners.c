@@ -85,15 +85,15 @@ static void test_matching(void **state)
 		assert_int_equal(match(ls, cases[i].addr, 80),
 				 cases[i].takes ? LISTENERS_ALIVE : LISTENERS_NONE);
 		assert_int_equal(match(ls, cases[i].addr, 81), LISTENERS_NONE);
-		assert_int_equal(listeners_match_port(ls, 80), LISTENERS_ALIVE);
-		assert_int_equal(listeners_match_port(ls, 81), LISTENERS_NONE);
+		assert_int_equal(listeners_match(ls, NULL, 80), LISTENERS_ALIVE);
+		assert_int_equal(listeners_match(ls, NULL, 81), LISTENERS_NONE);
 		sample(ls, NULL, 0, 200, false);
 		assert_int_equal(match(ls, cases[i].addr, 80),
 				 cases[i].takes ? LISTENERS_FORMER : LISTENERS_NONE);
-		assert_int_equal(listeners_match_port(ls, 80), LISTENERS_FORMER);
+		assert_int_equal(listeners_match(ls, NULL, 80), LISTENERS_FORMER);
 		sample(ls, NULL, 0, 100 + KEEP_MS, false);
 		assert_int_equal(match(ls, cases[i].addr, 80), LISTENERS_NONE);
-		assert_int_equal(listeners_match_port(ls, 80), LISTENERS_NONE);
+		assert_int_equal(listeners_match(ls, NULL, 80), LISTENERS_NONE);
 		listeners_free(ls);
 	}
 }

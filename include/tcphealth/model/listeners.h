@@ -76,12 +76,9 @@ int listeners_add(struct listeners *listeners, const struct tcpsock *sock, uint6
 /* Forgets what is gone for too long. */
 void listeners_end(struct listeners *listeners, uint64_t now_ms);
 
-/* Whether a listener takes, or took, connections to this local address and port. */
+/* Whether a listener takes, or took, connections to this local address (NULL: any) and port. */
 enum listeners_match listeners_match(const struct listeners *listeners, const struct in6_addr *addr,
 				     uint16_t port);
-
-/* The same without an address. */
-enum listeners_match listeners_match_port(const struct listeners *listeners, uint16_t port);
 
 /*
  * The inodes of the listeners one of which has a connection to this address and port in its accept
