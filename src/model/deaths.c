@@ -54,7 +54,7 @@ static struct ledger_pair *pair_of_stranger(struct census *c, const struct tcpde
 		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_LOW],
 		(uint16_t)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH],
 	};
-	bool listened = listeners_match_port(c->listeners, death->local_port) != LISTENERS_NONE;
+	bool listened = listeners_match(c->listeners, NULL, death->local_port) != LISTENERS_NONE;
 
 	if (!role_from_death(death, ret_role)) {
 		if (listened)
@@ -69,9 +69,22 @@ static struct ledger_pair *pair_of_stranger(struct census *c, const struct tcpde
 			   *ret_role == ROLE_SERVER ? death->local_port : death->remote_port);
 }
 
-static int count_stranger(struct census *c, const struct tcpdeath *death)
+/* Of a wiped socket only that it lived and died. */
+static void count_life(struct census *c, const struct tcpdeath *death, struct ledger_pair *pair,
+		       struct track_entry *entry)
 {
 	struct account_numbers numbers = account_numbers_of_death(death);
+
+	if (death->remote_port == 0)
+		c->wiped_closes++;
+	else
+		account_add(pair, entry, &numbers);
+	account_open(pair, entry);
+	account_close(pair, entry);
+}
+
+static int count_stranger(struct census *c, const struct tcpdeath *death)
+{
 	struct track_entry life = { .id = death->id };
 	enum role role;
 	struct ledger_pair *pair;
@@ -81,12 +94,7 @@ static int count_stranger(struct census *c, const struct tcpdeath *death)
 	pair = pair_of_stranger(c, death, &role);
 	if (!pair)
 		return -ENOMEM;
-	if (death->remote_port == 0)
-		c->wiped_closes++;
-	else
-		account_add(pair, &life, &numbers);
-	account_open(pair, &life);
-	account_close(pair, &life);
+	count_life(c, death, pair, &life);
 	if (death->remote_port != 0)
 		c->deaths[death->tuple_hash % DEATHS] =
 			(struct death_role){ death->tuple_hash, death->local_port,
@@ -97,19 +105,13 @@ static int count_stranger(struct census *c, const struct tcpdeath *death)
 static int count_known(struct census *c, const struct tcpdeath *death, struct track_entry *entry)
 {
 	struct ledger_pair *pair = ledger_pair(c->ledger, (enum role)entry->role, entry->port);
-	struct account_numbers numbers = account_numbers_of_death(death);
 
 	if (entry->final)
 		return 0;
 	if (!pair)
 		return -ENOMEM;
 	census_take_off(c, entry);
-	if (death->remote_port == 0)
-		c->wiped_closes++;
-	else
-		account_add(pair, entry, &numbers);
-	account_open(pair, entry);
-	account_close(pair, entry);
+	count_life(c, death, pair, entry);
 	/* It stays: its TIME_WAIT inherits pair and role. */
 	entry->final = true;
 	if (entry->state == TCP_STATE_CLOSE)
