@@ -139,13 +139,11 @@ void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t 
 		pair->fresh[counter] += amount;
 }
 
+static const struct portview empty;
+
 static bool has_stale(const struct portview *view)
 {
-	for (int i = 1; i < STALE_REASONS; i++) {
-		if (view->stale[i] != 0)
-			return true;
-	}
-	return false;
+	return memcmp(view->stale, empty.stale, sizeof(empty.stale)) != 0;
 }
 
 /* 3: stale or pinned; 2: in use; 1: in use less than keep_ms ago; 0: gets no series. */
@@ -253,11 +251,7 @@ const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_
 
 static bool is_empty(const struct portview *view)
 {
-	for (int i = 0; i < TCP_STATE_COUNT; i++) {
-		if (view->state[i] != 0)
-			return false;
-	}
-	return !has_stale(view);
+	return memcmp(view->state, empty.state, sizeof(empty.state)) == 0 && !has_stale(view);
 }
 
 const struct portview *ledger_pair_view(const struct ledger *ledger, const struct ledger_pair *pair)

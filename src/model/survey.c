@@ -39,15 +39,6 @@ static int compare_pairs(const void *a, const void *b)
 	return (x_port > y_port) - (x_port < y_port);
 }
 
-static bool has_counted(const uint64_t *counters)
-{
-	for (int i = 0; i < LEDGER_COUNTERS; i++) {
-		if (counters[i] != 0)
-			return true;
-	}
-	return false;
-}
-
 static void fill_pair(struct snapshot_pair *to, struct ledger *ledger,
 		      const struct ledger_pair *pair)
 {
@@ -72,6 +63,7 @@ static size_t count_published(const struct ledger_pair *pairs, size_t n)
 /* `other` appears with its first port, and stays, as its counters must not vanish. */
 static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct ledger *ledger)
 {
+	static const struct snapshot_pair uncounted;
 	size_t n, used = 0;
 	const struct ledger_pair *pairs = ledger_pairs(ledger, &n);
 	struct snapshot_pair other[ROLE_COUNT] = {
@@ -97,7 +89,8 @@ static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct 
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		memcpy(other[role].counter, ledger_other(ledger, (enum role)role),
 		       sizeof(other[role].counter));
-		if (to->folded[role] != 0 || has_counted(other[role].counter))
+		if (to->folded[role] != 0 ||
+		    memcmp(other[role].counter, uncounted.counter, sizeof(uncounted.counter)) != 0)
 			to->pairs[used++] = other[role];
 	}
 	to->pair_count = used;
