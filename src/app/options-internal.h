@@ -20,6 +20,7 @@ struct kind {
 	/* Stores the value; returns NULL, or what is wrong with it. */
 	const char *(*parse)(const struct row *row, const char *text, struct options *options);
 	void (*describe)(const struct row *row, char *text, size_t size);
+	const char *values; /* for describe_text(), or NULL */
 };
 
 struct row {

@@ -21,6 +21,12 @@ static void *field_of(const struct row *row, struct options *options)
 	return (char *)options + row->offset;
 }
 
+/* What is the same for every row of the kind. */
+static void describe_text(const struct row *row, char *text, size_t size)
+{
+	snprintf(text, size, "%s", row->kind->values);
+}
+
 /* Durations. */
 
 /* In the order in which they must be written. */
@@ -159,12 +165,6 @@ static const char *parse_share(const struct row *row, const char *text, struct o
 	return NULL;
 }
 
-static void describe_share(const struct row *row, char *text, size_t size)
-{
-	(void)row;
-	snprintf(text, size, "0 to 1, such as 0.05");
-}
-
 static const char *parse_choice(const struct row *row, const char *text, struct options *options)
 {
 	uint32_t *field = field_of(row, options);
@@ -198,12 +198,6 @@ static const char *parse_bool(const struct row *row, const char *text, struct op
 	return NULL;
 }
 
-static void describe_bool(const struct row *row, char *text, size_t size)
-{
-	(void)row;
-	snprintf(text, size, "true|false");
-}
-
 static const char *parse_path(const struct row *row, const char *text, struct options *options)
 {
 	const char **field = field_of(row, options);
@@ -220,12 +214,6 @@ static const char *parse_path(const struct row *row, const char *text, struct op
 static void describe_path(const struct row *row, char *text, size_t size)
 {
 	snprintf(text, size, "a path of %" PRIu64 " to %" PRIu64 " bytes", row->min, row->max);
-}
-
-static void describe_pattern(const struct row *row, char *text, size_t size)
-{
-	(void)row;
-	snprintf(text, size, "own|all|PATTERN");
 }
 
 /* The path of a URL. Servers decode %XX in requests: a path with a percent sign would never match. */
@@ -303,12 +291,6 @@ static const char *parse_ports(const struct row *row, const char *text, struct o
 	return NULL;
 }
 
-static void describe_ports(const struct row *row, char *text, size_t size)
-{
-	(void)row;
-	snprintf(text, size, "ports and ranges of 1 to 65535");
-}
-
 /* Listening addresses. */
 
 static const char *parse_listen(const struct row *row, const char *text, struct options *options)
@@ -342,22 +324,19 @@ static const char *parse_mode(const struct row *row, const char *text, struct op
 	return NULL;
 }
 
-static void describe_mode(const struct row *row, char *text, size_t size)
-{
-	(void)row;
-	snprintf(text, size, "%s", "");
-}
-
-const struct kind kind_duration = { "DURATION", "5s or 1m30s", parse_duration, describe_duration };
-const struct kind kind_number = { "N", NULL, parse_number, describe_number };
-const struct kind kind_probes = { "N", NULL, parse_probes, describe_number };
-const struct kind kind_share = { "SHARE", NULL, parse_share, describe_share };
-const struct kind kind_choice = { "WORD", NULL, parse_choice, describe_choice };
-const struct kind kind_bool = { NULL, NULL, parse_bool, describe_bool };
-const struct kind kind_path = { "PATH", NULL, parse_path, describe_path };
-const struct kind kind_pattern = { "PATTERN", NULL, parse_path, describe_pattern };
-const struct kind kind_route = { "PATH", "/metrics", parse_route, describe_route };
-const struct kind kind_ports = { "PORTS", "22,8000-8100", parse_ports, describe_ports };
+const struct kind kind_duration = { "DURATION", "5s or 1m30s", parse_duration, describe_duration,
+				    NULL };
+const struct kind kind_number = { "N", NULL, parse_number, describe_number, NULL };
+const struct kind kind_probes = { "N", NULL, parse_probes, describe_number, NULL };
+const struct kind kind_share = { "SHARE", NULL, parse_share, describe_text,
+				 "0 to 1, such as 0.05" };
+const struct kind kind_choice = { "WORD", NULL, parse_choice, describe_choice, NULL };
+const struct kind kind_bool = { NULL, NULL, parse_bool, describe_text, "true|false" };
+const struct kind kind_path = { "PATH", NULL, parse_path, describe_path, NULL };
+const struct kind kind_pattern = { "PATTERN", NULL, parse_path, describe_text, "own|all|PATTERN" };
+const struct kind kind_route = { "PATH", "/metrics", parse_route, describe_route, NULL };
+const struct kind kind_ports = { "PORTS", "22,8000-8100", parse_ports, describe_text,
+				 "ports and ranges of 1 to 65535" };
 const struct kind kind_listen = { "[HOST]:PORT", ":10793 or [::1]:10793", parse_listen,
-				  describe_listen };
-const struct kind kind_mode = { NULL, NULL, parse_mode, describe_mode };
+				  describe_listen, NULL };
+const struct kind kind_mode = { NULL, NULL, parse_mode, describe_text, "" };
