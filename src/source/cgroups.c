@@ -117,13 +117,6 @@ static void make_room(struct cgroups *cgroups)
 		(void)index_entry(cgroups, i);
 }
 
-static struct entry *find_or_add(struct cgroups *cgroups, uint64_t id)
-{
-	struct entry *entry = find(cgroups, id);
-
-	return entry ? entry : add(cgroups, id);
-}
-
 /*
  * gcc 12's analyzer loses sight of what is stored in an array that is itself reached by a pointer.
  */
@@ -148,8 +141,10 @@ static int set_path(char **path, const char *value)
 static int remember(struct cgroups *cgroups, uint64_t id, const char *path, uint64_t now_ms,
 		    size_t *ret_index)
 {
-	struct entry *entry = find_or_add(cgroups, id);
+	struct entry *entry = find(cgroups, id);
 
+	if (!entry)
+		entry = add(cgroups, id);
 	if (!entry)
 		return -ENOMEM;
 	entry->used_ms = now_ms;
