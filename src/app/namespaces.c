@@ -68,7 +68,7 @@ static void name_netns(const struct namespaces *s, const struct netns_found *fou
 	struct unit unit;
 
 	if (found->name[0] != '\0') {
-		(void)escape_clean(dst, size, found->name, strlen(found->name), 0);
+		(void)escape_clean(dst, size, found->name, strlen(found->name));
 		return;
 	}
 	(void)snprintf(dst, size, "unnamed");

@@ -19,16 +19,12 @@ static unsigned int code_point(const char *s, size_t len)
 	return value;
 }
 
-static unsigned int kind_of(unsigned int code)
+static bool may_be_shown(unsigned int code)
 {
-	if (code < 0x20 || (code >= 0x7f && code < 0xa0))
-		return ESCAPE_CONTROL;
-	if (code == 0x2028 || code == 0x2029)
-		return ESCAPE_SEPARATOR;
-	if (code == 0x61c || code == 0x200e || code == 0x200f ||
-	    (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069))
-		return ESCAPE_TURNING;
-	return 0;
+	if (code < 0x20 || (code >= 0x7f && code < 0xa0)) /* C0, DEL and C1 */
+		return false;
+	return code != 0x61c && code != 0x200e && code != 0x200f &&
+	       !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069);
 }
 
 bool escape_next(const struct escape *escape, const char **at, const char *end,
@@ -37,16 +33,16 @@ bool escape_next(const struct escape *escape, const char **at, const char *end,
 	if (*at == end)
 		return false;
 	size_t len = utf8_sequence(*at, (size_t)(end - *at));
-	unsigned int code = code_point(*at, len), kind = kind_of(code);
+	unsigned int code = code_point(*at, len);
 	const char *instead = len == 1 && escape->ascii ? escape->ascii[code] : NULL;
 
 	ret_piece->text = *at;
 	ret_piece->len = len;
-	if (len == 0 || (escape->replaced & kind) != 0)
+	if (len == 0) {
 		instead = REPLACEMENT;
-	if (!instead && (escape->coded & kind) != 0) {
+	} else if (!instead && !may_be_shown(code)) {
 		snprintf(ret_piece->code, sizeof(ret_piece->code), "\\u%04x", code & 0xffff);
-		instead = ret_piece->code;
+		instead = escape->coded ? ret_piece->code : REPLACEMENT;
 	}
 	if (instead) {
 		ret_piece->text = instead;
@@ -56,9 +52,9 @@ bool escape_next(const struct escape *escape, const char **at, const char *end,
 	return true;
 }
 
-size_t escape_clean(char *dst, size_t size, const char *src, size_t len, unsigned int replaced)
+size_t escape_clean(char *dst, size_t size, const char *src, size_t len)
 {
-	const struct escape escape = { .replaced = replaced };
+	static const struct escape escape = { 0 };
 	const char *end = src + len;
 	struct escape_piece piece;
 	size_t used = 0;

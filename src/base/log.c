@@ -5,6 +5,7 @@
 #include "tcphealth/base/log.h"
 
 #include "tcphealth/base/escape.h"
+#include "tcphealth/base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -57,10 +58,7 @@ static void put_quoted(struct line *line, const char *text, size_t len)
 	static const char *const ascii[128] = {
 		['"'] = "\\\"", ['\\'] = "\\\\", ['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t",
 	};
-	static const struct escape escape = {
-		.ascii = ascii,
-		.coded = ESCAPE_CONTROL | ESCAPE_SEPARATOR | ESCAPE_TURNING,
-	};
+	static const struct escape escape = { .ascii = ascii, .coded = true };
 	const char *end = text + len;
 	struct escape_piece piece;
 
@@ -76,6 +74,21 @@ static bool is_bare(const char *text, size_t len)
 		if (text[i] <= ' ' || text[i] > '~' || text[i] == '=' || text[i] == '"')
 			return false;
 	return len > 0;
+}
+
+/* How much of a value is told: whole characters, or bytes that are none. */
+static size_t cut(const char *value)
+{
+	size_t len = 0, next = 0;
+
+	while (next <= VALUE_MAX) {
+		len = next;
+		if (value[len] == '\0')
+			break;
+		size_t sequence = utf8_sequence(value + len, strnlen(value + len, SEQUENCE_MAX));
+		next += sequence ? sequence : 1;
+	}
+	return len;
 }
 
 static void put_key(struct line *line, const char *key)
@@ -94,16 +107,13 @@ static void put_key(struct line *line, const char *key)
 /* Appends one pair, or nothing of it if it does not fit. False once the line is full. */
 static bool put_pair(struct line *line, const char *key, const char *value)
 {
-	size_t start = line->len;
-	char clean[VALUE_MAX + 1];
-	size_t len = escape_clean(clean, sizeof(clean), value,
-				  strnlen(value, VALUE_MAX + SEQUENCE_MAX), 0);
+	size_t start = line->len, len = cut(value);
 
 	put_key(line, key);
-	if (log_line_format == LOG_FORMAT_JSON || !is_bare(clean, len))
-		put_quoted(line, clean, len);
+	if (log_line_format == LOG_FORMAT_JSON || !is_bare(value, len))
+		put_quoted(line, value, len);
 	else
-		line_put(line, clean, len);
+		line_put(line, value, len);
 	if (!line->overflow && line->len <= sizeof(line->text) - LINE_END_MAX)
 		return true;
 	line->len = start;

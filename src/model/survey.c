@@ -16,7 +16,7 @@
 static char *copy_text(struct snapshot *snapshot, const char *text)
 {
 	char clean[TEXT_MAX];
-	size_t size = escape_clean(clean, sizeof(clean), text, strlen(text), 0) + 1;
+	size_t size = escape_clean(clean, sizeof(clean), text, strlen(text)) + 1;
 	char *copy = snapshot_alloc(snapshot, size, 1);
 
 	if (copy != NULL)

@@ -25,9 +25,7 @@ static const char *const entities[128] = {
 	['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\''] = "&#39;",
 };
 
-/* Controls may not stand in HTML. */
-static const struct escape escape = { .ascii = entities,
-				      .replaced = ESCAPE_CONTROL | ESCAPE_TURNING };
+static const struct escape escape = { .ascii = entities };
 
 static void put_escaped(struct buf *out, const char *text, size_t len)
 {

@@ -19,7 +19,7 @@ static void indent(struct json *json)
 static void put_text(struct buf *buf, const char *text)
 {
 	static const char *const ascii[128] = { ['"'] = "\\\"", ['\\'] = "\\\\" };
-	static const struct escape escape = { .ascii = ascii, .coded = ESCAPE_CONTROL };
+	static const struct escape escape = { .ascii = ascii, .coded = true };
 	const char *end = text + strlen(text);
 	struct escape_piece piece;
 

@@ -82,7 +82,7 @@ void words_put_count(struct buf *buf, uint64_t n, const char *noun)
 static void put_clean(struct buf *buf, const char *name)
 {
 	char clean[UNIT_BYTES];
-	size_t len = escape_clean(clean, sizeof(clean), name, strlen(name), 0);
+	size_t len = escape_clean(clean, sizeof(clean), name, strlen(name));
 
 	buf_put(buf, clean, len);
 }

@@ -49,7 +49,7 @@ static void read_comm(int dir, struct holder *process)
 	size_t len = strlen(text);
 	if (len > 0 && text[len - 1] == '\n')
 		len--;
-	escape_clean(process->comm, sizeof(process->comm), text, len, ESCAPE_CONTROL);
+	escape_clean(process->comm, sizeof(process->comm), text, len);
 }
 
 static void read_boot_time(struct scan *scan)

@@ -171,7 +171,7 @@ static struct span text_of(const struct name *name)
 
 static void show(struct span span, char *dst, size_t size)
 {
-	escape_clean(dst, size, span.text, span.len, ESCAPE_CONTROL);
+	escape_clean(dst, size, span.text, span.len);
 }
 
 static void put_id(struct name *name, const char *runtime, struct span id)

@@ -181,19 +181,19 @@ static void accept_one(struct gate *gate, int listener)
 static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
 {
 	uint64_t now_ms = clock_mono_ms(), until_ms;
-	bool has_room, go_on, waits = now_ms < gate->resume_ms;
+	bool accepts, go_on, waits = now_ms < gate->resume_ms;
 
 	pthread_mutex_lock(&gate->lock);
 	if (gate->quiescing && gate->listening)
 		close_listeners(gate);
 	until_ms = sweep(gate, now_ms);
-	has_room = gate->listening && places_has_room(&gate->places);
+	accepts = gate->listening && places_has_room(&gate->places);
 	go_on = !gate->stopping;
 	pthread_mutex_unlock(&gate->lock);
 
-	if (has_room && waits && gate->resume_ms < until_ms)
+	if (accepts && waits && gate->resume_ms < until_ms)
 		until_ms = gate->resume_ms;
-	*ret_count = has_room && !waits ? 1 + gate->config.listener_count : 1;
+	*ret_count = accepts && !waits ? 1 + gate->config.listener_count : 1;
 	*ret_timeout = wait_ms(now_ms, until_ms);
 	return go_on;
 }

@@ -2,7 +2,7 @@
  * expo: whatever a label's value is, the page keeps its lines, is UTF-8, and the value reads back as the
  * cleaned original, cut at EXPO_LABEL_MAX.
  */
-#include "tcphealth/base/escape.h"
+#include "helpers/utf8_clean.h"
 #include "tcphealth/render/expo.h"
 #include "text.h"
 
@@ -45,7 +45,7 @@ static void check_value(const struct buf *buf, const char *original)
 
 	require(line != NULL);
 	const char *rest = unescape(line + strlen(begin), buf->data + buf->len, value);
-	escape_clean(expected, sizeof(expected), original, strlen(original), 0);
+	utf8_clean(expected, sizeof(expected), original, strlen(original));
 	require(strcmp(value, expected) == 0);
 	require(memcmp(rest, ",p=\"7\"} 1\n", 10) == 0);
 }

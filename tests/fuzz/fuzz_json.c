@@ -1,5 +1,5 @@
 /* json: whatever a key and a value are, the document is well-formed, and the value reads back as it was, in valid UTF-8. */
-#include "tcphealth/base/escape.h"
+#include "helpers/utf8_clean.h"
 #include "tcphealth/render/json.h"
 #include "text.h"
 
@@ -31,6 +31,13 @@ static void expect(struct reader *r, const char *word)
 	r->at += strlen(word);
 }
 
+static bool is_unseen(unsigned int code)
+{
+	return (code > 0 && code < 0x20) || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
+	       code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069);
+}
+
 /* What a backslash stands before; moves `*wanted` behind what it says. */
 static void expect_escape(struct reader *r, const char **wanted)
 {
@@ -49,10 +56,13 @@ static void expect_escape(struct reader *r, const char **wanted)
 		require(digit != NULL);
 		code = code * 16 + (unsigned int)(digit - "0123456789abcdef");
 	}
-	require(code > 0 && (code < 0x20 || (code >= 0x7f && code < 0xa0)));
+	require(is_unseen(code));
+	if (code >= 0x800)
+		require(*(*wanted)++ == (char)(0xe0 | code >> 12));
 	if (code >= 0x80)
-		require(*(*wanted)++ == '\xc2');
-	require(*(*wanted)++ == (char)code);
+		require(*(*wanted)++ ==
+			(char)(code >= 0x800 ? 0x80 | (code >> 6 & 0x3f) : 0xc0 | code >> 6));
+	require(*(*wanted)++ == (char)(code >= 0x80 ? 0x80 | (code & 0x3f) : code));
 }
 
 static void expect_text(struct reader *r, const char *wanted)
@@ -78,7 +88,7 @@ static char *clean(const char *text)
 	char *copy = malloc(size);
 
 	require(copy != NULL);
-	escape_clean(copy, size, text, len, 0);
+	utf8_clean(copy, size, text, len);
 	return copy;
 }
 

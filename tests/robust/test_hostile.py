@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from robust import RobustTest, resident_bytes, scaled
-from tcph import cgroups, expo, netns, prom, scenes
+from tcph import cgroups, expo, exporter, netns, prom, scenes
 from tcph.exporter import patience
 
 #: Ports that the exporter's host connects to, and ports that it listens on.
@@ -18,7 +18,9 @@ MEMORY_MAX = 128 << 20
 #: Of cgroups: the kernel itself refuses a newline there. Processes have the same names, with one.
 NAMES = (b'quote".service', b'back\\slash.service', b'bad\xff\xc3(utf8.service', b'tab\t{x="1"} 1.service',
          b'\xed\xa0\x80\xf4\x90\x80\x80.scope', b'a' * 200 + b'.service', b'# HELP x y # TYPE x counter.service',
-         '\u202eesrever\u2028.service'.encode())
+         '\u202eesrever\u2028.service'.encode(), '\u061c\u200f\u2066new\u009b2J.service'.encode())
+#: Nobody sees them as what they are.
+UNSEEN = '[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]'
 
 
 class HostileTest(RobustTest):
@@ -101,9 +103,13 @@ class HostileTest(RobustTest):
                               and len(page.series('tcphealth_stale_unit_connections')) >= len(NAMES), timeout=20)
         prometheus = self.assert_scraped()
         self.assertEqual(prom.check_metrics(self.program.request('/metrics').body), '')
-        for path in ('/', '/api/v1/ports', '/api/v1/connections?reason=close_wait&holders=1'):
-            self.program.request(path, timeout=patience(5)).body.decode('utf-8')
+        for path in ('/metrics', '/', '/api/v1/ports', '/api/v1/connections?reason=close_wait&holders=1'):
+            self.assertNotRegex(self.program.request(path, timeout=patience(5)).body.decode('utf-8'), UNSEEN)
         self.assert_up(prometheus)
+        table = exporter.run(self.b, '--list-stale', '--stale.close-wait=0ms')
+        self.assertIn('esrever', table.stdout.decode('utf-8'))
+        self.assertNotRegex(table.stdout.decode('utf-8'), UNSEEN)
+        self.assertNotRegex(self.program.log_text(), UNSEEN)
         for line in self.program.log_text().splitlines():
             self.assertRegex(line, r'^ts=\S+Z level=\w+ msg=')
 

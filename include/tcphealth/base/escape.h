@@ -1,7 +1,10 @@
 /*
  * escape: makes hostile text fit for a format.
  *
- * Names of processes, units and namespaces may hold anything but NUL. What is no UTF-8 becomes U+FFFD, byte by byte, whatever the format. Must
+ * Names of processes, units and namespaces may hold anything but NUL. What is no UTF-8 becomes
+ * U+FFFD, byte by byte. One rule decides for all formats what may not be shown: controls (terminals
+ * obey U+009B), U+2028 and U+2029 (which end a line for some readers), and what turns the direction of
+ * writing (which makes one name look like another). Must
  * not know which formats there are. Pure; any thread.
  */
 #ifndef TCPHEALTH_BASE_ESCAPE_H
@@ -10,22 +13,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Kinds of characters that are not seen as what they are. */
-enum escape_kind {
-	/* C0, DEL and C1: terminals obey U+009B. */
-	ESCAPE_CONTROL = 1 << 0,
-	/* U+2028 and U+2029, which end a line for some readers. */
-	ESCAPE_SEPARATOR = 1 << 1,
-	/* What turns the direction of writing makes one name look like another. */
-	ESCAPE_TURNING = 1 << 2,
-};
-
-/* The characters that a format has to replace, and by what. */
+/* What a format writes instead of characters. */
 struct escape {
 	/* Of 128 texts, what stands for a character of ASCII; NULL: itself, or if there are no texts. */
 	const char *const *ascii;
-	/* Bits of enum escape_kind: what becomes U+FFFD, and what becomes \uXXXX. */
-	unsigned int replaced, coded;
+	/* What may not be shown becomes \uXXXX, not U+FFFD. */
+	bool coded;
 };
 
 struct escape_piece {
@@ -39,9 +32,9 @@ bool escape_next(const struct escape *escape, const char **at, const char *end,
 		 struct escape_piece *ret_piece);
 
 /*
- * Copies `src` into `dst` (NUL terminated, at most `size` bytes with the NUL), U+FFFD for what is `replaced` or no UTF-8, never ending inside a
- * character. Returns the bytes written without the NUL.
+ * Copies `src` into `dst` (NUL terminated, at most `size` bytes with the NUL), U+FFFD for what is no UTF-8 or may not be
+ * shown, never ending inside a character. Returns the bytes written without the NUL.
  */
-size_t escape_clean(char *dst, size_t size, const char *src, size_t len, unsigned int replaced);
+size_t escape_clean(char *dst, size_t size, const char *src, size_t len);
 
 #endif
