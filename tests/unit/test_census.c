@@ -73,7 +73,7 @@ static void read_news(struct scene *s)
 	const struct census_news *news = census_news(s->census, &count);
 
 	if (count != 0)
-		s->last_told = news[count - 1];
+		s->last_told = news[(count < CENSUS_NEWS_MAX ? count : CENSUS_NEWS_MAX) - 1];
 	s->told += count;
 }
 

@@ -193,12 +193,16 @@ static void test_what_it_does_not_need(void **state)
 {
 	(void)state;
 	bool (*const attempts[])(void) = {
-		write_file, append_file, can_delete,          audit,    raw,
-		packet,     set_limit,   can_make_executable, can_fork, can_enter_namespace
+		write_file, append_file,         can_delete, set_limit, can_make_executable,
+		can_fork,   can_enter_namespace, audit,      raw,       packet
 	};
+	size_t count = sizeof(attempts) / sizeof(attempts[0]);
 
 	need_sandbox();
-	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
+#ifdef __i386__
+	count -= 3; /* sockets: see the header */
+#endif
+	for (size_t i = 0; i < count; i++)
 		assert_int_equal(try_inside(false, attempts[i]), 1);
 }
 

@@ -2,7 +2,8 @@
  * sandbox: which system calls this process may make from now on.
  *
  * A seccomp filter (libseccomp): reading files, serving sockets, netlink and threads; no writing to the file system, no new program, no
- * raw sockets, no executable memory. Must be entered before the first thread starts, which then inherits it.
+ * raw sockets, no executable memory. On i386, whose C library makes sockets by socketcall(2), any socket: its arguments are behind a
+ * pointer, which no filter follows. Must be entered before the first thread starts, which then inherits it.
  */
 #ifndef TCPHEALTH_BASE_SANDBOX_H
 #define TCPHEALTH_BASE_SANDBOX_H
