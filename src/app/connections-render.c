@@ -79,6 +79,18 @@ static const struct holder *first_holder(const struct connections_holders *holde
 	return first;
 }
 
+/* The socket's own; where its cgroup tells none (cgroup v1), that of the process that holds it. */
+static const struct unit *unit_of(const struct connections_row *row,
+				  const struct connections_holders *holders)
+{
+	const struct holder *first = NULL;
+	size_t n;
+
+	if (row->unit.name[0] == '\0' && holders != NULL)
+		first = first_holder(holders, row, &n);
+	return first != NULL ? &first->unit : &row->unit;
+}
+
 static bool all_have_holders(const struct connections_result *result,
 			     const struct connections_holders *holders)
 {
@@ -218,7 +230,7 @@ static void render_row(struct json *j, const struct connections_row *row,
 	json_u64(j, "receive_queue_bytes", tcpsock_unread(sock));
 	json_u64(j, "send_queue_bytes", sock->wqueue);
 	render_counters(j, sock);
-	render_unit(j, &row->unit);
+	render_unit(j, unit_of(row, holders));
 	if (!tcpsock_knows(sock, TCPSOCK_MINI))
 		json_u64(j, "uid", sock->uid);
 	if (holders != NULL)
@@ -317,7 +329,7 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 						  : tcp_state_name(row->sock.state));
 	format_age(to->cell[4], CELL, look->reason != STALE_NONE ? look->stale_ms : look->age_ms);
 	(void)address_endpoint_text(&row->sock.remote, row->sock.remote_port, to->cell[5]);
-	(void)snprintf(to->cell[6], CELL, "%.*s", CELL - 1, table_unit(&row->unit));
+	(void)snprintf(to->cell[6], CELL, "%.*s", CELL - 1, table_unit(unit_of(row, holders)));
 	format_holder(to->cell[7], CELL, holders, row);
 }
 

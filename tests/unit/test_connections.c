@@ -662,6 +662,35 @@ static void test_table_names_the_instance(void **state)
 	buf_done(&buf);
 }
 
+/* As on hosts with cgroup v1, where a socket does not tell its cgroup. */
+static void test_unit_of_the_holder_where_the_socket_names_none(void **state)
+{
+	struct connections_row rows[] = { row_of(1, 2000), row_of(2, 1500), row_of(3, 1000) };
+	struct holder holder[] = { { .inode = 1, .pid = 7, .unit.name = "leak.service" },
+				   { .inode = 1, .pid = 8, .unit.name = "other.service" },
+				   { .inode = 2, .pid = 9, .unit.name = "web.service" } };
+	struct connections_holders holders = { .holders = holder, .count = 3 };
+	struct connections_result result = {
+		.rows = rows, .count = 3, .limit = 3, .matched = 3, .source = &source_procfs
+	};
+	struct buf buf;
+	const char *text;
+
+	(void)state;
+	rows[0].unit.name[0] = rows[2].unit.name[0] = '\0';
+	text = render_table(&result, &holders, 0, &buf);
+	assert_non_null(strstr(text, "  leak.service        /7 +1\n"));
+	assert_non_null(strstr(text, "  load@35111.service  /9\n"));
+	assert_non_null(strstr(text, "  -                   -\n"));
+	buf_done(&buf);
+	text = render_json(&result, &holders, &buf);
+	assert_non_null(strstr(text, "\"unit\": \"leak.service\""));
+	buf_done(&buf);
+	text = render_json(&result, NULL, &buf);
+	assert_null(strstr(text, "leak.service"));
+	buf_done(&buf);
+}
+
 static void test_note_says_why_a_holder_is_missing(void **state)
 {
 	struct connections_row rows[] = { row_of(1, 1500), row_of(0, 1000) };
@@ -728,6 +757,7 @@ int main(void)
 		cmocka_unit_test(test_json_leaves_out_what_is_not_known),
 		cmocka_unit_test(test_unit_as_named_and_as_claimed),
 		cmocka_unit_test(test_table_names_the_instance),
+		cmocka_unit_test(test_unit_of_the_holder_where_the_socket_names_none),
 		cmocka_unit_test(test_note_says_why_a_holder_is_missing),
 		cmocka_unit_test(test_holders_of_this_process),
 	};
