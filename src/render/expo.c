@@ -120,16 +120,17 @@ static bool ends_with(const char *name, size_t len, const char *tail)
 	return len >= tail_len && memcmp(name + len - tail_len, tail, tail_len) == 0;
 }
 
+bool expo_is_counter(const struct expo_family *family)
+{
+	return ends_with(family->name, strlen(family->name), TOTAL);
+}
+
 /* In comments, OpenMetrics has the name without _total. */
 static size_t family_name_len(const struct expo *expo)
 {
-	const struct expo_family *family = expo->family;
-	size_t len = expo->name_len;
+	bool shorter = expo->format == EXPO_OPENMETRICS && expo_is_counter(expo->family);
 
-	if (expo->format == EXPO_OPENMETRICS && family->type == EXPO_COUNTER &&
-	    ends_with(family->name, len, TOTAL))
-		return len - strlen(TOTAL);
-	return len;
+	return expo->name_len - (shorter ? strlen(TOTAL) : 0);
 }
 
 static void put_comment(struct buf *buf, const char *keyword, const char *name, size_t name_len)
@@ -155,20 +156,18 @@ static void put_help(struct expo *expo, size_t name_len)
 	written(expo->buf, to);
 }
 
-/* Parsers refuse a page if a name does not end in its unit. */
 static void put_unit(struct expo *expo, size_t name_len)
 {
-	const struct expo_family *family = expo->family;
-	const char *unit = family->unit;
+	static const char *const tails[] = { "_seconds", "_bytes", "_ratio" };
+	const char *name = expo->family->name;
 
-	if (!unit || !ends_with(family->name, name_len, unit))
-		return;
-	size_t stem = name_len - strlen(unit);
-	if (stem == 0 || family->name[stem - 1] != '_')
-		return;
-	put_comment(expo->buf, "UNIT", family->name, name_len);
-	buf_puts(expo->buf, unit);
-	buf_putc(expo->buf, '\n');
+	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+		if (!ends_with(name, name_len, tails[i]))
+			continue;
+		put_comment(expo->buf, "UNIT", name, name_len);
+		buf_puts(expo->buf, tails[i] + 1);
+		buf_putc(expo->buf, '\n');
+	}
 }
 
 static void announce(struct expo *expo)
@@ -178,7 +177,7 @@ static void announce(struct expo *expo)
 	expo->announced = true;
 	put_help(expo, name_len);
 	put_comment(expo->buf, "TYPE", expo->family->name, name_len);
-	buf_puts(expo->buf, expo->family->type == EXPO_COUNTER ? "counter\n" : "gauge\n");
+	buf_puts(expo->buf, expo_is_counter(expo->family) ? "counter\n" : "gauge\n");
 	if (expo->format == EXPO_OPENMETRICS)
 		put_unit(expo, name_len);
 }

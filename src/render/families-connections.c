@@ -13,8 +13,7 @@
 	.labels = "role, port, reason, unit", .ns = emit_units,                                    \
 	.figure = FAMILIES_FIGURE(struct snapshot_unit, member)
 /* Of figures that the kernel tells of each socket. */
-#define COUNTED(counted)                                                                           \
-	.family.type = EXPO_COUNTER, .needs = SOURCE_INFO, OF_PAIRS(counter[counted])
+#define COUNTED(counted) .needs = SOURCE_INFO, OF_PAIRS(counter[counted])
 #define THRESHOLDS(unit) .labels = "reason", .page = emit_thresholds, .which = (unit)
 
 static const struct families_values states = {
@@ -137,7 +136,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_stale_unit_oldest_seconds",
 		.family.help = "Seconds for which the reason has applied to the unit's oldest "
 			       "stale connection; a lower bound.",
-		.family.unit = "seconds",
 		OF_UNITS(all.oldest_ms),
 		.scale = FAMILIES_WHOLE_SECONDS,
 	},
@@ -145,7 +143,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_stale_threshold_seconds",
 		.family.help = "Seconds for which the reason must apply before a connection counts "
 			       "as stale.",
-		.family.unit = "seconds",
 		THRESHOLDS(1000),
 	},
 	{
@@ -159,7 +156,6 @@ static const struct families_row rows[] = {
 		.family.help = "Seconds the oldest connection in this state has spent in it; a "
 			       "lower bound, as time before the exporter first saw it may be "
 			       "missing; 0 without connections.",
-		.family.unit = "seconds",
 		OF_PAIRS_WITH(", state", view.oldest_ms[0]),
 		.scale = FAMILIES_WHOLE_SECONDS,
 		.values = &states_states,
@@ -169,7 +165,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_longest_silence_seconds",
 		.family.help = "Seconds since the most silent peer of an established connection "
 			       "was last heard.",
-		.family.unit = "seconds",
 		.needs = SOURCE_INFO,
 		OF_PAIRS(view.peak[TALLY_SILENCE]),
 		.scale = FAMILIES_WHOLE_SECONDS,
@@ -195,7 +190,6 @@ static const struct families_row rows[] = {
 		.family.help = "Seconds the kernel would need, at worst, to notice that a peer has "
 			       "vanished from a quiet connection; +Inf if it never would, 0 "
 			       "without connections.",
-		.family.unit = "seconds",
 		OF_PAIRS(view.peak[TALLY_LOSS]),
 		.scale = FAMILIES_SECONDS,
 		.json = "peer_loss_detection_seconds",
@@ -204,7 +198,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_receive_queue_bytes",
 		.family.help = "Bytes received that programs on this host have not read yet, "
 			       "summed over connections.",
-		.family.unit = "bytes",
 		OF_PAIRS(view.sum[TALLY_RECEIVE_QUEUE]),
 		.json = "receive_queue_bytes",
 	},
@@ -212,7 +205,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_send_queue_bytes",
 		.family.help = "Bytes written that peers have not acknowledged yet, sent or not, "
 			       "summed over connections.",
-		.family.unit = "bytes",
 		OF_PAIRS(view.sum[TALLY_SEND_QUEUE]),
 		.json = "send_queue_bytes",
 	},
@@ -234,7 +226,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_sent_bytes_total",
 		.family.help = "Bytes that peers have acknowledged, as the kernel counts them: "
 			       "payload, plus one for each SYN and FIN.",
-		.family.unit = "bytes",
 		COUNTED(LEDGER_SENT_BYTES),
 		.json = "sent_bytes_total",
 	},
@@ -242,7 +233,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_received_bytes_total",
 		.family.help = "Bytes received in order, as the kernel counts them: payload, plus "
 			       "one for each FIN.",
-		.family.unit = "bytes",
 		COUNTED(LEDGER_RECEIVED_BYTES),
 		.json = "received_bytes_total",
 	},
@@ -265,7 +255,6 @@ static const struct families_row rows[] = {
 			"Connection attempts by this host that were never established: refused by "
 			"the peer, timeout after the SYN was retransmitted, or other (abandoned "
 			"before that); port is unknown where the kernel wiped it.",
-		.family.type = EXPO_COUNTER,
 		.labels = "port, reason",
 		.needs = SOURCE_EVENTS,
 		.of = FAMILIES_OF_CLIENTS,

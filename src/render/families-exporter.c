@@ -6,7 +6,6 @@
 #include "families-internal.h"
 
 #define OF_HEALTH(member) .page = emit_health, .figure = FAMILIES_FIGURE(struct health, member)
-#define COUNTED(member)   .family.type = EXPO_COUNTER, OF_HEALTH(member)
 
 static void emit_build(const struct families_walk *walk)
 {
@@ -107,7 +106,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_build_info",
 		.family.help = "1, labelled with the version and revision of the exporter and the "
 			       "version of libmicrohttpd in use.",
-		.family.type = EXPO_INFO,
 		.labels = "version, revision, microhttpd",
 		.page = emit_build,
 	},
@@ -115,7 +113,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_last_sample_timestamp_seconds",
 		.family.help = "Unix time at which the tier's last good sample ended; a full "
 			       "sample counts for both tiers.",
-		.family.unit = "seconds",
 		.labels = "tier",
 		.page = emit_timestamp,
 	},
@@ -123,7 +120,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_sample_interval_seconds",
 		.family.help = "Seconds between two samples of the tier, as the CPU budget allows "
 			       "now; only full samples read established connections.",
-		.family.unit = "seconds",
 		.labels = "tier",
 		.page = emit_interval,
 	},
@@ -136,7 +132,6 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_sample_duration_seconds",
 		.family.help = "Seconds the last sample took.",
-		.family.unit = "seconds",
 		.page = emit_duration,
 	},
 	{
@@ -155,7 +150,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_netns_last_sample_timestamp_seconds",
 		.family.help = "Unix time at which another network namespace was last sampled; "
 			       "namespaces take turns, one an interval.",
-		.family.unit = "seconds",
 		.labels = "netns",
 		.ns = emit_space_timestamp,
 	},
@@ -181,44 +175,42 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_sample_cpu_seconds_total",
 		.family.help = "CPU seconds spent on samples.",
-		.family.unit = "seconds",
-		.family.type = EXPO_COUNTER,
 		.page = emit_cpu,
 	},
 	{
 		.family.name = "tcphealth_sample_errors_total",
 		.family.help = "Samples that failed.",
-		COUNTED(errors),
+		OF_HEALTH(errors),
 	},
 	{
 		.family.name = "tcphealth_events_total",
 		.family.help =
 			"Destroy events received from the kernel, one for each socket that ended.",
-		COUNTED(events),
+		OF_HEALTH(events),
 	},
 	{
 		.family.name = "tcphealth_events_lost_total",
 		.family.help = "Destroy events known to be lost; while this does not grow, the "
 			       "counters of connections miss nothing.",
-		COUNTED(events_lost),
+		OF_HEALTH(events_lost),
 	},
 	{
 		.family.name = "tcphealth_event_overruns_total",
 		.family.help = "Times the kernel dropped destroy events because the exporter read "
 			       "them too slowly.",
-		COUNTED(event_overruns),
+		OF_HEALTH(event_overruns),
 	},
 	{
 		.family.name = "tcphealth_forged_messages_total",
 		.family.help =
 			"Netlink messages ignored because they did not come from the kernel.",
-		COUNTED(forged),
+		OF_HEALTH(forged),
 	},
 	{
 		.family.name = "tcphealth_malformed_records_total",
 		.family.help = "Records and lines of the kernel's tables skipped because they made "
 			       "no sense.",
-		COUNTED(malformed),
+		OF_HEALTH(malformed),
 	},
 	{
 		.family.name = "tcphealth_web_config_reload_failed",
@@ -231,7 +223,7 @@ static const struct families_row rows[] = {
 		.family.help = "Closed connections without final figures, as the kernel had wiped "
 			       "them (SO_LINGER 0 and the like); their last bytes and segments are "
 			       "not counted.",
-		COUNTED(wiped_closes),
+		OF_HEALTH(wiped_closes),
 	},
 };
 

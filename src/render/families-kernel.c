@@ -5,7 +5,7 @@
  */
 #include "families-internal.h"
 
-#define COUNTER(counter) .family.type = EXPO_COUNTER, .ns = emit_counter, .which = (counter)
+#define COUNTER(counter) .ns = emit_counter, .which = (counter)
 #define SYSCTL(key)      .ns = emit_sysctl, .which = (key)
 
 static void put_counter(const struct families_walk *walk, unsigned int counter, const char *cause)
@@ -134,7 +134,6 @@ static const struct families_row rows[] = {
 			"(SO_LINGER 0, or data after the close), close (closed with unread data), "
 			"memory (too many orphans, or out of memory), timeout (no answer), linger "
 			"(negative TCP_LINGER2), failed (no reset could be sent).",
-		.family.type = EXPO_COUNTER,
 		.labels = "cause",
 		.ns = emit_aborts,
 	},
@@ -143,21 +142,18 @@ static const struct families_row rows[] = {
 		.family.help =
 			"Seconds a connection with keepalive is idle before the first probe, "
 			"unless its program sets another value (net.ipv4.tcp_keepalive_time).",
-		.family.unit = "seconds",
 		SYSCTL(NETSYSCTL_KEEPALIVE_TIME),
 	},
 	{
 		.family.name = "tcphealth_sysctl_keepalive_interval_seconds",
 		.family.help = "Seconds between keepalive probes, unless the program sets another "
 			       "value (net.ipv4.tcp_keepalive_intvl).",
-		.family.unit = "seconds",
 		SYSCTL(NETSYSCTL_KEEPALIVE_INTVL),
 	},
 	{
 		.family.name = "tcphealth_sysctl_fin_timeout_seconds",
 		.family.help = "Seconds the kernel keeps a connection in FIN_WAIT2 that no program "
 			       "holds any more (net.ipv4.tcp_fin_timeout).",
-		.family.unit = "seconds",
 		SYSCTL(NETSYSCTL_FIN_TIMEOUT),
 	},
 	{

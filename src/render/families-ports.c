@@ -75,7 +75,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_listen_queue_saturation_ratio",
 		.family.help = "Accept queue of the port's fullest listener: its length divided by "
 			       "its limit plus one; at 1 the kernel drops new connections.",
-		.family.unit = "ratio",
 		.needs = SOURCE_BACKLOG,
 		OF_LISTENERS(saturation),
 		.known = knows_backlog,
@@ -84,7 +83,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_listen_drops_total",
 		.family.help = "Packets and connections that the port's listeners dropped, for any "
 			       "reason, since the exporter first saw each listener.",
-		.family.type = EXPO_COUNTER,
 		.needs = SOURCE_DROPS,
 		OF_LISTENERS(drops_total),
 		.known = knows_drops,
@@ -94,7 +92,6 @@ static const struct families_row rows[] = {
 		.family.name = "tcphealth_listener_info",
 		.family.help = "1 for each systemd unit, pod or cgroup that listens on the "
 			       "port; unit is empty where unknown.",
-		.family.type = EXPO_INFO,
 		.labels = "port, unit",
 		.ns = emit_listener_units,
 	},
@@ -103,7 +100,6 @@ static const struct families_row rows[] = {
 		.family.help =
 			"Share of the local port range in use for this remote port, by the pair of "
 			"local and remote address that uses most; at 1 connect() fails.",
-		.family.unit = "ratio",
 		.labels = "port",
 		/*
 		 * Local ports of connections with an unknown remote port belong to some other

@@ -21,8 +21,6 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "process_cpu_seconds_total",
 		.family.help = "Total user and system CPU time spent in seconds.",
-		.family.unit = "seconds",
-		.family.type = EXPO_COUNTER,
 		OF_PROCESS(cpu_seconds, PROCSELF_CPU),
 	},
 	{
@@ -38,25 +36,21 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "process_virtual_memory_bytes",
 		.family.help = "Virtual memory size in bytes.",
-		.family.unit = "bytes",
 		OF_PROCESS(virtual_bytes, PROCSELF_VM),
 	},
 	{
 		.family.name = "process_virtual_memory_max_bytes",
 		.family.help = "Maximum amount of virtual memory available in bytes.",
-		.family.unit = "bytes",
 		OF_PROCESS(virtual_max_bytes, PROCSELF_VM_MAX),
 	},
 	{
 		.family.name = "process_resident_memory_bytes",
 		.family.help = "Resident memory size in bytes.",
-		.family.unit = "bytes",
 		OF_PROCESS(resident_bytes, PROCSELF_RSS),
 	},
 	{
 		.family.name = "process_start_time_seconds",
 		.family.help = "Start time of the process since unix epoch in seconds.",
-		.family.unit = "seconds",
 		OF_PROCESS(start_time_seconds, PROCSELF_START),
 	},
 };

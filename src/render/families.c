@@ -257,7 +257,7 @@ void families_render(const struct families_input *input, struct expo *expo)
 		for (size_t j = 0; j < groups[i]->count; j++) {
 			const struct families_row *row = &groups[i]->rows[j];
 
-			if (input->once && row->family.type == EXPO_COUNTER &&
+			if (input->once && expo_is_counter(&row->family) &&
 			    !groups[i]->counters_once)
 				continue;
 			walk_row(&walk, row);

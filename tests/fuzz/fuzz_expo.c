@@ -52,7 +52,7 @@ static void check_value(const struct buf *buf, const char *original)
 
 static void check_format(enum expo_format format, const char *value)
 {
-	const struct expo_family family = { .name = "f", .help = value, .type = EXPO_GAUGE };
+	const struct expo_family family = { .name = "f", .help = value };
 	struct buf buf;
 	struct expo expo;
 
@@ -84,12 +84,8 @@ static const char *find_line(const struct buf *buf, const char *begin)
 static void check_numbers(enum expo_format format, double number, uint64_t count)
 {
 	static const struct expo_family seconds = { .name = "a_seconds_total",
-						    .help = "Help \\ with\na line.",
-						    .unit = "seconds",
-						    .type = EXPO_COUNTER };
-	static const struct expo_family info = {
-		.name = "an_info", .help = "", .unit = "bytes", .type = EXPO_INFO
-	};
+						    .help = "Help \\ with\na line." };
+	static const struct expo_family info = { .name = "an_info", .help = "" };
 	static const struct expo_piece labels = { "a=\"b\"", 5 }, more = { ",c=\"d\"", 6 };
 	struct buf buf;
 	struct expo expo;
@@ -126,9 +122,7 @@ static void check_numbers(enum expo_format format, double number, uint64_t count
 /* A page that has no room for all that is written: whatever fails, nothing is written past its end. */
 static void check_limit(enum expo_format format, const char *value, size_t limit)
 {
-	static const struct expo_family family = { .name = "a_family",
-						   .help = "Help.",
-						   .unit = "bytes" };
+	static const struct expo_family family = { .name = "a_family", .help = "Help." };
 	static const struct expo_piece piece = { "a=\"b\"", 5 };
 	struct buf buf;
 	struct expo expo;

@@ -39,7 +39,7 @@ static inline const char *metrics_doc_needs(uint32_t needs)
 static inline void metrics_doc_row(struct buf *buf, const struct families_row *row)
 {
 	buf_printf(buf, "| `%s` | %s | %s | %s | %s |\n", row->family.name,
-		   row->family.type == EXPO_COUNTER ? "counter" : "gauge",
+		   expo_is_counter(&row->family) ? "counter" : "gauge",
 		   row->labels ? row->labels : "", metrics_doc_needs(row->needs), row->family.help);
 }
 

@@ -18,35 +18,26 @@
 static const struct expo_family connections = {
 	.name = "t_connections",
 	.help = "Sockets by \"state\", C:\\here,\nin two lines.",
-	.type = EXPO_GAUGE,
 };
 static const struct expo_family sent = {
 	.name = "t_sent_bytes_total",
 	.help = "Bytes sent.",
-	.unit = "bytes",
-	.type = EXPO_COUNTER,
 };
 static const struct expo_family age = {
 	.name = "t_age_seconds",
 	.help = "Age.",
-	.unit = "seconds",
-	.type = EXPO_GAUGE,
 };
 static const struct expo_family build = {
 	.name = "t_build_info",
 	.help = "Build.",
-	.type = EXPO_INFO,
 };
 static const struct expo_family without_samples = {
 	.name = "t_nothing",
 	.help = "Never seen.",
-	.type = EXPO_GAUGE,
 };
 static const struct expo_family false_unit = {
 	.name = "t_milliseconds",
 	.help = "The name ends in the unit, but not as a word.",
-	.unit = "seconds",
-	.type = EXPO_GAUGE,
 };
 
 static void put_sample_page(struct expo *expo)

@@ -27,20 +27,14 @@ enum expo_format {
 	EXPO_FORMATS,
 };
 
-enum expo_type {
-	EXPO_GAUGE,
-	EXPO_COUNTER, /* the name ends in _total */
-	/* A gauge of value 1 with a name that ends in _info; of type gauge in both formats. */
-	EXPO_INFO,
-};
-
 /* Static text: the writer keeps the pointer until the next family. */
 struct expo_family {
-	const char *name; /* with _total if a counter */
+	/*
+	 * Of a counter it ends in _total, and of no other: the rest are gauges. Before that it ends in
+	 * its unit, if it has one: _seconds, _bytes, _ratio.
+	 */
+	const char *name;
 	const char *help;
-	/* "seconds", "bytes", "ratio", in which the name (without _total) ends; or NULL. */
-	const char *unit;
-	enum expo_type type;
 };
 
 /* Bytes of a label's value when it is cleaned; the rest is cut off. */
@@ -62,6 +56,8 @@ struct expo {
 };
 
 void expo_init(struct expo *expo, struct buf *buf, enum expo_format format);
+
+bool expo_is_counter(const struct expo_family *family);
 
 /* Begins a family. All its samples follow before the next family. */
 void expo_family(struct expo *expo, const struct expo_family *family);
