@@ -57,12 +57,28 @@ struct collector {
 	bool ended;
 };
 
+/* The own namespace, and the others that have been sampled. Returns how many. */
+static size_t list_namespaces(struct collector *c, struct survey_ns ret_ns[1 + NAMESPACES_MAX])
+{
+	ret_ns[0] = (struct survey_ns){
+		.census = c->census, .netstat = &c->netstat, .sysctl = &c->sysctl, .can = c->can
+	};
+	if (c->namespaces == NULL)
+		return 1;
+	return 1 + namespaces_fill(c->namespaces, &ret_ns[1], NAMESPACES_MAX);
+}
+
 static void tell_stale(struct collector *c)
 {
-	size_t count;
-	const struct census_news *news = census_news(c->census, &count);
+	struct survey_ns ns[1 + NAMESPACES_MAX];
+	size_t n = list_namespaces(c, ns);
 
-	stalelog_tell(&c->stalelog, news, count, c->units, clock_mono_ms());
+	for (size_t i = 0; i < n; i++) {
+		size_t count;
+		const struct census_news *news = census_news(ns[i].census, &count);
+
+		stalelog_tell(&c->stalelog, news, count, ns[i].name, c->units, clock_mono_ms());
+	}
 }
 
 static struct health health_of(struct collector *c, uint64_t begin_ns)
@@ -128,17 +144,10 @@ static void log_outcome(struct collector *c, int error)
 static int take_snapshot(struct collector *c, struct snapshot **ret_snapshot)
 {
 	const struct options *o = c->options;
-	struct survey_ns ns[1 + NAMESPACES_MAX] = {
-		{ .census = c->census,
-		  .netstat = &c->netstat,
-		  .sysctl = &c->sysctl,
-		  .can = c->can },
-	};
+	struct survey_ns ns[1 + NAMESPACES_MAX];
 	struct survey survey = {
 		.ns = ns,
-		.ns_count = 1 + (c->namespaces != NULL
-					 ? namespaces_fill(c->namespaces, &ns[1], NAMESPACES_MAX)
-					 : 0),
+		.ns_count = list_namespaces(c, ns),
 		.thresholds = &o->stale,
 		.ports_max = o->ports_max,
 		.keep_ms = o->ports_keep_ms,
@@ -306,7 +315,6 @@ static void free_all(struct collector *c)
 	free(c);
 }
 
-/* Other namespaces tell of nobody's staleness in the log, and have no kernel sockets of their own to know. */
 static struct namespaces *create_namespaces(const struct options *o,
 					    const struct census_config *census)
 {
@@ -315,7 +323,6 @@ static struct namespaces *create_namespaces(const struct options *o,
 					    .cgroupfs = o->path_cgroupfs,
 					    .census = *census };
 
-	config.census.news = false;
 	return namespaces_new(&config);
 }
 

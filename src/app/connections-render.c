@@ -5,6 +5,7 @@
 #include "tcphealth/base/address.h"
 #include "tcphealth/render/json.h"
 #include "tcphealth/render/ports-json.h"
+#include "tcphealth/render/words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -104,10 +105,7 @@ static bool all_have_holders(const struct connections_result *result,
 	return true;
 }
 
-const char connections_partial_note[] =
-	"some network namespaces are missing: they have not been sampled yet, they cannot be "
-	"entered without CAP_SYS_ADMIN, they cannot be told without CAP_SYS_PTRACE, or there are "
-	"too many";
+const char connections_partial_note[] = "some network namespaces are missing: " WORDS_NETNS_MISSING;
 
 const char *connections_holders_note(const struct connections_result *result,
 				     const struct connections_holders *holders)

@@ -440,11 +440,15 @@ struct health_netns namespaces_health(const struct namespaces *s)
 		.used = true,
 		.over_limit = s->over_limit,
 		.unreadable = s->unreadable,
+		.partial = may_miss_some(s),
 	};
 
 	for (size_t i = 0; i < s->count; i++) {
 		health.denied += is_denied(s->namespaces[i]->error);
 		health.sampled += s->namespaces[i]->timestamp > 0;
+		health.partial |=
+			s->namespaces[i]->sampled_ms == 0 ||
+			(s->namespaces[i]->error != 0 && !is_gone(s->namespaces[i]->error));
 	}
 	return health;
 }

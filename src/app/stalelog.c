@@ -8,7 +8,7 @@
 
 #define LINES_A_MINUTE 10u
 
-static void tell(const struct census_news *news, const char *unit)
+static void tell(const struct census_news *news, const char *unit, const char *netns)
 {
 	const struct tcpsock *sock = &news->sock;
 	const char *port = ledger_port_name(news->port);
@@ -20,7 +20,8 @@ static void tell(const struct census_news *news, const char *unit)
 	}
 	log_warn("stale connection", "port", port != NULL ? port : LOG_U64(news->port), "role",
 		 role_name(news->role), "reason", stale_reason_name(news->reason), "age_seconds",
-		 LOG_U64(news->age_ms / 1000), "local", local, "peer", peer, "unit", unit, NULL);
+		 LOG_U64(news->age_ms / 1000), "local", local, "peer", peer, "unit", unit,
+		 netns != NULL ? "netns" : NULL, netns, NULL);
 }
 
 void stalelog_init(struct stalelog *log)
@@ -29,7 +30,7 @@ void stalelog_init(struct stalelog *log)
 }
 
 void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t count,
-		   struct units *units, uint64_t now_ms)
+		   const char *netns, struct units *units, uint64_t now_ms)
 {
 	uint64_t left_out = loglimit_report(&log->limit, now_ms, false);
 
@@ -37,6 +38,6 @@ void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t 
 		log_warn("more stale connections", "count", LOG_U64(left_out), NULL);
 	for (size_t i = 0; i < count; i++) {
 		if (loglimit_pass(&log->limit, now_ms) && i < CENSUS_NEWS_MAX)
-			tell(&news[i], units_name(units, news[i].sock.cgroup_id, now_ms));
+			tell(&news[i], units_name(units, news[i].sock.cgroup_id, now_ms), netns);
 	}
 }

@@ -394,6 +394,14 @@ static void put_table(struct html *html)
 
 /* -- around the table -------------------------------------------------------------------------- */
 
+/* Every namespace that is wanted, and every reason. */
+static bool sees_all(const struct html *html)
+{
+	const struct health *health = html->input->health;
+
+	return !health->netns.partial && (!health->source || health->source->can & SOURCE_INFO);
+}
+
 static void put_headline(struct html *html)
 {
 	const struct html_rows *rows = html->rows;
@@ -410,6 +418,8 @@ static void put_headline(struct html *html)
 		put_raw(html,
 			rows->stale > 0 ? "Only idle connections are stale" : "Nothing is stale");
 	}
+	if (rows->harmful == 0 && !sees_all(html))
+		put_raw(html, ", as far as is known");
 	if (rows->full_queues > 0) {
 		put_raw(html, ", ");
 		words_put_count(html->out, rows->full_queues, "listen queue");
@@ -503,6 +513,9 @@ static void put_notices(struct html *html)
 	else if (!health->events_active)
 		put_raw(html, "<li>No destroy events: failed connects, and connections that come "
 			      "and go between two samples, are not counted.</li>\n");
+	if (health->netns.partial)
+		put_raw(html,
+			"<li>Some network namespaces are missing: " WORDS_NETNS_MISSING ".</li>\n");
 	put_notice(html, health->events_lost, "destroy event", " lost: counters are lower bounds.");
 	put_notice(html, health->malformed, "malformed record", " skipped.");
 	put_notice(html, health->forged, "forged message", " ignored.");

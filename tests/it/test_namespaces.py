@@ -46,6 +46,8 @@ class NamespacesTest(NetTest):
         self.assertEqual({labels['status']: value for labels, value in page.series(OTHERS)},
                          {'sampled': 1, 'denied': 0, 'over_limit': 0})
         self.assertIn(f'in {self.b.name}', program.request('/').body.decode())
+        told = [entry for entry in program.log_entries() if entry.get('reason') == 'close_wait']
+        self.assertEqual([(entry['netns'], entry['port']) for entry in told], [(self.b.name, str(scene.port))])
 
     def test_pattern_that_fits_none(self):
         program = self.start_exporter(self.b, '--collector.netns=no-such-*')

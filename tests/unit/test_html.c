@@ -600,6 +600,20 @@ static void test_links_only_where_allowed(void **state)
 }
 
 /* Nothing to say of a port yet, and sources that know less. */
+static void test_no_all_clear_for_what_was_not_looked_at(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1);
+	scene.health.netns.partial = true;
+	add_pair(scene.ns, ROLE_CLIENT, 22, 1, 0);
+	render(&scene);
+	assert_non_null(strstr(text_of(&scene), ">Nothing is stale, as far as is known</h1>"));
+	assert_non_null(strstr(text_of(&scene), "<li>Some network namespaces are missing: "));
+	close_scene(&scene);
+}
+
 static void test_procfs(void **state)
 {
 	struct scene scene;
@@ -612,7 +626,7 @@ static void test_procfs(void **state)
 	*add_listener(scene.ns, 22, "", 3, 0) =
 		(struct listener_port){ .sockets = 1, .queue_length = 3 };
 	render(&scene);
-	assert_non_null(strstr(text_of(&scene), ">Nothing is stale</h1>"));
+	assert_non_null(strstr(text_of(&scene), ">Nothing is stale, as far as is known</h1>"));
 	assert_non_null(strstr(text_of(&scene), "<li>Source: procfs</li>"));
 	assert_non_null(strstr(text_of(&scene), "<td class=\"queue\" data-n=\"3\">3</td>"));
 	check_well_formed(text_of(&scene));
@@ -912,6 +926,7 @@ int main(void)
 		cmocka_unit_test(test_all_well_is_said_only_of_what_is),
 		cmocka_unit_test(test_forms_are_told_apart),
 		cmocka_unit_test(test_links_only_where_allowed),
+		cmocka_unit_test(test_no_all_clear_for_what_was_not_looked_at),
 		cmocka_unit_test(test_procfs),
 		cmocka_unit_test(test_same_snapshot_same_bytes),
 		cmocka_unit_test(test_large),

@@ -128,6 +128,7 @@ static void test_one_a_step_in_turn(void **state)
 	for (unsigned int i = 1; i <= 5; i++) {
 		steps(&s, 1);
 		assert_int_equal(s.count, i < 3 ? i : 3);
+		assert_int_equal(namespaces_health(s.namespaces).partial, i < 3);
 	}
 	assert_true(has_name(&s, name_of(1)) && has_name(&s, name_of(2)) &&
 		    has_name(&s, name_of(3)));

@@ -78,8 +78,10 @@ static void test_one_line_tells_all(void **state)
 
 	(void)state;
 	begin(&s);
-	stalelog_tell(&s.log, &news, 1, NULL, 1000);
-	assert_int_equal(end(&s), 1);
+	stalelog_tell(&s.log, &news, 1, NULL, NULL, 1000);
+	stalelog_tell(&s.log, &news, 1, "blue", NULL, 1000);
+	assert_int_equal(end(&s), 2);
+	assert_non_null(strstr(s.text, " unit=load@35111.service netns=blue\n"));
 	assert_non_null(strstr(s.text, "level=warn msg=\"stale connection\" port=35111 role=server "
 				       "reason=close_wait age_seconds=61 local=10.0.0.1:35111 "
 				       "peer=192.0.2.7:40001 unit=load@35111.service\n"));
@@ -96,7 +98,7 @@ static void test_ipv6_unknown_port_and_no_socket(void **state)
 	news[1].sock = (struct tcpsock){ 0 };
 	news[1].port = LEDGER_PORT_UNKNOWN;
 	news[1].reason = STALE_DEAD;
-	stalelog_tell(&s.log, news, 2, NULL, 1000);
+	stalelog_tell(&s.log, news, 2, NULL, NULL, 1000);
 	assert_int_equal(end(&s), 2);
 	assert_non_null(strstr(s.text, " peer=[2001:db8::1]:40001 "));
 	assert_non_null(strstr(s.text, "unit=\"a b\\\"c\"\n"));
@@ -114,10 +116,10 @@ static void test_ten_a_minute_and_how_many_were_left_out(void **state)
 	for (unsigned int i = 0; i < 5; i++)
 		news[i] = news_of(0);
 	for (unsigned int i = 0; i < 5; i++)
-		stalelog_tell(&s.log, news, 5, NULL, 1000 + i);
-	stalelog_tell(&s.log, news, 0, NULL, 1000 + MINUTE - 1);
-	stalelog_tell(&s.log, news, 0, NULL, 1000 + MINUTE);
-	stalelog_tell(&s.log, news, 0, NULL, 1000 + MINUTE + 1);
+		stalelog_tell(&s.log, news, 5, NULL, NULL, 1000 + i);
+	stalelog_tell(&s.log, news, 0, NULL, NULL, 1000 + MINUTE - 1);
+	stalelog_tell(&s.log, news, 0, NULL, NULL, 1000 + MINUTE);
+	stalelog_tell(&s.log, news, 0, NULL, NULL, 1000 + MINUTE + 1);
 	assert_int_equal(end(&s), 11);
 	assert_non_null(strstr(s.text, "msg=\"more stale connections\" count=15\n"));
 }
@@ -132,8 +134,8 @@ static void test_more_than_are_kept(void **state)
 	begin(&s);
 	for (unsigned int i = 0; i < CENSUS_NEWS_MAX; i++)
 		news[i] = news_of(0);
-	stalelog_tell(&s.log, news, CENSUS_NEWS_MAX + 76, NULL, 1000);
-	stalelog_tell(&s.log, news, 0, NULL, 1000 + MINUTE);
+	stalelog_tell(&s.log, news, CENSUS_NEWS_MAX + 76, NULL, NULL, 1000);
+	stalelog_tell(&s.log, news, 0, NULL, NULL, 1000 + MINUTE);
 	assert_int_equal(end(&s), 11);
 	assert_non_null(strstr(s.text, "msg=\"more stale connections\" count=1090\n"));
 }

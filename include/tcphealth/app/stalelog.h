@@ -22,9 +22,9 @@ void stalelog_init(struct stalelog *log);
 
 /*
  * Logs `count` stale connections as census_news() gives them, or counts them as left out, and logs how many were left out in a minute
- * that is over. To be called with each sample.
+ * that is over. `netns` is NULL for the exporter's own namespace. To be called with each sample.
  */
 void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t count,
-		   struct units *units, uint64_t now_ms);
+		   const char *netns, struct units *units, uint64_t now_ms);
 
 #endif

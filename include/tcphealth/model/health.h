@@ -22,6 +22,8 @@ struct health_netns {
 	uint64_t over_limit;
 	/* Processes with a namespace that this program may not read (CAP_SYS_PTRACE). */
 	uint64_t unreadable;
+	/* Some that are wanted are not sampled, or not yet. */
+	bool partial;
 };
 
 struct health {

@@ -16,6 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Why some network namespaces are missing. */
+#define WORDS_NETNS_MISSING                                                                        \
+	"they have not been sampled yet, they cannot be entered without CAP_SYS_ADMIN, they "      \
+	"cannot be told without CAP_SYS_PTRACE, or there are too many"
+
 /* A value below STALE_REASONS is an enum stale_reason: the connections are stale for it. */
 enum finding_kind {
 	/* Connections, and all is known to be well. */

@@ -14,7 +14,7 @@
 #define NETNS_NAME_LEN 256
 /* With a number that tells two of one name apart. */
 #define NETNS_LABEL_LEN (NETNS_NAME_LEN + 16)
-#define NETNS_PATH_LEN 320
+#define NETNS_PATH_LEN  320
 
 /*
  * `inode` and `device` are those of its file, the same as long as it lives. `name` is a file name
