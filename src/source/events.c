@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <pthread.h>
@@ -401,6 +402,7 @@ static void copy_death(const struct tcpsock *sock, struct tcpdeath *death)
 		.bytes_received = sock->bytes_received,
 		.bytes_sent = sock->bytes_sent,
 		.bytes_retrans = sock->bytes_retrans,
+		.remote = sock->remote,
 		.total_retrans = sock->total_retrans,
 		.segs_out = sock->segs_out,
 		.segs_in = sock->segs_in,
@@ -430,5 +432,7 @@ bool events_parse(const void *msg, size_t len, struct tcpdeath *ret_death)
 	if (!netlink_parse(header + 1, header->nlmsg_len - sizeof(*header), &sock))
 		return false;
 	copy_death(&sock, ret_death);
+	if (((const struct inet_diag_msg *)(header + 1))->idiag_family == AF_INET6)
+		ret_death->flags |= TCPDEATH_IPV6;
 	return true;
 }

@@ -48,6 +48,9 @@ static const struct {
 	[NETSTAT_ABORT_ON_TIMEOUT] = { "TcpExt", "TCPAbortOnTimeout" },
 	[NETSTAT_ABORT_ON_LINGER] = { "TcpExt", "TCPAbortOnLinger" },
 	[NETSTAT_ABORT_FAILED] = { "TcpExt", "TCPAbortFailed" },
+	[NETSTAT_EMBRYONIC_RSTS] = { "TcpExt", "EmbryonicRsts" },
+	[NETSTAT_LOCK_DROPPED_ICMPS] = { "TcpExt", "LockDroppedIcmps" },
+	[NETSTAT_REQUEST_QUEUE_FULL_DROPS] = { "TcpExt", "TCPReqQFullDrop" },
 };
 
 /* A file of settings: its numbers go to `first` and the keys after it, in ascending order, or not at all. */
@@ -65,6 +68,8 @@ static const struct sysctl_file {
 	{ "tcp_fin_timeout", NETSYSCTL_FIN_TIMEOUT, 1, 0, INT32_MAX },
 	{ "tcp_rto_min_us", NETSYSCTL_RTO_MIN_US, 1, 1, INT32_MAX },
 	{ "ip_local_port_range", NETSYSCTL_PORT_LOW, 2, 1, UINT16_MAX },
+	{ "tcp_syn_retries", NETSYSCTL_SYN_RETRIES, 1, 1, INT32_MAX },
+	{ "tcp_syn_linear_timeouts", NETSYSCTL_SYN_LINEAR, 1, 0, INT32_MAX },
 };
 
 static bool is_word(struct word word, const char *text)
@@ -189,6 +194,17 @@ void netstat_read(const char *netdir, struct netstat *ret_netstat)
 		close(dir);
 }
 
+struct netstat netstat_growth(const struct netstat *before, const struct netstat *now)
+{
+	struct netstat growth = { .known = before->known & now->known };
+
+	for (unsigned int i = 0; i < NETSTAT_COUNT; i++) {
+		if (growth.known >> i & 1 && now->value[i] > before->value[i])
+			growth.value[i] = now->value[i] - before->value[i];
+	}
+	return growth;
+}
+
 void netsysctl_defaults(struct netsysctl *ret_sysctl)
 {
 	*ret_sysctl = (struct netsysctl){
@@ -201,6 +217,7 @@ void netsysctl_defaults(struct netsysctl *ret_sysctl)
 			[NETSYSCTL_RTO_MIN_US] = 200000,
 			[NETSYSCTL_PORT_LOW] = 32768,
 			[NETSYSCTL_PORT_HIGH] = 60999,
+			[NETSYSCTL_SYN_RETRIES] = 6,
 		},
 	};
 }

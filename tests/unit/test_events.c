@@ -77,31 +77,35 @@ static void parses_recorded_events(void **state)
 		  .data_segs_out = 1,
 		  .min_rtt_us = 2,
 		  .flags = ALL_FLAGS },
-		/* wiped by SO_LINGER 0, and its peer, which got the reset */
+		/* of IPv6: wiped by SO_LINGER 0, and its peer, which got the reset */
 		{ .id = 89,
 		  .local_port = 6002,
 		  .wqueue = 65466,
 		  .notsent_bytes = 65466,
 		  .min_rtt_us = 12,
-		  .flags = ALL_FLAGS },
+		  .flags = ALL_FLAGS | TCPDEATH_IPV6 },
 		{ .id = 94,
 		  .local_port = 5002,
 		  .remote_port = 6002,
 		  .segs_in = 3,
 		  .delivered = 1,
 		  .min_rtt_us = 51,
-		  .flags = ALL_FLAGS },
-		/* a child not accepted, and its listener */
+		  .flags = ALL_FLAGS | TCPDEATH_IPV6 },
+		/* of IPv6: a child not accepted, and its listener */
 		{ .id = 95,
 		  .local_port = 5003,
 		  .wqueue = 65538,
 		  .notsent_bytes = 65538,
 		  .min_rtt_us = 4,
-		  .flags = ALL_FLAGS },
+		  .flags = ALL_FLAGS | TCPDEATH_IPV6 },
 		{ .id = 87,
 		  .local_port = 5003,
 		  .min_rtt_us = UINT32_MAX,
-		  .flags = ALL_FLAGS & ~TCPDEATH_REMOTE },
+		  .flags = (ALL_FLAGS & ~TCPDEATH_REMOTE) | TCPDEATH_IPV6 },
+	};
+	struct in6_addr lo4 = address_v4(htonl(INADDR_LOOPBACK));
+	struct in6_addr remotes[] = {
+		lo4, lo4, in6addr_loopback, in6addr_loopback, lo4, in6addr_any
 	};
 	uint8_t data[1024] __attribute__((aligned(8)));
 
@@ -112,6 +116,7 @@ static void parses_recorded_events(void **state)
 
 		assert_true(events_parse(data, len, &got));
 		want.tuple_hash = got.tuple_hash;
+		want.remote = remotes[i];
 		assert_memory_equal(&got, &want, sizeof(want));
 	}
 }

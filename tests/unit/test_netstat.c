@@ -180,7 +180,8 @@ static void parse_every_truncation(void **state)
 
 static void sysctl_fixtures(void **state)
 {
-	static const uint32_t want[NETSYSCTL_COUNT] = { 600, 20, 6, 8, 30, 100000, 20000, 29999 };
+	static const uint32_t want[NETSYSCTL_COUNT] = { 600,    20,    6,     8, 30,
+							100000, 20000, 29999, 3, 2 };
 	struct netsysctl sysctl;
 
 	(void)state;
@@ -192,7 +193,8 @@ static void sysctl_fixtures(void **state)
 
 static void sysctl_defaults(void **state)
 {
-	static const uint32_t want[NETSYSCTL_COUNT] = { 7200, 75, 9, 15, 60, 200000, 32768, 60999 };
+	static const uint32_t want[NETSYSCTL_COUNT] = { 7200,   75,    9,     15, 60,
+							200000, 32768, 60999, 6,  0 };
 	struct netsysctl sysctl;
 
 	(void)state;

@@ -13,6 +13,7 @@
 #ifndef TCPHEALTH_SOURCE_EVENTS_H
 #define TCPHEALTH_SOURCE_EVENTS_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,8 @@ enum tcpdeath_flags {
 	TCPDEATH_REMOTE = 1 << 3,
 	TCPDEATH_MIN_RTT = 1 << 4, /* min_rtt_us */
 	TCPDEATH_NOTSENT = 1 << 5, /* notsent_bytes */
+	/* Of an AF_INET6 socket, whatever its addresses. */
+	TCPDEATH_IPV6 = 1 << 6,
 };
 
 /*
@@ -38,6 +41,7 @@ struct tcpdeath {
 	uint64_t bytes_received;
 	uint64_t bytes_sent;
 	uint64_t bytes_retrans;
+	struct in6_addr remote;
 	uint32_t total_retrans;
 	uint32_t segs_out;
 	uint32_t segs_in;

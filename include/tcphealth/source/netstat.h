@@ -28,7 +28,10 @@ enum netstat_counter {
 	NETSTAT_ABORT_ON_MEMORY,
 	NETSTAT_ABORT_ON_TIMEOUT,
 	NETSTAT_ABORT_ON_LINGER,
-	NETSTAT_ABORT_FAILED, /* TcpExt: TCPAbortFailed */
+	NETSTAT_ABORT_FAILED,             /* TcpExt: TCPAbortFailed */
+	NETSTAT_EMBRYONIC_RSTS,           /* TcpExt */
+	NETSTAT_LOCK_DROPPED_ICMPS,       /* TcpExt */
+	NETSTAT_REQUEST_QUEUE_FULL_DROPS, /* TcpExt: TCPReqQFullDrop */
 	NETSTAT_COUNT,
 };
 
@@ -47,6 +50,8 @@ enum netsysctl_key {
 	NETSYSCTL_RTO_MIN_US,       /* tcp_rto_min_us (Linux 6.11) */
 	NETSYSCTL_PORT_LOW,         /* ip_local_port_range */
 	NETSYSCTL_PORT_HIGH,
+	NETSYSCTL_SYN_RETRIES, /* tcp_syn_retries */
+	NETSYSCTL_SYN_LINEAR,  /* tcp_syn_linear_timeouts; 0 before Linux 6.5 */
 	NETSYSCTL_COUNT,
 };
 
@@ -58,6 +63,9 @@ struct netsysctl {
 
 /* Reads NETDIR/snmp and NETDIR/netstat. A missing line stays unknown; cannot fail. */
 void netstat_read(const char *netdir, struct netstat *ret_netstat);
+
+/* How much each counter grew between two readings; one that either does not know is not known. */
+struct netstat netstat_growth(const struct netstat *before, const struct netstat *now);
 
 /*
  * Reads PROCFS/sys/net/ipv4 over what netsysctl_defaults() or an earlier reading has left. What
