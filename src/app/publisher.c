@@ -112,7 +112,7 @@ static int render(const struct publisher_config *config, const struct edition *e
 		break;
 	}
 	r = buf.err;
-	*ret_page = page_new(&buf);
+	*ret_page = page_new(&buf, edition->snapshot != NULL ? edition->snapshot->now_ms : 0);
 	buf_done(&buf);
 	return r != 0 ? r : *ret_page == NULL ? -ENOMEM : 0;
 }
@@ -343,6 +343,11 @@ struct snapshot *publisher_snapshot(struct publisher *p, struct health *ret_heal
 	*ret_health = p->last.health;
 	pthread_mutex_unlock(&p->lock);
 	return snapshot;
+}
+
+uint64_t publisher_served_ms(const struct publisher *p)
+{
+	return pageslot_served(p->config.pages);
 }
 
 int publisher_once(const struct publisher_config *config, const struct snapshot *snapshot,

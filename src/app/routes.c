@@ -30,6 +30,8 @@ static void answer_page(const struct routes *routes, enum page_kind kind, const 
 		buf_puts(&answer->text, "No sample has been taken yet.\n");
 		return;
 	}
+	if (kind != PAGE_HTML)
+		pageslot_serve(routes->pages, page);
 	answer->type = type;
 	answer->negotiated = true;
 	answer->bytes = (struct httpd_bytes){ page_data(page), page_len(page), release_page, page };

@@ -17,6 +17,7 @@
 
 struct page {
 	atomic_uint refs;
+	uint64_t stamp;
 	char *data; /* NULL if empty */
 	size_t len;
 	pthread_mutex_t gzip_lock;
@@ -29,6 +30,7 @@ struct page {
 struct pageslot {
 	pthread_mutex_t lock;
 	struct page *pages[PAGE_KINDS];
+	_Atomic uint64_t served;
 };
 
 /* Returns the memory that is not needed: a page lives at least until the next sample. */
@@ -44,7 +46,7 @@ static char *trim(char *data, size_t len, size_t cap)
 	return smaller ? smaller : data;
 }
 
-struct page *page_new(struct buf *buf)
+struct page *page_new(struct buf *buf, uint64_t stamp)
 {
 	if (buf->err)
 		return NULL;
@@ -52,6 +54,7 @@ struct page *page_new(struct buf *buf)
 	if (!page)
 		return NULL;
 	atomic_init(&page->refs, 1);
+	page->stamp = stamp;
 	pthread_mutex_init(&page->gzip_lock, NULL);
 	page->len = buf->len;
 	page->data = trim(buf->data, buf->len, buf->cap);
@@ -150,4 +153,18 @@ struct page *pageslot_get(struct pageslot *slot, enum page_kind kind)
 	struct page *page = page_ref(slot->pages[kind]);
 	pthread_mutex_unlock(&slot->lock);
 	return page;
+}
+
+void pageslot_serve(struct pageslot *slot, const struct page *page)
+{
+	uint64_t served = atomic_load(&slot->served);
+
+	while (served < page->stamp &&
+	       !atomic_compare_exchange_weak(&slot->served, &served, page->stamp))
+		;
+}
+
+uint64_t pageslot_served(const struct pageslot *slot)
+{
+	return atomic_load(&slot->served);
 }

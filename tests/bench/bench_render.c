@@ -82,7 +82,7 @@ int main(int argc, char *argv[])
 		t1 = clock_thread_cpu_ns();
 		series = expo.samples;
 		bytes = buf.len;
-		page = page_new(&buf);
+		page = page_new(&buf, 0);
 		t2 = clock_thread_cpu_ns();
 		if (page == NULL || page_gzip(page, &packed) == NULL)
 			bench_die("page");

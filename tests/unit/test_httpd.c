@@ -52,7 +52,7 @@ static void put_page(struct server *server, const char *unit, size_t times)
 	buf_init(&buf, 0);
 	for (size_t i = 0; i < times; i++)
 		buf_puts(&buf, unit);
-	struct page *page = page_new(&buf);
+	struct page *page = page_new(&buf, 0);
 	assert_non_null(page);
 	pageslot_put(server->pages, PAGE_METRICS_TEXT, page);
 	buf_done(&buf);

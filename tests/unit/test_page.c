@@ -25,7 +25,7 @@ static struct page *page_of(const char *text, size_t times)
 	buf_init(&buf, 0);
 	for (size_t i = 0; i < times; i++)
 		buf_puts(&buf, text);
-	struct page *page = page_new(&buf);
+	struct page *page = page_new(&buf, 0);
 	assert_non_null(page);
 	buf_done(&buf);
 	return page;
@@ -38,7 +38,7 @@ static void test_new_takes_the_bytes(void **state)
 	(void)state;
 	buf_init(&buf, 100);
 	buf_puts(&buf, "hello");
-	struct page *page = page_new(&buf);
+	struct page *page = page_new(&buf, 0);
 	assert_int_equal(page_len(page), 5);
 	assert_memory_equal(page_data(page), "hello", 5);
 	assert_int_equal(buf.len, 0);
@@ -47,7 +47,7 @@ static void test_new_takes_the_bytes(void **state)
 	assert_int_equal(buf.err, 0);
 	assert_memory_equal(page_data(page), "hello", 5);
 	assert_int_equal(buf_reserve(&buf, 200), -EFBIG); /* the limit is kept */
-	assert_null(page_new(&buf));
+	assert_null(page_new(&buf, 0));
 	buf_done(&buf);
 	page_unref(page);
 }

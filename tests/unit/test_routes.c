@@ -119,7 +119,7 @@ static void put_page(struct scene *s, enum page_kind kind, const char *line, siz
 	buf_init(&buf, 0);
 	for (size_t i = 0; i < lines; i++)
 		buf_puts(&buf, line);
-	pageslot_put(s->pages, kind, page_new(&buf));
+	pageslot_put(s->pages, kind, page_new(&buf, 0));
 	buf_done(&buf);
 }
 

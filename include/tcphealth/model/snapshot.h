@@ -83,6 +83,7 @@ struct snapshot_ns {
 };
 
 struct snapshot {
+	uint64_t now_ms; /* of the survey */
 	/* When the last full sample ended, and the last of any tier: seconds since the epoch. */
 	double timestamp, states_timestamp;
 	uint64_t sockets; /* listeners included */

@@ -10,6 +10,7 @@
 #include "tcphealth/base/buf.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The forms of one sample. */
 enum page_kind {
@@ -23,9 +24,9 @@ struct page;
 
 /*
  * A page with one reference. Takes the bytes of `buf`, which is then empty and may be used again.
- * NULL when out of memory, or if buf->err is set.
+ * `stamp` grows from page to page, see pageslot_served(). NULL when out of memory, or if buf->err is set.
  */
-struct page *page_new(struct buf *buf);
+struct page *page_new(struct buf *buf, uint64_t stamp);
 /* Both take NULL. */
 struct page *page_ref(struct page *page);
 void page_unref(struct page *page);
@@ -49,5 +50,9 @@ void pageslot_put(struct pageslot *slot, enum page_kind kind, struct page *page)
 
 /* A new reference to the current page of a kind; NULL before the first. */
 struct page *pageslot_get(struct pageslot *slot, enum page_kind kind);
+
+/* A scraper is given this page; the highest stamp of those that were given, 0: none was. */
+void pageslot_serve(struct pageslot *slot, const struct page *page);
+uint64_t pageslot_served(const struct pageslot *slot);
 
 #endif
