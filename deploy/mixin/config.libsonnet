@@ -39,8 +39,9 @@
     // Connections in CLOSE_WAIT: the minimum of each of three periods exceeds the one before, by `growth` in all.
     leak: { growth: 5, period: '30m', twoPeriods: '1h', hold: '15m' },
 
-    // Failed connects: `count` in the window. A ticket also needs this share of the attempts; a page needs all.
-    connects: { count: 5, window: '10m', share: 0.05, hold: '10m', pageHold: '5m' },
+    // Failed connects: `count` in the window, without those that programs make all day. A ticket also needs this share of the
+    // attempts; a page needs all.
+    connects: { reasons: 'reason!~"no_route|abandoned"', count: 5, window: '10m', share: 0.05, hold: '10m', pageHold: '5m' },
     // Accept queues: the saturation that counts as full, and the share of connections a listener may drop.
     acceptQueue: { saturation: 0.8, window: '5m', hold: '5m' },
     listenDrops: { count: 10, share: 0.01, window: '5m', hold: '5m' },

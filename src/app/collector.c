@@ -152,6 +152,7 @@ static int take_snapshot(struct collector *c, struct snapshot **ret_snapshot)
 		.ports_max = o->ports_max,
 		.keep_ms = o->ports_keep_ms,
 		.now_ms = clock_mono_ms(),
+		.served_ms = c->publisher ? publisher_served_ms(c->publisher) : 0,
 		.timestamp = c->full_timestamp,
 		.states_timestamp = clock_wall(),
 		.units = c->units,

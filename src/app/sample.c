@@ -11,12 +11,15 @@
 
 static void read_settings(const struct sample *sample)
 {
-	const struct source_place *place = &sample->place;
+	if (sample->place.pid == 0)
+		netsysctl_read(sample->place.procfs, sample->sysctl);
+}
+
+static void read_counters(const struct sample *sample)
+{
 	char dir[PATH_MAX];
 
-	if (place->pid == 0)
-		netsysctl_read(place->procfs, sample->sysctl);
-	if (procfs_net_dir(place->procfs, place->pid, dir, sizeof(dir)) == 0)
+	if (procfs_net_dir(sample->place.procfs, sample->place.pid, dir, sizeof(dir)) == 0)
 		netstat_read(dir, sample->netstat);
 }
 
@@ -86,12 +89,16 @@ int take_sample(const struct sample *sample, const struct source_ops *ops, void 
 	/* The TIME_WAIT of a connection that no dump has shown gets its role from them. */
 	drain(sample, census);
 	r = fill(sample, ops, source, census, can);
+	if (r == 0) {
+		drain(sample, census);
+		/* Last: a counter must not stand for an event or a drop that is yet to be read. */
+		read_counters(sample);
+		r = census_drained(census, sample->netstat);
+	}
 	if (r < 0) {
 		census_abort(census);
 		return r;
 	}
-	drain(sample, census);
-	census_drained(census);
 	*ret_can = can;
 	return 0;
 }

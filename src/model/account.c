@@ -115,7 +115,7 @@ static bool was_established(const struct tcpdeath *death)
 	return death->bytes_acked != 0 || has_rtt;
 }
 
-enum account_failure account_failure(const struct tcpdeath *death, bool syn_sent)
+enum account_end account_end(const struct tcpdeath *death, bool syn_sent)
 {
 	bool wiped = death->remote_port == 0;
 	int64_t surplus = 0;
@@ -123,13 +123,14 @@ enum account_failure account_failure(const struct tcpdeath *death, bool syn_sent
 	if (!(death->flags & TCPDEATH_REMOTE) || !(death->flags & TCPDEATH_INFO))
 		return ACCOUNT_NOISE;
 	if (was_established(death))
-		return ACCOUNT_NOT_FAILED;
-	/* A SYN of its own, which is still in flight, makes it a client. */
-	if (!wiped && !syn_sent && !(role_death_surplus(death, &surplus) && surplus == 1))
+		return ACCOUNT_ESTABLISHED;
+	if (wiped)
+		return ACCOUNT_FAILED;
+	/* TCP_FASTOPEN_CONNECT: the SYN waits for data that never came. */
+	if (death->segs_out == 0)
 		return ACCOUNT_NOISE;
-	if (!wiped && death->segs_in > 0)
-		return ACCOUNT_REFUSED;
-	if (death->retransmits > 0 || death->total_retrans > 0)
-		return ACCOUNT_TIMEOUT;
-	return wiped ? ACCOUNT_REFUSED : ACCOUNT_ABANDONED;
+	/* A SYN of its own, which is still in flight, makes it a client. */
+	if (syn_sent || (role_death_surplus(death, &surplus) && surplus == 1))
+		return ACCOUNT_FAILED;
+	return ACCOUNT_NOISE;
 }

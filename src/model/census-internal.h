@@ -45,12 +45,29 @@ bool mirror_find(const struct keyed *mirror, const struct tcpsock *sock, enum ro
 /* Connections by local address, remote address and remote port. */
 struct busyport {
 	uint64_t key;
+	struct in6_addr remote;
 	uint32_t sockets;
 	uint16_t port;
 };
 
+#define BUSYPORTS_FULL 64u
+
+struct busyports {
+	struct keyed all; /* struct busyport */
+	/* Those that took all local ports when they were last judged, as far as there is room. */
+	struct busyport full[BUSYPORTS_FULL];
+	size_t full_count;
+};
+
 /* As mirror_add(). */
-int busyports_add(struct keyed *busy, const struct tcpsock *sock);
+int busyports_add(struct busyports *busy, const struct tcpsock *sock);
+
+/* Once all have been added: finds those that take all local ports, of which there are so many. */
+void busyports_judge(struct busyports *busy, uint32_t local_ports);
+
+/* As a connects_full_fn, by the last judgement. */
+bool busyports_full(const struct busyports *busy, const struct in6_addr *remote,
+		    uint16_t *ret_port);
 
 /*
  * Addresses and ports that connections were opened to, by keys of 64 bits. Each has one slot: whoever comes later takes it.
@@ -83,6 +100,8 @@ struct census {
 	struct ages_context context;
 	struct ledger *ledger;
 	struct listeners *listeners;
+	struct connects *connects;
+	struct netstat counters; /* as last read */
 	/* Ids that are cookies, and others, must not be mixed: each have their memory. `tuples` is NULL where not needed. */
 	struct track *cookies, *tuples;
 	/* Which of them this sample fills, and which the last whole one filled (NULL: there was none). */
@@ -100,7 +119,7 @@ struct census {
 	size_t deferred_count, deferred_cap, deferred_next;
 	struct addrset local;
 	struct keyed mirror; /* struct mirrored; without cookies only */
-	struct keyed busy;   /* struct busyport */
+	struct busyports busy;
 	struct services services;
 	struct census_news *news; /* CENSUS_NEWS_MAX of them, or NULL */
 	size_t news_count;

@@ -72,10 +72,11 @@ struct census *census_new(const struct census_config *config)
 	c->config = *config;
 	c->ledger = ledger_new(config->exclude);
 	c->listeners = listeners_new(config->keep_ms);
+	c->connects = connects_new();
 	c->cookies = track_new();
 	c->news = config->news ? calloc(CENSUS_NEWS_MAX, sizeof(*c->news)) : NULL;
-	if (!c->ledger || !c->listeners || !c->cookies || (config->news && !c->news) ||
-	    deaths_init(c) < 0) {
+	if (!c->ledger || !c->listeners || !c->connects || !c->cookies ||
+	    (config->news && !c->news) || deaths_init(c) < 0) {
 		census_free(c);
 		return NULL;
 	}
@@ -90,9 +91,10 @@ void census_free(struct census *c)
 	track_free(c->tuples);
 	ledger_free(c->ledger);
 	listeners_free(c->listeners);
+	connects_free(c->connects);
 	hash_done(&c->local.hash);
 	keyed_done(&c->mirror);
-	keyed_done(&c->busy);
+	keyed_done(&c->busy.all);
 	free(c->deferred);
 	free(c->news);
 	deaths_done(c);
@@ -161,7 +163,7 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	ledger_begin(c->ledger, sample->tier);
 	tally_begin(&c->tally, sample->tier);
 	if (sample->tier == TIER_FULL)
-		keyed_reset(&c->busy);
+		keyed_reset(&c->busy.all);
 	return pin_included(c);
 }
 
@@ -271,17 +273,19 @@ static void thin_invisible(struct census *c)
 
 static int fill_ephemeral(struct census *c)
 {
-	double range = (double)c->sample.sysctl.value[NETSYSCTL_PORT_HIGH] -
-		       (double)c->sample.sysctl.value[NETSYSCTL_PORT_LOW] + 1;
+	uint32_t range = c->sample.sysctl.value[NETSYSCTL_PORT_HIGH] -
+			 c->sample.sysctl.value[NETSYSCTL_PORT_LOW] + 1;
 
-	for (size_t i = 0; range >= 1 && i < c->busy.count; i++) {
-		const struct busyport *b = (const struct busyport *)c->busy.elements + i;
+	/* A connect() takes the even offsets first and then as many odd ones. */
+	busyports_judge(&c->busy, range > 1 ? range & ~1u : range);
+	for (size_t i = 0; range >= 1 && i < c->busy.all.count; i++) {
+		const struct busyport *b = (const struct busyport *)c->busy.all.elements + i;
 		struct ledger_pair *pair;
 		struct portview *view;
 		double ratio;
 
 		/* Millionths: more than a share of some ten thousand ports tells, and still a short text. */
-		ratio = (double)(uint64_t)(b->sockets / range * 1e6 + 0.5) / 1e6;
+		ratio = (double)(uint64_t)((double)b->sockets / range * 1e6 + 0.5) / 1e6;
 		pair = ledger_pair(c->ledger, ROLE_CLIENT, b->port);
 		view = pair ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
 		if (!view)
@@ -363,6 +367,11 @@ const struct census_news *census_news(struct census *c, size_t *ret_count)
 	*ret_count = c->news_count;
 	c->news_count = 0;
 	return c->news;
+}
+
+struct connects *census_connects(struct census *c)
+{
+	return c->connects;
 }
 
 struct ledger *census_ledger(struct census *c)

@@ -120,7 +120,7 @@ static enum connects_failure claim(struct connects_budget *budget, enum connects
 	return failure;
 }
 
-/* And its timer as the cause. */
+/* And its timer as the reason. */
 static enum connects_failure claim_timer(struct connects_budget *budget,
 					 enum connects_failure failure)
 {

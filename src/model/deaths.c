@@ -119,24 +119,19 @@ static int count_known(struct census *c, const struct tcpdeath *death, struct tr
 	return 0;
 }
 
-static int count_failure(struct census *c, const struct tcpdeath *death, struct track_entry *entry,
-			 enum account_failure failure)
+/* Why it failed is settled by the counters, in census_drained(). */
+static int keep_attempt(struct census *c, const struct tcpdeath *death,
+			const struct track_entry *entry)
 {
-	static const enum ledger_counter counter[] = {
-		[ACCOUNT_REFUSED] = LEDGER_FAILED_REFUSED,
-		[ACCOUNT_TIMEOUT] = LEDGER_FAILED_TIMEOUT,
-		[ACCOUNT_ABANDONED] = LEDGER_FAILED_OTHER,
-	};
-	struct ledger_pair *pair;
-	uint16_t port = entry && entry->role == ROLE_CLIENT ? entry->port : death->remote_port;
+	struct connects_attempt attempt = connects_attempt_of(death);
 
 	if (!c->counting)
 		return 0;
-	pair = ledger_pair(c->ledger, ROLE_CLIENT, port);
-	if (!pair)
-		return -ENOMEM;
-	ledger_add(pair, counter[failure], 1);
-	return 0;
+	if (entry && entry->role == ROLE_CLIENT)
+		attempt.port = entry->port;
+	if (entry)
+		attempt.cgroup_id = track_cgroup(c->cookies, entry);
+	return connects_add(c->connects, &attempt);
 }
 
 /* A new record that waits when its socket dies is as good as unseen. */
@@ -155,11 +150,11 @@ int census_event(struct census *c, const struct tcpdeath *death)
 	struct track_entry *entry = find_known(c, death->id);
 	bool syn_sent = entry && !entry->opened && entry->role == ROLE_CLIENT &&
 			entry->evidence == ROLE_BY_STATE;
-	enum account_failure failure = account_failure(death, syn_sent);
+	enum account_end account = account_end(death, syn_sent);
 
-	if (failure == ACCOUNT_NOISE)
+	if (account == ACCOUNT_NOISE)
 		return 0;
-	if (failure == ACCOUNT_NOT_FAILED)
+	if (account == ACCOUNT_ESTABLISHED)
 		return entry ? count_known(c, death, entry) : count_stranger(c, death);
 	if (entry) {
 		if (entry->final)
@@ -167,12 +162,50 @@ int census_event(struct census *c, const struct tcpdeath *death)
 		census_take_off(c, entry);
 		entry->final = true;
 	}
-	return count_failure(c, death, entry, failure);
+	return keep_attempt(c, death, entry);
 }
 
-void census_drained(struct census *c)
+static int count(struct census *c, enum role role, uint16_t port, unsigned int counter,
+		 uint64_t amount)
 {
+	struct ledger_pair *pair = ledger_pair(c->ledger, role, port);
+
+	if (!pair)
+		return -ENOMEM;
+	ledger_add(pair, counter, amount);
+	return 0;
+}
+
+static int count_failure(void *arg, const struct connects_attempt *attempt,
+			 enum connects_failure failure)
+{
+	return count(arg, ROLE_CLIENT, attempt->port, LEDGER_FAILED + failure, 1);
+}
+
+static int count_drops(void *arg, uint16_t port, uint64_t drops)
+{
+	return count(arg, ROLE_SERVER, port, LEDGER_LISTEN_DROPS, drops);
+}
+
+static bool has_full_ports(void *arg, const struct in6_addr *remote, uint16_t *ret_port)
+{
+	struct census *c = arg;
+
+	return busyports_full(&c->busy, remote, ret_port);
+}
+
+int census_drained(struct census *c, const struct netstat *counters)
+{
+	struct netstat growth = netstat_growth(&c->counters, counters);
+	int r = connects_settle(c->connects, &growth, &c->sample.sysctl, c->sample.now_ms,
+				has_full_ports, count_failure, c);
+
+	if (r == 0 && c->sample.can & SOURCE_DROPS)
+		r = listeners_settle_drops(c->listeners, growth.value[NETSTAT_LISTEN_DROPS],
+					   count_drops, c);
+	c->counters = *counters;
 	c->counting = c->baseline;
+	return r;
 }
 
 void census_overrun(struct census *c)

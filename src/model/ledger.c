@@ -22,8 +22,10 @@ struct ledger {
 	size_t view_count, view_cap;
 	/* By port: index of its pair + 1, or 0. */
 	uint32_t *index[ROLE_COUNT];
-	uint64_t other[ROLE_COUNT][LEDGER_COUNTERS];
+	struct ledger_pair other[ROLE_COUNT];
 	const struct portset *excluded;
+	/* A sample was arbitrated: series that come now are new. */
+	bool begun;
 };
 
 struct candidate {
@@ -52,6 +54,10 @@ struct ledger *ledger_new(const struct portset *excluded)
 			ledger_free(ledger);
 			return NULL;
 		}
+	}
+	if (!ledger_pair(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN)) {
+		ledger_free(ledger);
+		return NULL;
 	}
 	return ledger;
 }
@@ -94,7 +100,6 @@ struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t 
 		.port = port,
 		.role = (uint8_t)role,
 		.view = LEDGER_NO_VIEW,
-		.published = port == LEDGER_PORT_UNKNOWN,
 	};
 	*slot = (uint32_t)++ledger->count;
 	return pair;
@@ -128,12 +133,12 @@ struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, en
 	return views ? &views->part[tier] : NULL;
 }
 
-void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount)
+void ledger_add(struct ledger_pair *pair, unsigned int counter, uint64_t amount)
 {
 	if (amount == 0)
 		return;
 	pair->touched = true;
-	if (pair->published)
+	if (pair->published && !pair->held)
 		pair->counter[counter] += amount;
 	else
 		pair->fresh[counter] += amount;
@@ -202,22 +207,67 @@ static size_t gather(struct ledger *const *ledgers, size_t count, int role, stru
 	return n;
 }
 
-/* What was counted without series goes where it will be seen. */
-static void settle(struct ledger *ledger)
+static void move_fresh(struct ledger_pair *from, uint64_t to[LEDGER_COUNTERS])
 {
-	for (size_t i = 0; i < ledger->count; i++) {
-		struct ledger_pair *pair = &ledger->pairs[i];
-		uint64_t *to = pair->published ? pair->counter : ledger->other[pair->role];
-
-		for (int c = 0; c < LEDGER_COUNTERS; c++) {
-			to[c] += pair->fresh[c];
-			pair->fresh[c] = 0;
-		}
+	for (int c = 0; c < LEDGER_COUNTERS; c++) {
+		to[c] += from->fresh[c];
+		from->fresh[c] = 0;
 	}
 }
 
+static bool has_fresh(const struct ledger_pair *pair)
+{
+	for (int c = 0; c < LEDGER_COUNTERS; c++) {
+		if (pair->fresh[c] != 0)
+			return true;
+	}
+	return false;
+}
+
+/* What was counted meanwhile is shown once the series may rise. */
+static void settle_published(struct ledger_pair *pair, bool begun, uint64_t now_ms,
+			     uint64_t served_ms)
+{
+	uint64_t age_ms;
+
+	if (pair->born_ms == 0) {
+		pair->born_ms = now_ms;
+		pair->held = begun;
+	}
+	age_ms = now_ms - pair->born_ms;
+	if (age_ms >= LEDGER_HELD_MAX_MS ||
+	    (age_ms >= LEDGER_HELD_MS && served_ms >= pair->born_ms))
+		pair->held = false;
+	if (!pair->held)
+		move_fresh(pair, pair->counter);
+}
+
+/* What was counted without series goes where it will be seen. */
+static void settle(struct ledger *ledger, uint64_t now_ms, uint64_t served_ms)
+{
+	for (size_t i = 0; i < ledger->count; i++) {
+		struct ledger_pair *pair = &ledger->pairs[i];
+
+		pair->published |= pair->port == LEDGER_PORT_UNKNOWN;
+		if (pair->published) {
+			settle_published(pair, ledger->begun, now_ms, served_ms);
+			continue;
+		}
+		pair->born_ms = 0;
+		pair->held = false;
+		ledger->other[pair->role].published |=
+			pair->pinned || has_fresh(pair) || ledger_pair_view(ledger, pair);
+		move_fresh(pair, ledger->other[pair->role].fresh);
+	}
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		if (ledger->other[role].published)
+			settle_published(&ledger->other[role], ledger->begun, now_ms, served_ms);
+	}
+	ledger->begun = true;
+}
+
 int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms,
-		     uint64_t keep_ms)
+		     uint64_t keep_ms, uint64_t served_ms)
 {
 	struct candidate *list;
 	size_t all = 0;
@@ -239,7 +289,7 @@ int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, 
 	}
 	free(list);
 	for (size_t l = 0; l < count; l++)
-		settle(ledgers[l]);
+		settle(ledgers[l], now_ms, served_ms);
 	return 0;
 }
 
@@ -268,5 +318,7 @@ const struct portview *ledger_pair_view(const struct ledger *ledger, const struc
 
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role)
 {
-	return ledger->other[role];
+	const struct ledger_pair *other = &ledger->other[role];
+
+	return other->published ? other->counter : NULL;
 }

@@ -21,6 +21,8 @@ struct listeners {
 	uint32_t *row_of;  /* by port: index of its row + 1, or 0 */
 	uint32_t *head_of; /* by port: index of its first socket + 1, or 0 */
 	uint64_t keep_ms;
+	/* Of ListenDrops: dropped between a look at the listeners and one at the counter, perhaps. */
+	uint64_t unclaimed;
 	/* A sample has ended: the drops of a new listener count from 0. */
 	bool counting;
 	/* Until a sample ends: a source may fail before it has shown all. */
@@ -150,15 +152,19 @@ void listeners_begin(struct listeners *ls, bool forget_ids)
 }
 
 /* Drops before first sight do not count, unless the listener is younger than the sample before. */
-static void count_drops(struct listeners *ls, struct listener_port *r, struct listener *socket,
-			uint32_t drops, bool is_new)
+static void count_drops(struct listeners *ls, struct listener *socket, uint32_t drops, bool is_new)
 {
-	r->drops_known = true;
 	if (!is_new)
-		r->drops_total += (uint32_t)(drops - socket->drops);
+		socket->new_drops += drops - socket->drops;
 	else if (ls->counting && !ls->forget_ids)
-		r->drops_total += drops;
+		socket->new_drops += drops;
 	socket->drops = drops;
+}
+
+/* More connections wait than the backlog allows: the kernel takes one more than that. */
+static bool is_full(const struct tcpsock *sock)
+{
+	return tcpsock_knows(sock, TCPSOCK_BACKLOG) && sock->rqueue > sock->wqueue;
 }
 
 int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now_ms)
@@ -177,7 +183,10 @@ int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now
 	if (!is_new && socket->alive)
 		return 0; /* the kernel may show one twice */
 	if (tcpsock_knows(sock, TCPSOCK_DROPS))
-		count_drops(ls, r, socket, sock->drops, is_new);
+		count_drops(ls, socket, sock->drops, is_new);
+	socket->was_full = socket->full;
+	socket->full = is_full(sock);
+	socket->was_full |= socket->full;
 	socket->addr = sock->local;
 	socket->v6only = sock->v6only;
 	socket->cgroup_id = sock->cgroup_id;
@@ -239,6 +248,93 @@ void listeners_end(struct listeners *ls, uint64_t now_ms)
 	index_all(ls);
 	ls->counting = true;
 	ls->forget_ids = false;
+}
+
+/* What is left to be given to listeners, and the drops of those that have not had their turn. */
+struct settling {
+	struct listeners *ls;
+	uint64_t left, claims;
+	listeners_drops_fn fn;
+	void *arg;
+};
+
+static int settle_one(struct settling *s, struct listener *socket, uint64_t drops)
+{
+	socket->new_drops = 0;
+	s->left -= drops;
+	return drops != 0 ? s->fn(s->arg, socket->port, drops) : 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Not one of them dropped anything but connections. */
+static int settle_all(struct settling *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->ls->count && r == 0; i++)
+		r = settle_one(s, &s->ls->sockets[i], s->ls->sockets[i].new_drops);
+	return r;
+}
+
+/* A final ACK that finds the queue full counts twice at the socket, and once in ListenDrops. */
+static int settle_full(struct settling *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->ls->count && r == 0; i++) {
+		struct listener *socket = &s->ls->sockets[i];
+
+		if (!socket->was_full)
+			continue;
+		s->claims -= socket->new_drops;
+		r = settle_one(s, socket, least(socket->new_drops, s->left));
+	}
+	return r;
+}
+
+/* What even all others together cannot have dropped. */
+static int settle_certain(struct settling *s)
+{
+	uint64_t left = s->left;
+	int r = 0;
+
+	for (size_t i = 0; i < s->ls->count && r == 0; i++) {
+		struct listener *socket = &s->ls->sockets[i];
+		uint64_t others = s->claims - socket->new_drops;
+
+		if (socket->new_drops != 0)
+			r = settle_one(s, socket,
+				       left > others ? least(left - others, socket->new_drops) : 0);
+	}
+	return r;
+}
+
+int listeners_settle_drops(struct listeners *ls, uint64_t listen_drops, listeners_drops_fn fn,
+			   void *arg)
+{
+	struct settling s = {
+		.ls = ls, .left = listen_drops + ls->unclaimed, .fn = fn, .arg = arg
+	};
+	int r;
+
+	ls->unclaimed = 0;
+	for (size_t i = 0; i < ls->count; i++)
+		s.claims += ls->sockets[i].new_drops;
+	if (s.claims <= s.left) {
+		r = settle_all(&s);
+		/* The next look may show who had the newest. */
+		ls->unclaimed = least(s.left, listen_drops);
+		s.left -= ls->unclaimed;
+	} else {
+		r = settle_full(&s);
+		if (r == 0)
+			r = settle_certain(&s);
+	}
+	return r == 0 && s.left != 0 ? fn(arg, 0, s.left) : r;
 }
 
 static bool takes(const struct listener *socket, const struct in6_addr *addr)

@@ -63,7 +63,6 @@ static size_t count_published(const struct ledger_pair *pairs, size_t n)
 /* `other` appears with its first port, and stays, as its counters must not vanish. */
 static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct ledger *ledger)
 {
-	static const struct snapshot_pair uncounted;
 	size_t n, used = 0;
 	const struct ledger_pair *pairs = ledger_pairs(ledger, &n);
 	struct snapshot_pair other[ROLE_COUNT] = {
@@ -87,11 +86,12 @@ static int fill_pairs(struct snapshot *snapshot, struct snapshot_ns *to, struct 
 		}
 	}
 	for (int role = 0; role < ROLE_COUNT; role++) {
-		memcpy(other[role].counter, ledger_other(ledger, (enum role)role),
-		       sizeof(other[role].counter));
-		if (to->folded[role] != 0 ||
-		    memcmp(other[role].counter, uncounted.counter, sizeof(uncounted.counter)) != 0)
-			to->pairs[used++] = other[role];
+		const uint64_t *counters = ledger_other(ledger, (enum role)role);
+
+		if (counters == NULL)
+			continue;
+		memcpy(other[role].counter, counters, sizeof(other[role].counter));
+		to->pairs[used++] = other[role];
 	}
 	to->pair_count = used;
 	qsort(to->pairs, used, sizeof(*to->pairs), compare_pairs);
@@ -110,17 +110,12 @@ static void fold_listener(struct listener_port *into, const struct listener_port
 	into->sockets += row->sockets;
 	into->queue_length += row->queue_length;
 	into->queue_limit += row->queue_limit;
-	into->drops_total += row->drops_total;
 	into->backlog_known |= row->backlog_known;
-	into->drops_known |= row->drops_known;
 	if (row->saturation > into->saturation)
 		into->saturation = row->saturation;
 }
 
-/*
- * A port's listeners have series while its server pair has. `other` has no drops: they would fall
- * when one of its ports gets series of its own.
- */
+/* A port's listeners have series while its server pair has. */
 static int fill_listeners(struct snapshot *snapshot, struct snapshot_ns *to, struct census *census)
 {
 	size_t n, used = 0;
@@ -141,7 +136,6 @@ static int fill_listeners(struct snapshot *snapshot, struct snapshot_ns *to, str
 			folded = true;
 		}
 	}
-	other.row.drops_known = false;
 	if (folded)
 		to->listeners[used++] = other;
 	to->listener_count = used;
@@ -330,7 +324,7 @@ static int arbitrate(const struct survey *survey)
 	for (size_t i = 0; i < survey->ns_count; i++)
 		ledgers[i] = census_ledger(survey->ns[i].census);
 	return ledger_arbitrate(ledgers, survey->ns_count, survey->ports_max, survey->now_ms,
-				survey->keep_ms);
+				survey->keep_ms, survey->served_ms);
 }
 
 int survey_take(const struct survey *survey, struct snapshot **ret_snapshot)
@@ -343,6 +337,7 @@ int survey_take(const struct survey *survey, struct snapshot **ret_snapshot)
 	snapshot = snapshot_new(survey->ns_count);
 	if (snapshot == NULL)
 		return -ENOMEM;
+	snapshot->now_ms = survey->now_ms;
 	snapshot->timestamp = survey->timestamp;
 	snapshot->states_timestamp = survey->states_timestamp;
 	snapshot->thresholds = *survey->thresholds;

@@ -61,19 +61,13 @@ static const struct families_values keepalives = {
 	.which = { KEEPALIVE_ON, KEEPALIVE_OFF, KEEPALIVE_UNKNOWN },
 };
 
-static const char *failure_name(unsigned int counter)
-{
-	if (counter == LEDGER_FAILED_REFUSED)
-		return "refused";
-	return counter == LEDGER_FAILED_TIMEOUT ? "timeout" : "other";
-}
-
 static const struct families_values failures = {
 	.label = "reason",
-	.name = failure_name,
-	.count = 3,
-	.which = { LEDGER_FAILED_REFUSED, LEDGER_FAILED_TIMEOUT, LEDGER_FAILED_OTHER },
+	.name = connects_failure_name,
+	.count = CONNECTS_FAILURES,
+	.which = { CONNECTS_LIST(CONNECTS_ENUMERATOR, ) },
 };
+#define FAILURE_MEANING(x, ID, label, alarms, words, meaning) "; " label ": " meaning
 
 static void label_unit(const struct families_walk *walk, const struct snapshot_unit *unit)
 {
@@ -252,13 +246,13 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_failed_connects_total",
 		.family.help =
-			"Connection attempts by this host that were never established: refused by "
-			"the peer, timeout after the SYN was retransmitted, or other (abandoned "
-			"before that); port is unknown where the kernel wiped it.",
+			"Connection attempts by this host that were never established, by reason; "
+			"port is unknown where the kernel wiped it" CONNECTS_LIST(
+				FAILURE_MEANING, ) ".",
 		.labels = "port, reason",
 		.needs = SOURCE_EVENTS,
 		.of = FAMILIES_OF_CLIENTS,
-		.figure = FAMILIES_FIGURE(struct snapshot_pair, counter[0]),
+		.figure = FAMILIES_FIGURE(struct snapshot_pair, counter[LEDGER_FAILED]),
 		.values = &failures,
 		.json = "failed_connects_*_total",
 	},

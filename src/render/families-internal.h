@@ -32,8 +32,9 @@ enum families_of {
 	FAMILIES_OF_NONE,
 	/* struct snapshot_pair; role and port. */
 	FAMILIES_OF_PAIRS,
-	/* The same, clients only; port. */
+	/* The same, clients only, or servers; port. */
 	FAMILIES_OF_CLIENTS,
+	FAMILIES_OF_SERVERS,
 	/* The same without port `unknown`. */
 	FAMILIES_OF_CLIENT_PORTS,
 	/* struct listener_port; port. */

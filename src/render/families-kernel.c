@@ -128,6 +128,12 @@ static const struct families_row rows[] = {
 		COUNTER(NETSTAT_LISTEN_DROPS),
 	},
 	{
+		.family.name = "tcphealth_kernel_request_queue_full_drops_total",
+		.family.help = "Connections turned away in the network namespace because a SYN "
+			       "queue was full (TCPReqQFullDrop).",
+		COUNTER(NETSTAT_REQUEST_QUEUE_FULL_DROPS),
+	},
+	{
 		.family.name = "tcphealth_kernel_aborts_total",
 		.family.help =
 			"Connections the kernel aborted in the network namespace, by cause: data "

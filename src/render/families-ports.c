@@ -16,11 +16,6 @@ static bool knows_backlog(const struct listener_port *port)
 	return port->backlog_known || port->sockets == 0;
 }
 
-static bool knows_drops(const struct listener_port *port)
-{
-	return port->drops_known;
-}
-
 static void emit_listener_units(const struct families_walk *walk)
 {
 	for (size_t i = 0; i < walk->ns->listener_unit_count; i++) {
@@ -81,11 +76,14 @@ static const struct families_row rows[] = {
 	},
 	{
 		.family.name = "tcphealth_listen_drops_total",
-		.family.help = "Packets and connections that the port's listeners dropped, for any "
-			       "reason, since the exporter first saw each listener.",
+		.family.help =
+			"Connections turned away at the port because the accept or SYN queue was "
+			"full or the handshake was lost; port is unknown where no listener could "
+			"be identified.",
+		.labels = "port",
 		.needs = SOURCE_DROPS,
-		OF_LISTENERS(drops_total),
-		.known = knows_drops,
+		.of = FAMILIES_OF_SERVERS,
+		.figure = FAMILIES_FIGURE(struct snapshot_pair, counter[LEDGER_LISTEN_DROPS]),
 		.json = "listen_drops_total",
 	},
 	{

@@ -146,6 +146,8 @@ const void *families_record(const struct families_row *row, const struct snapsho
 		return pair;
 	case FAMILIES_OF_CLIENTS:
 		return is_client ? pair : NULL;
+	case FAMILIES_OF_SERVERS:
+		return pair && !is_client ? pair : NULL;
 	case FAMILIES_OF_CLIENT_PORTS:
 		return is_client && pair->port != LEDGER_PORT_UNKNOWN ? pair : NULL;
 	case FAMILIES_OF_LISTENERS:

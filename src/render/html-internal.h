@@ -21,7 +21,7 @@ struct html_row {
 	/* Of these, those that are not harmless. */
 	uint64_t harmful;
 	uint64_t sockets;
-	uint64_t failed; /* connects refused or timed out */
+	uint64_t failed; /* connects, for a reason that alarms */
 	/* Of the oldest finding, at least; 0: unknown. */
 	uint64_t oldest_ms;
 };

@@ -165,15 +165,20 @@ static void add_local_ports(struct findings *to)
 
 static void add_notes(struct findings *to)
 {
-	const struct snapshot_listener *listener = to->row->listener;
+	static const unsigned int kinds[CONNECTS_FAILURES] = {
+		[CONNECTS_REFUSED] = FINDING_REFUSED,
+		[CONNECTS_UNREACHABLE] = FINDING_UNREACHABLE,
+		[CONNECTS_TIMEOUT] = FINDING_TIMED_OUT,
+		[CONNECTS_NO_LOCAL_PORT] = FINDING_NO_LOCAL_PORT,
+	};
 	const uint64_t *counter = to->row->pair->counter;
 
-	if (counter[LEDGER_FAILED_REFUSED] > 0)
-		add(to, FINDING_REFUSED, counter[LEDGER_FAILED_REFUSED]);
-	if (counter[LEDGER_FAILED_TIMEOUT] > 0)
-		add(to, FINDING_TIMED_OUT, counter[LEDGER_FAILED_TIMEOUT]);
-	if (listener != NULL && listener->row.drops_known && listener->row.drops_total > 0)
-		add(to, FINDING_DROPS, listener->row.drops_total);
+	for (unsigned int i = 0; i < CONNECTS_FAILURES; i++) {
+		if (kinds[i] != 0 && counter[LEDGER_FAILED + i] > 0)
+			add(to, kinds[i], counter[LEDGER_FAILED + i]);
+	}
+	if (counter[LEDGER_LISTEN_DROPS] > 0)
+		add(to, FINDING_DROPS, counter[LEDGER_LISTEN_DROPS]);
 }
 
 bool html_row_lost_listener(const struct html_row *row)
@@ -233,7 +238,10 @@ static void fill_row(struct html_row *row, const struct snapshot_ns *ns,
 		row->sockets += pair->view.state[i];
 	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++)
 		row->stale += pair->view.stale[i];
-	row->failed = pair->counter[LEDGER_FAILED_REFUSED] + pair->counter[LEDGER_FAILED_TIMEOUT];
+	for (unsigned int i = 0; i < CONNECTS_FAILURES; i++) {
+		if (connects_failure_alarms(i))
+			row->failed += pair->counter[LEDGER_FAILED + i];
+	}
 	judge(row);
 }
 

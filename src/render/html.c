@@ -304,21 +304,23 @@ static void put_queue(struct html *html, const struct html_row *row)
 	if (queue->backlog_known)
 		buf_printf(html->out, NBSP "of" NBSP "%llu",
 			   (unsigned long long)queue->queue_limit);
-	if (queue->drops_known && queue->drops_total > 0)
+	if (row->pair->counter[LEDGER_LISTEN_DROPS] > 0)
 		buf_printf(html->out, ", %llu" NBSP "dropped",
-			   (unsigned long long)queue->drops_total);
+			   (unsigned long long)row->pair->counter[LEDGER_LISTEN_DROPS]);
 	close_cell(html);
 }
 
 static void put_failed(struct html *html, const struct html_row *row)
 {
-	const uint64_t *counter = row->pair->counter;
+	const uint64_t *failed = &row->pair->counter[LEDGER_FAILED];
 	const char *separator = "";
+	uint64_t all = 0;
 
-	open_cell(html, "failed", row->failed + counter[LEDGER_FAILED_OTHER]);
-	put_item(html, &separator, counter[LEDGER_FAILED_REFUSED], "refused");
-	put_item(html, &separator, counter[LEDGER_FAILED_TIMEOUT], "timed out");
-	put_item(html, &separator, counter[LEDGER_FAILED_OTHER], "abandoned");
+	for (unsigned int i = 0; i < CONNECTS_FAILURES; i++)
+		all += failed[i];
+	open_cell(html, "failed", all);
+	for (unsigned int i = 0; i < CONNECTS_FAILURES; i++)
+		put_item(html, &separator, failed[i], connects_failure_words(i));
 	close_cell(html);
 }
 

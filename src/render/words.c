@@ -58,6 +58,18 @@ static const struct words table[FINDING_KINDS] = {
 		.verdict = "{connects} refused since the exporter started",
 		.next = "Is the peer's service listening?",
 	},
+	[FINDING_UNREACHABLE] = {
+		.level = LEVEL_NOTE,
+		.verdict = "{connects} could not leave this host since the exporter started",
+		.next = "Is the peer up and on this network? The kernel found no hardware address for it.",
+		.look = "ip neigh",
+	},
+	[FINDING_NO_LOCAL_PORT] = {
+		.level = LEVEL_NOTE,
+		.verdict = "{connects} found no free local port since the exporter started",
+		.next = "Reuse connections, or widen net.ipv4.ip_local_port_range.",
+		.look = "ss -tan{filter}",
+	},
 	[FINDING_TIMED_OUT] = {
 		.level = LEVEL_NOTE,
 		.verdict = "{connects} timed out since the exporter started",
@@ -66,7 +78,7 @@ static const struct words table[FINDING_KINDS] = {
 	[FINDING_DROPS] = {
 		.level = LEVEL_NOTE,
 		.verdict = "{drops} at the listener since the exporter started",
-		.next = "Usually a burst that filled the queue. Check whether tcphealth_listen_drops_total still rises.",
+		.next = "Usually a burst that filled a queue. Check whether tcphealth_listen_drops_total still rises.",
 	},
 };
 

@@ -55,7 +55,9 @@ static inline void metrics_doc_values(struct buf *buf)
 	buf_puts(buf, "\n- `reason` of a stale socket, the first that applies:");
 	for (unsigned int i = STALE_NONE + 1; i < STALE_REASONS; i++)
 		buf_printf(buf, " `%s`", stale_reason_name(i));
-	buf_puts(buf, "\n- `reason` of a failed connect: `refused` `timeout` `other`");
+	buf_puts(buf, "\n- `reason` of a failed connect:");
+	for (unsigned int i = 0; i < CONNECTS_FAILURES; i++)
+		buf_printf(buf, " `%s`", connects_failure_name(i));
 	buf_puts(buf, "\n- `evidence`, strongest first:");
 	for (unsigned int i = 0; i < ROLE_EVIDENCE_COUNT; i++)
 		buf_printf(buf, " `%s`", role_evidence_name(i));

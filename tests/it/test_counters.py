@@ -251,7 +251,7 @@ class ConnectionsTest(NetTest):
     """Single connections, some of which live through several samples."""
 
     def watch(self, host, *flags):
-        return self.enterContext(watch.Watch(self.start_exporter(host, *flags)))
+        return self.enterContext(watch.Watch(self.start_counting(host, *flags)))
 
     def test_a_long_life_is_counted_as_it_goes(self):
         """Bytes while it lives; what it did before the first sample is not counted, nor that it was opened."""
@@ -370,7 +370,7 @@ class FailedConnectsTest(NetTest):
     def setUp(self):
         super().setUp()
         self.a.sysctl(tcp_syn_retries=1, tcp_syn_linear_timeouts=0)
-        self.program = self.start_exporter(self.a)
+        self.program = self.start_counting(self.a)
         self.enterContext(watch.Watch(self.program))
         self.port = self.pair.next_port()
 
@@ -413,11 +413,11 @@ class FailedConnectsTest(NetTest):
         blocking.join(10)
         self.assert_failed({(self.port, 'timeout'): 3})
 
-    def test_other_is_abandoned_at_once(self):
+    def test_abandoned_is_closed_before_an_answer(self):
         self.b.drop(f'tcp dport {self.port}')
         for _ in range(3):
             self.connect(False)[0].close()
-        self.assert_failed({(self.port, 'other'): 3})
+        self.assert_failed({(self.port, 'abandoned'): 3})
 
     def test_neither_a_success_nor_an_unused_socket_is_a_failure(self):
         scene = self.scene(scenes.established)
@@ -455,7 +455,7 @@ class ForgeryTest(NetTest):
         return bytes(message)
 
     def test_forged_deaths_are_skipped_and_counted(self):
-        seen = self.enterContext(watch.Watch(self.start_exporter(self.b)))
+        seen = self.enterContext(watch.Watch(self.start_counting(self.b)))
         program = seen.program
         scene = self.scene(scenes.established)
         where = {'role': SERVER, 'port': scene.port}

@@ -120,7 +120,8 @@ class SameAnswersTest(NetTest):
         self.assertEqual(page.value('tcphealth_connections', role='server', port=443, state='time_wait'), 1)
         self.assertEqual(page.value('tcphealth_sysctl_local_port', bound='low'), 20000)
         self.assertEqual(page.value('tcphealth_kernel_retransmitted_segments_total'), 101)
-        self.assertEqual({labels['port'] for labels, _ in page.series('tcphealth_connections')}, {'8080', '443'})
+        self.assertEqual({labels['port'] for labels, _ in page.series('tcphealth_connections')},
+                         {'8080', '443', 'unknown'})
 
     def test_no_procfs(self):
         with tempfile.TemporaryDirectory() as empty:

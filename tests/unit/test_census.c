@@ -22,6 +22,7 @@
 struct scene {
 	struct census *census;
 	struct census_sample sample;
+	struct netstat counters;
 	size_t told; /* stale sockets */
 	struct census_news last_told;
 };
@@ -82,9 +83,9 @@ static void end(struct scene *s)
 	struct ledger *ledger = census_ledger(s->census);
 
 	assert_int_equal(census_end(s->census), 0);
-	census_drained(s->census);
+	assert_int_equal(census_drained(s->census, &s->counters), 0);
 	read_news(s);
-	assert_int_equal(ledger_arbitrate(&ledger, 1, 1000, s->sample.now_ms, KEEP_MS), 0);
+	assert_int_equal(ledger_arbitrate(&ledger, 1, 1000, s->sample.now_ms, KEEP_MS, 0), 0);
 }
 
 /* One whole sample of up to three sockets; NULL ends them. */
@@ -111,7 +112,7 @@ static void die(struct scene *s, struct tcpdeath death)
 }
 
 /* Events come between samples; what they count is settled by the next arbitration. */
-static uint64_t counter(struct scene *s, enum role role, uint16_t port, enum ledger_counter which)
+static uint64_t counter(struct scene *s, enum role role, uint16_t port, unsigned int which)
 {
 	const struct ledger_pair *pair = ledger_pair(census_ledger(s->census), role, port);
 
@@ -139,12 +140,19 @@ static void expect(struct scene *s, enum role role, uint16_t port, uint64_t open
 	assert_int_equal(counter(s, role, port, LEDGER_SENT_BYTES), sent);
 }
 
-static void expect_failed(struct scene *s, uint16_t port, uint64_t refused, uint64_t timeout,
-			  uint64_t other)
+static uint64_t failed(struct scene *s, uint16_t port, enum connects_failure failure)
 {
-	assert_int_equal(counter(s, ROLE_CLIENT, port, LEDGER_FAILED_REFUSED), refused);
-	assert_int_equal(counter(s, ROLE_CLIENT, port, LEDGER_FAILED_TIMEOUT), timeout);
-	assert_int_equal(counter(s, ROLE_CLIENT, port, LEDGER_FAILED_OTHER), other);
+	return counter(s, ROLE_CLIENT, port, LEDGER_FAILED + failure);
+}
+
+/* Settles them first. */
+static void expect_failed(struct scene *s, uint16_t port, uint64_t refused, uint64_t timeout,
+			  uint64_t abandoned)
+{
+	assert_int_equal(census_drained(s->census, &s->counters), 0);
+	assert_int_equal(failed(s, port, CONNECTS_REFUSED), refused);
+	assert_int_equal(failed(s, port, CONNECTS_TIMEOUT), timeout);
+	assert_int_equal(failed(s, port, CONNECTS_ABANDONED), abandoned);
 }
 
 static uint64_t sum_of_states(struct scene *s)
@@ -455,7 +463,7 @@ static void test_death_during_the_first_dump(void **state)
 	assert_int_equal(census_end(s.census), 0);
 	die(&s, record_death(&sock, true));
 	die(&s, failed_death(3, 1, 0));
-	census_drained(s.census);
+	assert_int_equal(census_drained(s.census, &s.counters), 0);
 	expect(&s, ROLE_CLIENT, 80, 0, 0, 0);
 	expect_failed(&s, 80, 0, 0, 0);
 	sock.id = 2;
@@ -618,7 +626,7 @@ static void test_failed_connects(void **state)
 	/* A dump saw it in SYN_SENT: the port is known although it was wiped. */
 	dump(&s, &sock, NULL, NULL);
 	death = record_wiped(1, 40001, false);
-	death.retransmits = 2;
+	death.retransmits = 6;
 	die(&s, death);
 	die(&s, death);
 	expect_failed(&s, 80, 1, 2, 1);
@@ -928,24 +936,26 @@ static void test_drops_of_listeners_over_sources(void **state)
 	struct scene s;
 	struct tcpsock listener = record_listener(1, "0.0.0.0", 8080),
 		       proc = by_tuple(listener, 1001);
-	size_t n;
 
 	open_scene(&s);
+	s.counters.known = UINT32_C(1) << NETSTAT_LISTEN_DROPS;
+	s.sample.can |= SOURCE_DROPS;
 	listener.drops = 1000;
 	dump(&s, &listener, NULL, NULL);
 	s.sample.can = 0;
 	begin(&s);
 	census_abort(s.census);
-	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS;
+	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS | SOURCE_DROPS;
 	dump(&s, &listener, NULL, NULL);
 	s.sample.can = 0;
 	dump(&s, &proc, NULL, NULL);
-	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS;
+	s.sample.can = SOURCE_COOKIES | SOURCE_EVENTS | SOURCE_DROPS;
 	dump(&s, &listener, NULL, NULL);
 	listener.drops = 1003;
+	s.counters.value[NETSTAT_LISTEN_DROPS] = 2;
 	dump(&s, &listener, NULL, NULL);
-	assert_int_equal(listeners_ports(census_listeners(s.census), &n)[0].drops_total, 3);
-	assert_int_equal(n, 1);
+	assert_int_equal(counter(&s, ROLE_SERVER, 8080, LEDGER_LISTEN_DROPS), 2);
+	assert_int_equal(counter(&s, ROLE_SERVER, LEDGER_PORT_UNKNOWN, LEDGER_LISTEN_DROPS), 0);
 	close_scene(&s);
 }
 
@@ -1812,20 +1822,20 @@ static void fail_to_connect(struct world *w, struct being *b)
 	switch (roll(w, 5)) {
 	case 0:
 		death.segs_in = 1;
-		truth[LEDGER_FAILED_REFUSED]++;
+		truth[LEDGER_FAILED + CONNECTS_REFUSED]++;
 		break;
 	case 1:
 		death.total_retrans += 6;
 		death.segs_out += 6;
-		truth[LEDGER_FAILED_TIMEOUT]++;
+		truth[LEDGER_FAILED + CONNECTS_TIMEOUT]++;
 		break;
 	case 2:
-		truth[LEDGER_FAILED_OTHER]++;
+		truth[LEDGER_FAILED + CONNECTS_ABANDONED]++;
 		break;
 	default: /* blocking */
 		if (!b->dumped)
 			truth = w->truth->counter[ROLE_CLIENT][LEDGER_PORT_UNKNOWN];
-		truth[LEDGER_FAILED_REFUSED]++;
+		truth[LEDGER_FAILED + CONNECTS_REFUSED]++;
 		death = record_wiped(b->sock.id, b->sock.local_port, false);
 	}
 	/* Its SYN was counted if a dump saw it. */
@@ -1948,7 +1958,7 @@ static bool walk(struct world *w, bool busy)
 static void compare_counters(struct world *w, enum role role, uint16_t port)
 {
 	for (int c = 0; c < LEDGER_COUNTERS; c++) {
-		uint64_t counted = counter(&w->scene, role, port, (enum ledger_counter)c);
+		uint64_t counted = counter(&w->scene, role, port, (unsigned int)c);
 		uint64_t truth = w->truth->counter[role][port][c];
 
 		if (counted != truth)

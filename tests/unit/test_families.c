@@ -57,25 +57,19 @@ static void fill_listeners(struct snapshot_listener *rows)
 		.row = { .port = 22,
 			 .sockets = 2,
 			 .backlog_known = true,
-			 .drops_known = true,
 			 .queue_length = 3,
 			 .queue_limit = 256,
-			 .saturation = 0.0234375,
-			 .drops_total = 7 },
+			 .saturation = 0.0234375 },
 	};
 	/* The last listener has closed. */
 	rows[1] = (struct snapshot_listener){
 		.port = 8080,
-		.row = { .port = 8080, .drops_known = true, .drops_total = 5 },
+		.row = { .port = 8080 },
 	};
-	/* A record that told neither limit nor drops. */
+	/* A record that told no limit. */
 	rows[2] = (struct snapshot_listener){
 		.port = 9000,
-		.row = { .port = 9000,
-			 .sockets = 1,
-			 .queue_length = 1,
-			 .queue_limit = 77,
-			 .drops_total = 77 },
+		.row = { .port = 9000, .sockets = 1, .queue_length = 1, .queue_limit = 77 },
 	};
 	rows[3] = (struct snapshot_listener){
 		.port = LEDGER_PORT_OTHER,
@@ -497,8 +491,8 @@ static void test_what_is_not_known_is_absent(void **state)
 		{ SOURCE_BACKLOG, "tcphealth_listen_queue_limit{port=\"22\"} 256\n", true },
 		{ SOURCE_BACKLOG, "tcphealth_listen_queue_limit{port=\"8080\"} 0\n", true },
 		{ SOURCE_BACKLOG, "tcphealth_listen_queue_limit{port=\"9000\"}", false },
-		{ SOURCE_DROPS, "tcphealth_listen_drops_total{port=\"22\"} 7\n", true },
-		{ SOURCE_DROPS, "tcphealth_listen_drops_total{port=\"9000\"}", false },
+		{ SOURCE_DROPS, "tcphealth_listen_drops_total{port=\"22\"} 1060000000000\n", true },
+		{ SOURCE_DROPS, "tcphealth_listen_drops_total{port=\"443\"}", false },
 	};
 	struct buf page;
 
@@ -626,7 +620,7 @@ static void test_ports_as_json(void **state)
 	(void)state;
 	struct snapshot *rich = make_snapshot(all_needs, 2), *procfs = make_snapshot(0, 1);
 
-	/* A listener that told neither limit nor drops, and connections of its port. */
+	/* A listener that told no limit, and connections of its port. */
 	fill_pair(&rich->ns[0].pairs[2], ROLE_SERVER, 9000, 300);
 	/* Younger than a second is an age, but 0 is none. */
 	rich->ns[0].pairs[3].view.oldest_ms[TCP_STATE_SYN_RECV] = 1;

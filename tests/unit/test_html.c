@@ -128,7 +128,6 @@ static struct listener_port *add_listener(struct snapshot_ns *ns, uint32_t port,
 	listener->row =
 		(struct listener_port){ .sockets = 1,
 					.backlog_known = true,
-					.drops_known = true,
 					.queue_length = length,
 					.queue_limit = limit,
 					.saturation = (double)length / (double)(limit + 1) };
@@ -147,7 +146,8 @@ static void fill_story(struct scene *scene)
 	add_listener(ns, 22, "ssh.service", 0, 128);
 	pair = add_pair(ns, ROLE_SERVER, 8080, 64, 64);
 	pair->view.state[TCP_STATE_TIME_WAIT] = 212;
-	add_listener(ns, 8080, "web.service", 2, 511)->drops_total = 17;
+	pair->counter[LEDGER_LISTEN_DROPS] = 17;
+	add_listener(ns, 8080, "web.service", 2, 511);
 	add_pair(ns, ROLE_SERVER, 9100, 1, 1);
 	add_listener(ns, 9100, "prometheus-node-exporter.service", 0, 4096);
 	add_pair(ns, ROLE_SERVER, 10793, 1, 1);
@@ -159,13 +159,13 @@ static void fill_story(struct scene *scene)
 	add_pair(ns, ROLE_SERVER, 35112, 9, 0);
 	add_listener(ns, 35112, "load@35112.service", 0, 128);
 	pair = add_pair(ns, ROLE_CLIENT, 53, 2, 2);
-	pair->counter[LEDGER_FAILED_TIMEOUT] = 2;
+	pair->counter[LEDGER_FAILED + CONNECTS_TIMEOUT] = 2;
 	pair = add_pair(ns, ROLE_CLIENT, 443, 18, 18);
 	pair->view.state[TCP_STATE_TIME_WAIT] = 31;
-	pair->counter[LEDGER_FAILED_OTHER] = 5;
+	pair->counter[LEDGER_FAILED + CONNECTS_ABANDONED] = 5;
 	add_pair(ns, ROLE_CLIENT, 5432, 40, 40);
 	pair = add_pair(ns, ROLE_CLIENT, 6379, 8, 8);
-	pair->counter[LEDGER_FAILED_REFUSED] = 12;
+	pair->counter[LEDGER_FAILED + CONNECTS_REFUSED] = 12;
 	add_pair(ns, ROLE_CLIENT, LEDGER_PORT_UNKNOWN, 0, 0);
 	add_pair(ns, ROLE_CLIENT, LEDGER_PORT_OTHER, 0, 0);
 }
@@ -173,9 +173,9 @@ static void fill_story(struct scene *scene)
 static void fill_troubled_servers(struct snapshot_ns *ns)
 {
 	struct snapshot_pair *pair = add_pair(ns, ROLE_SERVER, 80, 7, 2);
-	struct listener_port *row = add_listener(ns, 80, "web.service", 129, 128);
 
-	row->drops_total = 341;
+	add_listener(ns, 80, "web.service", 129, 128);
+	pair->counter[LEDGER_LISTEN_DROPS] = 341;
 	ns->listener_units[ns->listener_unit_count++] =
 		(struct snapshot_listener_unit){ 80, "web.socket" };
 	ns->listener_units[ns->listener_unit_count++] =
@@ -199,13 +199,13 @@ static void fill_troubled_clients(struct snapshot_ns *ns)
 	struct snapshot_pair *pair = add_pair(ns, ROLE_CLIENT, 443, 30, 10);
 
 	pair->view.ephemeral_ratio = 0.91;
-	pair->counter[LEDGER_FAILED_REFUSED] = 1;
-	pair->counter[LEDGER_FAILED_TIMEOUT] = 2;
-	pair->counter[LEDGER_FAILED_OTHER] = 3;
+	pair->counter[LEDGER_FAILED + CONNECTS_REFUSED] = 1;
+	pair->counter[LEDGER_FAILED + CONNECTS_TIMEOUT] = 2;
+	pair->counter[LEDGER_FAILED + CONNECTS_ABANDONED] = 3;
 	pair = add_pair(ns, ROLE_CLIENT, 5432, 9, 0);
 	add_stale(ns, pair, STALE_IDLE, 9, 26 * HOUR, "api.service");
 	pair = add_pair(ns, ROLE_CLIENT, LEDGER_PORT_UNKNOWN, 0, 0);
-	pair->counter[LEDGER_FAILED_REFUSED] = 1;
+	pair->counter[LEDGER_FAILED + CONNECTS_REFUSED] = 1;
 }
 
 /* Everything at once, with names that want to be markup. */
@@ -534,7 +534,7 @@ static void test_all_well_is_said_only_of_what_is(void **state)
 		open_scene(&scene, 1);
 		scene.ns->can = rows[i].can;
 		pair = add_pair(scene.ns, rows[i].role, 80, rows[i].established, 2);
-		pair->counter[LEDGER_FAILED_REFUSED] = rows[i].refused;
+		pair->counter[LEDGER_FAILED + CONNECTS_REFUSED] = rows[i].refused;
 		add_listener(scene.ns, 80, "", 0, 128)->sockets = rows[i].listeners;
 		if (rows[i].eof_unread != 0)
 			add_stale(scene.ns, pair, STALE_EOF_UNREAD, rows[i].eof_unread, HOUR,

@@ -22,7 +22,7 @@ static uint64_t next_random(uint64_t *state)
 
 static void arbitrate(struct ledger *ledger, uint32_t max, uint64_t now_ms)
 {
-	assert_int_equal(ledger_arbitrate(&ledger, 1, max, now_ms, KEEP_MS), 0);
+	assert_int_equal(ledger_arbitrate(&ledger, 1, max, now_ms, KEEP_MS, 0), 0);
 }
 
 static bool published(struct ledger *ledger, enum role role, uint16_t port)
@@ -122,6 +122,8 @@ static void test_keep(void **state)
 	add(ledger, ROLE_SERVER, 80, 5);
 	arbitrate(ledger, 256, 5000000);
 	assert_true(published(ledger, ROLE_SERVER, 80));
+	ledger_begin(ledger, TIER_FULL);
+	arbitrate(ledger, 256, 5000000 + LEDGER_HELD_MAX_MS);
 	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 5);
 	ledger_begin(ledger, TIER_FULL);
 	arbitrate(ledger, 256, 5000000 + KEEP_MS);
@@ -184,6 +186,7 @@ static void test_full_pairs_in_use_stay(void **state)
 	for (uint16_t port = 8; port < 14; port++)
 		assert_int_equal(published(ledger, ROLE_CLIENT, port), port >= 10);
 	assert_true(published(ledger, ROLE_SERVER, 8));
+	arbitrate(ledger, 4, 2000 + LEDGER_HELD_MAX_MS);
 	assert_int_equal(ledger_other(ledger, ROLE_CLIENT)[LEDGER_SENT_BYTES], 2);
 	assert_int_equal(counter(ledger, ROLE_CLIENT, 8), 0);
 	assert_int_equal(counter(ledger, ROLE_CLIENT, 10), 1);
@@ -260,14 +263,14 @@ static void test_max_over_all_namespaces(void **state)
 		for (uint16_t port = 1; port <= 10; port++)
 			use(ledgers[l], ROLE_CLIENT, port);
 	}
-	assert_int_equal(ledger_arbitrate(ledgers, 2, 7, 1000, KEEP_MS), 0);
+	assert_int_equal(ledger_arbitrate(ledgers, 2, 7, 1000, KEEP_MS, 0), 0);
 	for (int l = 0; l < 2; l++) {
 		for (uint16_t port = 1; port <= 10; port++)
 			n += published(ledgers[l], ROLE_CLIENT, port);
 		ledger_free(ledgers[l]);
 	}
 	assert_int_equal(n, 7);
-	assert_int_equal(ledger_arbitrate(NULL, 0, 7, 1000, KEEP_MS), 0);
+	assert_int_equal(ledger_arbitrate(NULL, 0, 7, 1000, KEEP_MS, 0), 0);
 }
 
 static void test_unknown_always_has_series(void **state)
@@ -310,11 +313,16 @@ static void test_counters_over_publish_and_unpublish(void **state)
 	ledger_pin(ledger, ROLE_SERVER, 22);
 	arbitrate(ledger, 1, 3000);
 	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 110);
-	assert_int_equal(ledger_other(ledger, ROLE_SERVER)[LEDGER_SENT_BYTES], 1);
+	assert_int_equal(ledger_other(ledger, ROLE_SERVER)[LEDGER_SENT_BYTES], 0);
 	ledger_begin(ledger, TIER_FULL);
 	use_stale(ledger, ROLE_SERVER, 80);
 	add(ledger, ROLE_SERVER, 80, 5);
 	arbitrate(ledger, 1, 4000);
+	/* New again: it goes on from where it stood, but not at once. */
+	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 110);
+	ledger_begin(ledger, TIER_FULL);
+	use_stale(ledger, ROLE_SERVER, 80);
+	arbitrate(ledger, 1, 4000 + LEDGER_HELD_MAX_MS);
 	assert_int_equal(counter(ledger, ROLE_SERVER, 80), 115);
 	assert_int_equal(ledger_other(ledger, ROLE_SERVER)[LEDGER_SENT_BYTES], 1);
 	ledger_free(ledger);
@@ -322,7 +330,7 @@ static void test_counters_over_publish_and_unpublish(void **state)
 
 /* Whatever the arbitration does: all counters with `other` add up to what was added, and none falls. */
 static void check_sums(struct ledger *const *ledgers, size_t count, const uint64_t *added,
-		       uint64_t *before)
+		       uint64_t *before, bool all)
 {
 	uint64_t sum[ROLE_COUNT] = { 0 };
 
@@ -335,18 +343,24 @@ static void check_sums(struct ledger *const *ledgers, size_t count, const uint64
 
 				assert_true(now >= last[port]);
 				last[port] = now;
-				sum[role] += now;
+				sum[role] += now + ledger_pair(ledgers[l], (enum role)role, port)
+							   ->fresh[LEDGER_SENT_BYTES];
 			}
-			uint64_t other =
-				ledger_other(ledgers[l], (enum role)role)[LEDGER_SENT_BYTES];
+			const uint64_t *other = ledger_other(ledgers[l], (enum role)role);
 
-			assert_true(other >= last[64]);
-			last[64] = other;
-			sum[role] += other;
+			if (!other)
+				continue;
+			assert_true(other[LEDGER_SENT_BYTES] >= last[64]);
+			last[64] = other[LEDGER_SENT_BYTES];
+			sum[role] += other[LEDGER_SENT_BYTES];
 		}
 	}
-	for (int role = 0; role < ROLE_COUNT; role++)
-		assert_int_equal(sum[role], added[role]);
+	/* What `other` holds back is missing until the end. */
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		assert_true(sum[role] <= added[role]);
+		if (all)
+			assert_int_equal(sum[role], added[role]);
+	}
 }
 
 static void check_count(struct ledger *const *ledgers, size_t count, uint32_t max)
@@ -398,20 +412,85 @@ static void test_random_sums(void **state)
 				}
 			}
 		}
-		assert_int_equal(ledger_arbitrate(ledgers, 2, max, round * KEEP_MS / 3, KEEP_MS),
+		assert_int_equal(ledger_arbitrate(ledgers, 2, max, round * KEEP_MS / 3, KEEP_MS, 0),
 				 0);
-		check_sums(ledgers, 2, added, before);
+		check_sums(ledgers, 2, added, before, false);
 		check_count(ledgers, 2, max);
 	}
+	assert_int_equal(ledger_arbitrate(ledgers, 2, 64, UINT64_C(1) << 40, KEEP_MS, 0), 0);
+	assert_int_equal(ledger_arbitrate(ledgers, 2, 64, UINT64_C(1) << 41, UINT64_MAX, 0), 0);
+	check_sums(ledgers, 2, added, before, true);
 	ledger_free(ledgers[0]);
 	ledger_free(ledgers[1]);
 	ledger_free(NULL);
+}
+
+static void count_five(struct ledger *ledger, uint16_t port)
+{
+	ledger_begin(ledger, TIER_FULL);
+	add(ledger, ROLE_CLIENT, port, 5);
+}
+
+/* Who looks at counters by their growth has to see where they began. */
+static void test_new_series_begin_at_zero(void **state)
+{
+	(void)state;
+	struct ledger *ledger = ledger_new(NULL);
+	uint64_t born = 10000;
+
+	/* What the first sample has seen is not new. */
+	count_five(ledger, 80);
+	arbitrate(ledger, 1, 5000);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 80), 5);
+	/* A pair, and `other`. */
+	count_five(ledger, 80);
+	add(ledger, ROLE_CLIENT, 81, 5);
+	ledger_pin(ledger, ROLE_CLIENT, 82);
+	add(ledger, ROLE_CLIENT, 82, 5);
+	assert_int_equal(ledger_arbitrate(&ledger, 1, 2, born, KEEP_MS, 5000), 0);
+	for (uint64_t now = born; now < born + LEDGER_HELD_MS; now += 5000) {
+		assert_true(published(ledger, ROLE_CLIENT, 82));
+		assert_int_equal(counter(ledger, ROLE_CLIENT, 82), 0);
+		assert_int_equal(ledger_other(ledger, ROLE_CLIENT)[LEDGER_SENT_BYTES], 0);
+		assert_int_equal(ledger_arbitrate(&ledger, 1, 2, now, KEEP_MS, now), 0);
+	}
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 80), 10);
+	/* Nobody was shown a 0 in the meantime. */
+	assert_int_equal(ledger_arbitrate(&ledger, 1, 2, born + LEDGER_HELD_MS, KEEP_MS, born - 1),
+			 0);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 82), 0);
+	assert_int_equal(ledger_arbitrate(&ledger, 1, 2, born + LEDGER_HELD_MS, KEEP_MS, born), 0);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 82), 5);
+	assert_int_equal(ledger_other(ledger, ROLE_CLIENT)[LEDGER_SENT_BYTES], 5);
+	add(ledger, ROLE_CLIENT, 82, 2);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 82), 7);
+	ledger_free(ledger);
+}
+
+static void test_nobody_asks_for_new_series(void **state)
+{
+	(void)state;
+	struct ledger *ledger = ledger_new(NULL);
+
+	ledger_begin(ledger, TIER_FULL);
+	arbitrate(ledger, 9, 1000);
+	assert_true(published(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN)); /* from the start */
+	count_five(ledger, LEDGER_PORT_UNKNOWN);
+	count_five(ledger, 80);
+	arbitrate(ledger, 9, 2000);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, LEDGER_PORT_UNKNOWN), 5);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 80), 0);
+	arbitrate(ledger, 9, 2000 + LEDGER_HELD_MAX_MS);
+	assert_int_equal(counter(ledger, ROLE_CLIENT, 80), 5);
+	ledger_free(ledger);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_views_live_one_sample),
+		cmocka_unit_test(test_new_series_begin_at_zero),
+		cmocka_unit_test(test_nobody_asks_for_new_series),
 		cmocka_unit_test(test_a_states_sample_keeps_the_full_part),
 		cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_pinned_needs_no_sockets),

@@ -183,7 +183,7 @@ static void test_reuseport_queues(void **state)
 	assert_int_equal(row->queue_length, 13);
 	assert_int_equal(row->queue_limit, 101);
 	assert_true(row->saturation > 0.999 && row->saturation < 1.001);
-	assert_true(row->backlog_known && row->drops_known && row->kept);
+	assert_true(row->backlog_known && row->kept);
 	row = row_of(ls, 443);
 	assert_int_equal(row->sockets, 1);
 	assert_int_equal(row->queue_length, 0);
@@ -218,9 +218,26 @@ static void test_backlog_unknown(void **state)
 	sock.rqueue = 5;
 	sample(ls, &sock, 1, 100, false);
 	assert_false(row_of(ls, 80)->backlog_known);
-	assert_false(row_of(ls, 80)->drops_known);
 	assert_int_equal(row_of(ls, 80)->queue_length, 5);
 	listeners_free(ls);
+}
+
+static int sum_drops(void *arg, uint16_t port, uint64_t drops)
+{
+	uint64_t *sums = arg;
+
+	sums[port] += drops;
+	return 0;
+}
+
+/* Drops of listeners since the last call, where all of them were connections. */
+static uint64_t drops_of(struct listeners *ls, uint16_t port)
+{
+	static uint64_t sums[65536];
+
+	memset(sums, 0, sizeof(sums));
+	assert_int_equal(listeners_settle_drops(ls, UINT32_MAX, sum_drops, sums), 0);
+	return sums[port];
 }
 
 static void expect_drops(struct listeners *ls, struct tcpsock *sock, uint32_t drops,
@@ -228,7 +245,7 @@ static void expect_drops(struct listeners *ls, struct tcpsock *sock, uint32_t dr
 {
 	sock->drops = drops;
 	sample(ls, sock, 1, now_ms, false);
-	assert_int_equal(row_of(ls, sock->local_port)->drops_total, expected);
+	assert_int_equal(drops_of(ls, sock->local_port), expected);
 }
 
 static void test_drops(void **state)
@@ -240,15 +257,118 @@ static void test_drops(void **state)
 
 	expect_drops(ls, &old, 1000, 100, 0); /* before the first sample: not ours */
 	expect_drops(ls, &old, 1003, 200, 3);
-	expect_drops(ls, &old, 1003, 300, 3);
-	expect_drops(ls, &old, UINT32_MAX - 1, 400, UINT32_MAX - 1 - 1000);
-	expect_drops(ls, &old, 4, 500, UINT32_MAX - 1 - 1000 + 6); /* wraps */
-	/* A listener that came after the first sample counts from its beginning; the port's counter goes on. */
-	expect_drops(ls, &new, 7, 600, UINT32_MAX - 1 - 1000 + 6 + 7);
-	/* Gone and forgotten, the counter stays. */
-	sample(ls, NULL, 0, 600 + KEEP_MS, false);
-	assert_int_equal(sockets_in(ls), 0);
-	assert_int_equal(row_of(ls, 80)->drops_total, UINT32_MAX - 1 - 1000 + 6 + 7);
+	expect_drops(ls, &old, 1003, 300, 0);
+	expect_drops(ls, &old, UINT32_MAX - 1, 400, UINT32_MAX - 1 - 1003);
+	expect_drops(ls, &old, 4, 500, 6); /* wraps */
+	/* A listener that came after the first sample counts from its beginning. */
+	expect_drops(ls, &new, 7, 600, 7);
+	listeners_free(ls);
+}
+
+struct drops_case {
+	const char *what;
+	/* What four listeners on ports 1 to 4 dropped, and whether they are full. */
+	uint32_t drops[4];
+	bool full[4];
+	/* Growth of ListenDrops in this sample, and in the next, in which no listener drops anything: its own waits for one more. */
+	uint64_t listen_drops, next;
+	/* By port, 0: of nobody, after both. */
+	uint64_t expected[5];
+};
+
+/* Whose connections were turned away: docs/kernel.md. */
+static void test_whose_drops(void **state)
+{
+	(void)state;
+	static const struct drops_case cases[] = {
+		{ "all of them", { 3, 4 }, { true }, 7, 0, { 0, 3, 4 } },
+		{ "no connection: deferred accepts, health checks, repeated SYNs",
+		  { 9, 9, 9 },
+		  { false },
+		  0,
+		  0,
+		  { 0 } },
+		{ "no connection, though a queue is full", { 9 }, { true }, 0, 0, { 0 } },
+		{ "full at the final ACK: told twice", { 10 }, { true }, 5, 0, { 0, 5 } },
+		{ "the full one, not its neighbours", { 5, 6 }, { true, false }, 5, 0, { 0, 5 } },
+		{ "what the others cannot have dropped", { 10, 2, 1 }, { false }, 9, 0, { 3, 6 } },
+		{ "of anybody", { 5, 5, 5 }, { false }, 4, 0, { 4 } },
+		{ "a full one, and the rest",
+		  { 5, 6, 1 },
+		  { true, false, false },
+		  10,
+		  0,
+		  { 1, 5, 4 } },
+		{ "two full ones", { 5, 6, 7 }, { true, true, false }, 11, 0, { 0, 5, 6 } },
+		{ "of one that has closed", { 2 }, { false }, 5, 0, { 3, 2 } },
+		{ "of nobody, and the next ones as well", { 2 }, { false }, 5, 4, { 3, 2 } },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct drops_case *c = &cases[i];
+		struct listeners *ls = listeners_new(KEEP_MS);
+		static uint64_t sums[65536];
+		struct tcpsock socks[4];
+
+		memset(sums, 0, sizeof(sums));
+		for (uint16_t k = 0; k < 4; k++)
+			socks[k] = record_listener(k + 1u, "0.0.0.0", k + 1u);
+		sample(ls, socks, 4, 100, false);
+		assert_int_equal(listeners_settle_drops(ls, 0, sum_drops, sums), 0);
+		for (size_t k = 0; k < 4; k++) {
+			socks[k].drops += c->drops[k];
+			socks[k].rqueue = socks[k].wqueue + c->full[k];
+		}
+		sample(ls, socks, 4, 200, false);
+		assert_int_equal(listeners_settle_drops(ls, c->listen_drops, sum_drops, sums), 0);
+		sample(ls, socks, 4, 300, false);
+		assert_int_equal(listeners_settle_drops(ls, c->next, sum_drops, sums), 0);
+		for (size_t port = 0; port < 5; port++) {
+			if (sums[port] != c->expected[port])
+				fail_msg("%s: port %zu has %llu", c->what, port,
+					 (unsigned long long)sums[port]);
+		}
+		listeners_free(ls);
+	}
+}
+
+/* A connection is turned away after the listeners were read, and before the counter was. */
+static void test_drops_between_the_readings(void **state)
+{
+	(void)state;
+	struct listeners *ls = listeners_new(KEEP_MS);
+	struct tcpsock sock = record_listener(1, "0.0.0.0", 80);
+	static uint64_t sums[65536];
+
+	sample(ls, &sock, 1, 100, false);
+	assert_int_equal(listeners_settle_drops(ls, 3, sum_drops, sums), 0);
+	sock.drops += 3;
+	sample(ls, &sock, 1, 200, false);
+	assert_int_equal(listeners_settle_drops(ls, 0, sum_drops, sums), 0);
+	assert_int_equal(sums[80], 3);
+	assert_int_equal(sums[0], 0);
+	listeners_free(ls);
+}
+
+/* Its queue was full in the sample before, and has been emptied since. */
+static void test_drops_of_one_that_was_full(void **state)
+{
+	(void)state;
+	struct listeners *ls = listeners_new(KEEP_MS);
+	struct tcpsock socks[2] = { record_listener(1, "0.0.0.0", 80),
+				    record_listener(2, "0.0.0.0", 81) };
+	static uint64_t sums[65536];
+
+	socks[0].rqueue = socks[0].wqueue + 1;
+	sample(ls, socks, 2, 100, false);
+	assert_int_equal(listeners_settle_drops(ls, 0, sum_drops, sums), 0);
+	socks[0].rqueue = 0;
+	socks[0].drops += 4;
+	socks[1].drops += 4;
+	sample(ls, socks, 2, 200, false);
+	assert_int_equal(listeners_settle_drops(ls, 4, sum_drops, sums), 0);
+	assert_int_equal(sums[80], 4);
+	assert_int_equal(sums[81], 0);
 	listeners_free(ls);
 }
 
@@ -277,12 +397,11 @@ static void test_source_change_does_not_bend(void **state)
 	expect_drops(ls, &netlink, 1000, 100, 0);
 	expect_drops(ls, &netlink, 1005, 200, 5);
 	sample(ls, &procfs, 1, 300, true);
-	assert_int_equal(row_of(ls, 80)->drops_total, 5);
-	assert_true(row_of(ls, 80)->drops_known);
+	assert_int_equal(drops_of(ls, 80), 0);
 	netlink.drops = 1105;
 	sample(ls, &netlink, 1, 400, true); /* what came meanwhile has no base */
-	assert_int_equal(row_of(ls, 80)->drops_total, 5);
-	expect_drops(ls, &netlink, 1106, 500, 6);
+	assert_int_equal(drops_of(ls, 80), 0);
+	expect_drops(ls, &netlink, 1106, 500, 1);
 	assert_int_equal(sockets_in(ls), 1); /* and none of them stands there twice */
 	listeners_free(ls);
 }
@@ -301,7 +420,7 @@ static void test_source_change_that_fails(void **state)
 	listeners_add(ls, &procfs, 200);
 	netlink.drops = 1003;
 	sample(ls, &netlink, 1, 300, false);
-	assert_int_equal(row_of(ls, 80)->drops_total, 0);
+	assert_int_equal(drops_of(ls, 80), 0);
 	expect_drops(ls, &netlink, 1004, 400, 1);
 	assert_int_equal(sockets_in(ls), 1);
 	for (int i = 0; i < 5; i++) {
@@ -336,18 +455,22 @@ static void test_aborted_sample(void **state)
 {
 	(void)state;
 	struct listeners *ls = listeners_new(KEEP_MS);
-	struct tcpsock sock = record_listener(1, "0.0.0.0", 80),
-		       new = record_listener(2, "0.0.0.0", 81);
+	struct tcpsock socks[2] = { record_listener(1, "0.0.0.0", 80),
+				    record_listener(2, "0.0.0.0", 81) };
+	static uint64_t sums[65536];
 
-	expect_drops(ls, &sock, 10, 100, 0);
+	expect_drops(ls, &socks[0], 10, 100, 0);
 	listeners_begin(ls, false);
-	sock.drops = 15;
-	new.drops = 4;
-	listeners_add(ls, &sock, 200);
-	listeners_add(ls, &new, 200);
-	expect_drops(ls, &sock, 17, 300, 7);
-	expect_drops(ls, &new, 6, 400, 6);
-	assert_int_equal(row_of(ls, 80)->sockets, 0);
+	socks[0].drops = 15;
+	socks[1].drops = 4;
+	listeners_add(ls, &socks[0], 200);
+	listeners_add(ls, &socks[1], 200);
+	socks[0].drops = 17;
+	socks[1].drops = 6;
+	sample(ls, socks, 2, 300, false);
+	assert_int_equal(listeners_settle_drops(ls, 13, sum_drops, sums), 0);
+	assert_int_equal(sums[80], 7);
+	assert_int_equal(sums[81], 6);
 	listeners_free(ls);
 }
 
@@ -403,6 +526,9 @@ int main(void)
 		cmocka_unit_test(test_reuseport_queues),
 		cmocka_unit_test(test_backlog_unknown),
 		cmocka_unit_test(test_drops),
+		cmocka_unit_test(test_whose_drops),
+		cmocka_unit_test(test_drops_between_the_readings),
+		cmocka_unit_test(test_drops_of_one_that_was_full),
 		cmocka_unit_test(test_drops_of_one_that_was_missed),
 		cmocka_unit_test(test_source_change_does_not_bend),
 		cmocka_unit_test(test_source_change_that_fails),

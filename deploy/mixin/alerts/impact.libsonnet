@@ -4,7 +4,7 @@ function(config, lib) {
     alert,
     'ticket',
     config.connects.hold,
-    lib.failing('reason="%s"' % reason, '>= %d' % config.connects.count),
+    lib.failing('reason=~"%s"' % reason, '>= %d' % config.connects.count),
     summary,
     [
       '%s, %s: %s connection attempts in %s %s' % [lib.host, lib.portOf.client, lib.value, config.connects.window, what],
@@ -32,20 +32,20 @@ function(config, lib) {
         sum without (role, port) (%s) > 0
       )
     ||| % [
-      lib.failed('reason=~"refused|timeout",port!="unknown"'),
+      lib.failed(config.connects.reasons + ',port!="unknown"'),
       config.connects.count,
       lib.succeeded,
-      lib.failed('reason=~"refused|timeout",port="unknown"'),
+      lib.failed(config.connects.reasons + ',port="unknown"'),
       config.connects.count,
       lib.succeeded,
     ],
     'Every attempt to connect from a host to a port fails.',
     [
-      '%s, %s: %s connection attempts in %s were refused or timed out, and not one succeeded.' % [lib.host, lib.portOf.client, lib.value, config.connects.window],
+      '%s, %s: %s connection attempts in %s failed, and not one succeeded.' % [lib.host, lib.portOf.client, lib.value, config.connects.window],
       '{{ range printf `sum by (reason) (increase(tcphealth_failed_connects_total{job=%q,instance=%q,netns=%q,port=%q}[' + config.connects.window + '])) > 0` $labels.job $labels.instance $labels.netns $labels.port | query | sortByLabel "reason" }}{{ .Labels.reason }}: {{ .Value | printf "%.0f" }}. {{ end }}'
       + lib.units('.+', role='client', otherwise='The unit that connects is not known.'),
       '{{ if eq $labels.port "unknown" }}Confirm: the kernel did not report the port; look for it in journalctl -p err --since -15min{{ else }}Confirm: %s shows the addresses; then nc -vz ADDRESS {{ $labels.port }}{{ end }}' % lib.ss('', role='client'),
-      'Fix: "refused" means the host is up but nothing listens on the port: start the service there. "timeout" means nothing answers: is the host up, does a firewall drop packets, is its accept queue full?',
+      'Fix: "refused" means that nothing listens on the port, or that a firewall rejects it: start the service there. "timeout" means nothing answers: is the host up, does a firewall drop packets, is its accept queue full? "unreachable" means that the SYN did not leave this host: ip neigh shows whether the peer is on this network. "no_local_port" means that all local ports are taken: reuse connections.',
     ],
   ),
 
@@ -65,8 +65,9 @@ function(config, lib) {
 
   local dropped = lib.increase(lib.ofPort('tcphealth_listen_drops_total'), config.listenDrops.window),
   local accepted = 'sum without (role) (%s)' % lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="server"'), config.listenDrops.window),
-  // A listener's drops include duplicate SYNs; the kernel's own count does not.
-  local turnedAway = lib.increase(lib.of('tcphealth_kernel_listen_drops_total'), config.listenDrops.window),
+  // Which queue was full, if one was: the kernel counts that by network namespace.
+  local fullQueue(metric, sentence) =
+    '{{ if printf `increase(%s{job=%%q,instance=%%q,netns=%%q}[%s]) > 0` $labels.job $labels.instance $labels.netns | query }} %s{{ end }}' % [metric, config.listenDrops.window, sentence],
 
   local retransmitted = lib.increase(lib.ofPort('tcphealth_retransmitted_segments_total'), config.retransmissions.window),
   local sent = lib.increase(lib.ofPort('tcphealth_sent_segments_total'), config.retransmissions.window),
@@ -92,14 +93,14 @@ function(config, lib) {
       'TCPHealthConnectsRefused',
       'refused',
       'Connection attempts are refused: nothing listens on the port.',
-      'were refused: the other host is up, but nothing listens there.',
+      'were refused: nothing listens there, or a firewall rejects it.',
       'start the service on the other host; systemctl status SERVICE there shows why it ended.',
     ),
     failing(
       'TCPHealthConnectsTimingOut',
-      'timeout',
+      'timeout|unreachable',
       'Connection attempts time out: nothing answers.',
-      'timed out: no answer, although the kernel sent the SYN again.',
+      'got no answer, although the kernel sent the SYN again, or did not leave this host (unreachable).',
       'is the other host up, does a firewall drop packets, is its accept queue full (TCPHealthListenerDropping there)?',
     ),
     listeners(
@@ -115,16 +116,17 @@ function(config, lib) {
       'TCPHealthListenerDropping',
       'page',
       config.listenDrops.hold,
-      '%s >= %d\nunless\n%s > %g * %s\nand on (job, instance, netns)\n%s > 0' % [
+      '%s >= %d\nunless\n%s > %g * %s' % [
         dropped,
         config.listenDrops.count,
         accepted,
         1 / config.listenDrops.share - 1,
         dropped,
-        turnedAway,
       ],
-      'A listener turns connections away because its accept queue is full.',
-      '%s packets of new connections were dropped in %s, and the kernel reports connections turned away. Clients wait, then time out.' % [lib.value, config.listenDrops.window],
+      'A listener turns connections away.',
+      '%s connections were turned away in %s. Clients wait, then time out.' % [lib.value, config.listenDrops.window]
+      + fullQueue('tcphealth_kernel_listen_overflows_total', 'An accept queue was full.')
+      + fullQueue('tcphealth_kernel_request_queue_full_drops_total', 'A SYN queue was full.'),
       'if the listening program hangs or is out of descriptors, restart it; if it is merely slow, reduce its load and lengthen its queue (backlog and net.core.somaxconn).',
     ),
     lib.alert(

@@ -27,7 +27,7 @@
           },
           {
             record: 'port:tcphealth_failed_connects:rate5m',
-            expr: 'sum without (reason) (rate(%s[5m]))' % of('tcphealth_failed_connects_total', 'reason!="other"'),
+            expr: 'sum without (reason) (rate(%s[5m]))' % of('tcphealth_failed_connects_total', config.connects.reasons),
           },
         ],
       },

@@ -1,8 +1,8 @@
 /*
  * sample: one sample of a namespace, whoever wants it.
  *
- * Knows the order: settings, listeners, connections, events, end. Must not know where a source
- * comes from, nor what a record means. On the thread that has entered the namespace.
+ * Knows the order: settings, listeners, connections, events, counters, end. Must not know where a
+ * source comes from, nor what a record means. On the thread that has entered the namespace.
  */
 #ifndef TCPHEALTH_APP_SAMPLE_H
 #define TCPHEALTH_APP_SAMPLE_H

@@ -66,20 +66,14 @@ static inline bool account_is_unchanged(const struct track_entry *entry, const s
 void account_open(struct ledger_pair *pair, struct track_entry *entry);
 void account_close(struct ledger_pair *pair, struct track_entry *entry);
 
-enum account_failure {
-	ACCOUNT_NOT_FAILED, /* it was established */
-	/* Answered by RST, or failed at once. */
-	ACCOUNT_REFUSED,
-	ACCOUNT_TIMEOUT,   /* no answer to any SYN */
-	ACCOUNT_ABANDONED, /* given up before that */
+enum account_end {
 	/* Never a connect: a listener, an unused socket, a child that never left SYN_RECV. */
 	ACCOUNT_NOISE,
+	ACCOUNT_FAILED,      /* a connect */
+	ACCOUNT_ESTABLISHED, /* once */
 };
 
-/*
- * Whether a destroyed socket was a connect that failed, and how. `syn_sent`: the last dump saw it
- * in SYN_SENT.
- */
-enum account_failure account_failure(const struct tcpdeath *death, bool syn_sent);
+/* What a destroyed socket had come to. `syn_sent`: the last dump saw it in SYN_SENT. */
+enum account_end account_end(const struct tcpdeath *death, bool syn_sent);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "tcphealth/base/portset.h"
 #include "tcphealth/model/ages.h"
+#include "tcphealth/model/connects.h"
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/listeners.h"
 #include "tcphealth/model/role.h"
@@ -78,10 +79,11 @@ void census_abort(struct census *census);
 int census_event(struct census *census, const struct tcpdeath *death);
 
 /*
- * All events have been given that were there when the last dump ended. What died while the first dump ran is older than that
- * dump; from now on, a death of which no dump knew is a connection that opened since.
+ * All events have been given that were there when the last dump ended, and then `counters` were read: they settle why connects
+ * failed and which listeners turned connections away. What died while the first dump ran is older than that dump; from now on,
+ * a death of which no dump knew is a connection that opened since. 0, or -ENOMEM: something is not counted.
  */
-void census_drained(struct census *census);
+int census_drained(struct census *census, const struct netstat *counters);
 
 /* Events were lost: what the next dumps do not show may have died unseen. */
 void census_overrun(struct census *census);
@@ -126,5 +128,7 @@ const struct tally_cgroup *census_cgroups(const struct census *census, enum tier
 uint64_t census_sockets(const struct census *census);
 /* Destroy events since the start that had lost their numbers. */
 uint64_t census_wiped_closes(const struct census *census);
+/* The connects that failed last. */
+struct connects *census_connects(struct census *census);
 
 #endif

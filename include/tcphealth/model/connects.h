@@ -25,9 +25,10 @@
 #define CONNECTS_LIST(C, x)                                                                        \
 	C(x, REFUSED, "refused", true, "refused", "a reset or an ICMP error came back")            \
 	C(x, UNREACHABLE, "unreachable", true, "unreachable",                                      \
-	  "the SYN could not leave this host (no neighbour, link down), a lower bound")            \
-	C(x, TIMEOUT, "timeout", true, "timed out", "the SYN was sent again in vain")              \
-	C(x, NO_LOCAL_PORT, "no_local_port", true, "without a local port", "EADDRNOTAVAIL")        \
+	  "the SYN never left this host (no neighbour, link down), a lower bound")                 \
+	C(x, TIMEOUT, "timeout", true, "timed out", "the SYN was retransmitted without an answer") \
+	C(x, NO_LOCAL_PORT, "no_local_port", true, "without a local port",                         \
+	  "all local ports were taken")                                                            \
 	C(x, NO_ROUTE, "no_route", false, "without a route", "IPv6 without a route")               \
 	C(x, ABANDONED, "abandoned", false, "abandoned", "closed before an answer")
 

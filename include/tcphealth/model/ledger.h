@@ -9,6 +9,7 @@
 #define TCPHEALTH_MODEL_LEDGER_H
 
 #include "tcphealth/base/portset.h"
+#include "tcphealth/model/connects.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/tally.h"
 
@@ -23,12 +24,12 @@ enum ledger_counter {
 	LEDGER_RECEIVED_BYTES,
 	LEDGER_OPENED,
 	LEDGER_CLOSED,
-	/* Of client pairs only. */
-	LEDGER_FAILED_REFUSED,
-	LEDGER_FAILED_TIMEOUT,
-	LEDGER_FAILED_OTHER,
+	/* Of server pairs only: connections turned away. */
+	LEDGER_LISTEN_DROPS,
+	/* Of client pairs only: LEDGER_FAILED + enum connects_failure. */
+	LEDGER_FAILED,
+	LEDGER_COUNTERS = LEDGER_FAILED + CONNECTS_FAILURES,
 };
-#define LEDGER_COUNTERS 9
 
 /* Instead of a port: `unknown`, which always has series, and `other`, which is no pair but in a snapshot. */
 #define LEDGER_PORT_UNKNOWN 0
@@ -44,21 +45,28 @@ struct ledger_pair {
 	uint16_t port;
 	uint8_t role;   /* enum role */
 	bool published; /* has series of its own */
+	/* Its series are new: they show what they began with, so that who reads them has seen that before they rise. */
+	bool held;
 	/* Listening or included in this sample: comes before others. */
 	bool pinned;
 	/* Has counted something since the last sample ended. */
 	bool touched;
 	uint64_t counter[LEDGER_COUNTERS];
-	/* Counted while it has no series: ledger_arbitrate() decides where to. */
+	/* Counted while it has no series, or is held: ledger_arbitrate() decides where to. */
 	uint64_t fresh[LEDGER_COUNTERS];
 	/* Last sample in which it was in use or pinned, monotonic. */
 	uint64_t last_used_ms;
+	/* When it got its series, monotonic; 0: it has none. */
+	uint64_t born_ms;
 };
 #define LEDGER_NO_VIEW UINT32_MAX
 
 struct ledger;
 
-/* `excluded`: ports that never get series; borrowed, may be NULL. NULL when out of memory. */
+/*
+ * With the client pair of port `unknown`. `excluded`: ports that never get series; borrowed, may be NULL. NULL when out of
+ * memory.
+ */
 struct ledger *ledger_new(const struct portset *excluded);
 void ledger_free(struct ledger *ledger);
 
@@ -78,17 +86,23 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port);
 struct portview *ledger_view(struct ledger *ledger, struct ledger_pair *pair, enum tier tier);
 
 /* Adds to a counter of the pair. */
-void ledger_add(struct ledger_pair *pair, enum ledger_counter counter, uint64_t amount);
+void ledger_add(struct ledger_pair *pair, unsigned int counter, uint64_t amount);
 
 /*
  * Ends a sample: decides which pairs have series, at most `max` of each role in all `count` ledgers together.
  *
  * First come pairs that are stale or pinned, then those in use (they show a connection, or have counted), then those most
  * recently used, up to keep_ms ago. Among equals who has series keeps them. What a pair without series has counted goes to
- * `other`. 0, or -ENOMEM: nothing changes.
+ * `other`.
+ *
+ * Series that come after the first sample of a ledger do not rise until LEDGER_HELD_MS have passed and an answer has shown them,
+ * or for LEDGER_HELD_MAX_MS where nobody asks. served_ms: `now_ms` of the last samples that were shown to anybody, 0: none.
+ * 0, or -ENOMEM: nothing changes.
  */
+#define LEDGER_HELD_MS     20000u
+#define LEDGER_HELD_MAX_MS 120000u
 int ledger_arbitrate(struct ledger *const *ledgers, size_t count, uint32_t max, uint64_t now_ms,
-		     uint64_t keep_ms);
+		     uint64_t keep_ms, uint64_t served_ms);
 
 /* All pairs, in no order. */
 const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_count);
@@ -97,7 +111,7 @@ const struct ledger_pair *ledger_pairs(const struct ledger *ledger, size_t *ret_
 const struct portview *ledger_pair_view(const struct ledger *ledger,
 					const struct ledger_pair *pair);
 
-/* The LEDGER_COUNTERS counters of `other`. */
+/* The LEDGER_COUNTERS counters of `other`; NULL if every pair that was ever used had series. */
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * listeners: who listens in a namespace, and who did.
  *
- * Owns the listeners, those that are gone included, and a row for each of their ports: the accept
- * queues, and the drop counter, which never falls. Must not know connections. One thread.
+ * Owns the listeners, those that are gone included, and a row of accept queues for each of their ports. Must not know
+ * connections. One thread.
  *
- * A sample: listeners_begin(), listeners_add() for each LISTEN record, listeners_end().
+ * A sample: listeners_begin(), listeners_add() for each LISTEN record, listeners_end(); and listeners_settle_drops() where drops are known.
  */
 #ifndef TCPHEALTH_MODEL_LISTENERS_H
 #define TCPHEALTH_MODEL_LISTENERS_H
@@ -27,7 +27,6 @@ struct listener_port {
 	uint16_t port;
 	/* Whether queue_limit and saturation are known. */
 	bool backlog_known;
-	bool drops_known;
 	/* Has series: alive, or not gone for keep_ms yet. */
 	bool kept;
 	uint32_t sockets; /* alive */
@@ -35,8 +34,6 @@ struct listener_port {
 	uint64_t queue_length, queue_limit;
 	/* Of the fullest listener: length / (limit + 1). */
 	double saturation;
-	/* Of any cause, since each listener was first seen. */
-	uint64_t drops_total;
 	uint64_t last_alive_ms; /* monotonic */
 };
 
@@ -48,11 +45,15 @@ struct listener {
 	uint32_t drops;        /* as last read; wraps */
 	uint32_t inode;
 	uint32_t queue_length;
+	/* That listeners_settle_drops() has not judged. */
+	uint32_t new_drops;
 	/* Listeners' own: of the same port. */
 	uint32_t next;
 	uint16_t port;
 	bool v6only;
 	bool alive;
+	bool full;     /* the accept queue, as last seen */
+	bool was_full; /* then, or in the sample before */
 };
 
 struct listeners;
@@ -72,6 +73,16 @@ void listeners_begin(struct listeners *listeners, bool forget_ids);
 
 /* 0 or -ENOMEM. */
 int listeners_add(struct listeners *listeners, const struct tcpsock *sock, uint64_t now_ms);
+
+/*
+ * Judges the packets that listeners dropped since the last call, by the growth of the kernel's ListenDrops, read after the listeners
+ * were: a socket's own counter has deferred accepts, repeated SYNs and health checks as well, ListenDrops has not. `fn` takes a port and
+ * how many connections were turned away there; port 0 is for those that no listener can be told to have turned away. 0, or what `fn`
+ * gave.
+ */
+typedef int (*listeners_drops_fn)(void *arg, uint16_t port, uint64_t drops);
+int listeners_settle_drops(struct listeners *listeners, uint64_t listen_drops,
+			   listeners_drops_fn fn, void *arg);
 
 /* Forgets what is gone for too long. */
 void listeners_end(struct listeners *listeners, uint64_t now_ms);

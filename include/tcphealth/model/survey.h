@@ -33,6 +33,8 @@ struct survey {
 	uint32_t ports_max;
 	uint64_t keep_ms;
 	uint64_t now_ms; /* monotonic */
+	/* `now_ms` of the last survey that a scraper was given as metrics; 0: none. */
+	uint64_t served_ms;
 	/* When the last full sample ended, and the last of any tier: seconds since the epoch. */
 	double timestamp, states_timestamp;
 	struct units *units; /* NULL: no names */

@@ -30,7 +30,9 @@ enum finding_kind {
 	/* Few are left to connect from. */
 	FINDING_LOCAL_PORTS,
 	FINDING_REFUSED,
+	FINDING_UNREACHABLE,
 	FINDING_TIMED_OUT,
+	FINDING_NO_LOCAL_PORT,
 	FINDING_DROPS,
 	FINDING_NO_LISTENER, /* accepted connections, and nothing else to say */
 	FINDING_UNKNOWN,     /* connections, of which the source tells little */

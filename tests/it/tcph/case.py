@@ -23,6 +23,11 @@ class NetTest(unittest.TestCase):
         """A scene that ends with the test: self.scene(scenes.close_wait, port=8080)."""
         return self.enterContext(recipe(self.pair, **options))
 
+    def start_counting(self, host, *args, **options):
+        """start_exporter() with series for the pair's first ports: those that come later do not rise until they were seen."""
+        first = self.pair.FIRST_PORT
+        return self.start_exporter(host, f'--ports.include={first}-{first + 3}', *args, **options)
+
     def start_exporter(self, host, *args, **options):
         """The exporter, running on `host`, ended and examined after the test."""
         return self.enterContext(exporter.Exporter(host, *args, **options))

@@ -145,13 +145,15 @@ class Drop:
 class Pair:
     """Two hosts, `a` (10.77.0.1, fd77::1) and `b` (10.77.0.2, fd77::2), joined by a veth."""
 
+    FIRST_PORT = 8000
+
     def __init__(self):
         with contextlib.ExitStack() as stack:
             self.a = stack.enter_context(Netns('a'))
             self.b = stack.enter_context(Netns('b'))
             self._join()
             self._stack = stack.pop_all()
-        self._port = itertools.count(8000)
+        self._port = itertools.count(self.FIRST_PORT)
 
     def _join(self):
         a, b = self.a, self.b
