@@ -110,7 +110,8 @@ void routes_init(struct routes *routes, const struct options *options, struct pa
 {
 	*routes = (struct routes){
 		.table = {
-			{ options->telemetry_path, answer_metrics, routes, true },
+			/* After the assets: a row too many does not compile. */
+			[HTML_ASSETS] = { options->telemetry_path, answer_metrics, routes, true },
 			{ "/", answer_home, routes, true },
 			{ "/-/healthy", answer_healthy, NULL, false },
 			{ "/-/ready", answer_ready, routes, false },
@@ -121,7 +122,7 @@ void routes_init(struct routes *routes, const struct options *options, struct pa
 		.publisher = publisher,
 	};
 	for (size_t i = 0; i < HTML_ASSETS; i++)
-		routes->table[ROUTES_COUNT - HTML_ASSETS + i] = (struct httpd_route){
+		routes->table[i] = (struct httpd_route){
 			.path = html_assets[i].path,
 			.fn = answer_asset,
 			/* answer_asset() only reads it. */

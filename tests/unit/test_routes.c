@@ -139,11 +139,15 @@ static void test_paths(void **state)
 		const char *path;
 		bool limited;
 	} wanted[ROUTES_COUNT] = {
-		{ "/metrics", true },      { "/", true },
-		{ "/-/healthy", false },   { "/-/ready", false },
-		{ "/api/v1/ports", true }, { "/api/v1/connections", true },
-		{ "/style.css", false },   { "/script.js", false },
+		{ "/style.css", false },
+		{ "/script.js", false },
 		{ "/icon.svg", false },
+		{ "/metrics", true },
+		{ "/", true },
+		{ "/-/healthy", false },
+		{ "/-/ready", false },
+		{ "/api/v1/ports", true },
+		{ "/api/v1/connections", true },
 	};
 	struct scene *s = begin("--web.telemetry-path=/metrics");
 
