@@ -21,8 +21,9 @@ struct stalelog {
 void stalelog_init(struct stalelog *log);
 
 /*
- * Logs `count` stale connections as census_news() gives them, or counts them as left out, and logs how many were left out in a minute
- * that is over. `netns` is NULL for the exporter's own namespace. To be called with each sample.
+ * Logs `count` stale connections as census_news() gives them, or counts them as left out. Logs how
+ * many were left out once the minute is over. `netns` is NULL for the exporter's own namespace. To
+ * be called with each sample.
  */
 void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t count,
 		   const char *netns, struct units *units, uint64_t now_ms);
