@@ -12,6 +12,7 @@
 #include "tcphealth/source/netlink.h"
 
 #include <errno.h>
+#include <libmnl/libmnl.h>
 #include <limits.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -41,7 +42,8 @@
 
 /* The reader writes head and the counters, the consumer tail; both indices run freely. */
 struct events {
-	int fd;
+	struct mnl_socket *nl;
+	int fd; /* its own */
 	int stop_fd;
 	int wake_fd;
 	uint32_t rcvbuf_bytes;
@@ -226,9 +228,10 @@ static void *read_events(void *arg)
 
 static int open_fds(struct events *events)
 {
-	events->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	if (events->fd < 0)
+	events->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!events->nl)
 		return -errno;
+	events->fd = mnl_socket_get_fd(events->nl);
 	events->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	events->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return events->stop_fd < 0 || events->wake_fd < 0 ? -errno : 0;
@@ -255,14 +258,13 @@ static int set_rcvbuf(struct events *events, uint32_t bytes)
 /* Bound first: a netlink socket without an address gets no multicast, although it may join. */
 static int subscribe(struct events *events)
 {
-	static const int groups[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY };
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int groups[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY };
 
-	if (bind(events->fd, (const struct sockaddr *)&addr, sizeof(addr)))
+	if (mnl_socket_bind(events->nl, 0, MNL_SOCKET_AUTOPID))
 		return -errno;
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (setsockopt(events->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
-			       sizeof(groups[i])))
+		if (mnl_socket_setsockopt(events->nl, NETLINK_ADD_MEMBERSHIP, &groups[i],
+					  sizeof(groups[i])))
 			return -errno;
 	}
 	return 0;
@@ -290,7 +292,8 @@ static void close_fd(int fd)
 
 static void free_events(struct events *events)
 {
-	close_fd(events->fd);
+	if (events->nl)
+		mnl_socket_close(events->nl);
 	close_fd(events->stop_fd);
 	close_fd(events->wake_fd);
 	free(events);
@@ -303,7 +306,7 @@ int events_start(uint32_t rcvbuf_bytes, struct events **ret_events)
 
 	if (!events)
 		return -ENOMEM;
-	events->fd = events->stop_fd = events->wake_fd = -1;
+	events->stop_fd = events->wake_fd = -1;
 	err = open_fds(events);
 	if (!err)
 		err = set_rcvbuf(events, rcvbuf_bytes);
