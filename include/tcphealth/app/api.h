@@ -1,9 +1,10 @@
 /*
  * api: the JSON answers under /api/v1.
  *
- * /api/v1/ports says of each port what /metrics says, from the last snapshot. /api/v1/connections
- * lists connections, from a dump of its own: one query at a time, and one a second. Knows who may
- * ask; must not know libmicrohttpd. Its functions run on the threads that serve.
+ * /api/v1/ports has the figures of /metrics for each port, from the last snapshot.
+ * /api/v1/connections lists connections, from a dump of its own: one query at a time, and one a
+ * second. Knows who may ask; must not know libmicrohttpd. Its functions run on the threads that
+ * serve.
  */
 #ifndef TCPHEALTH_APP_API_H
 #define TCPHEALTH_APP_API_H

@@ -1,8 +1,8 @@
 /*
  * chooser: the best source for the sockets of the own namespace.
  *
- * Owns the sources that are open. Begins with the first of the table, falls back to the next one
- * where that is refused, and returns by itself. Hands records to a census; must not know what
+ * Owns the sources that are open. Begins with the first of the table, falls back to the next where
+ * the kernel refuses that, and returns by itself. Hands records to a census; must not know what
  * they mean. One thread.
  */
 #ifndef TCPHEALTH_APP_CHOOSER_H
@@ -17,15 +17,15 @@
 struct chooser;
 
 /*
- * Uses only the source `wanted`, or any with SOURCE_AUTO. `procfs` is borrowed. NULL when out of
+ * Uses the source `wanted` only, or with SOURCE_AUTO any. `procfs` is borrowed. NULL when out of
  * memory.
  */
 struct chooser *chooser_new(enum source_id wanted, const char *procfs);
 void chooser_free(struct chooser *chooser);
 
 /*
- * Samples the own namespace, whatever sample->place. sample->tier becomes TIER_FULL if the
- * source, or its change, leaves no choice. As take_sample(); the error is of the last source
+ * take_sample() of the own namespace, whatever sample->place is. Sets sample->tier to TIER_FULL
+ * where the source, or a change of it, leaves no choice. The error is that of the last source
  * tried.
  */
 int chooser_sample(struct chooser *chooser, struct sample *sample, struct census *census,
@@ -36,7 +36,7 @@ int chooser_open(struct chooser *chooser, const struct source_ops **ret_ops, voi
 
 const struct source_ops *chooser_source(const struct chooser *chooser);
 
-/* The better source that is not in use, and why (-errno); NULL if there is none. */
+/* The preferred source that is not in use, and why not (-errno); NULL if there is none. */
 const struct source_ops *chooser_refused(const struct chooser *chooser, int *ret_err);
 
 /* By all sources, since the start. */

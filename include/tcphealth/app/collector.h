@@ -21,9 +21,9 @@
 struct collector;
 
 /*
- * What samples need; none is taken yet. The publisher gets the results, and questions come from
- * the mailbox; both are borrowed, and NULL if the thread is never started. 0 and *ret_collector,
- * or -errno.
+ * Prepares, and takes no sample yet. The publisher gets the results, and the mailbox brings
+ * queries; both are borrowed, and NULL if the thread is never started. 0 and *ret_collector, or
+ * -errno.
  */
 int collector_new(const struct options *options, struct publisher *publisher,
 		  struct mailbox *mailbox, struct collector **ret_collector);
@@ -45,7 +45,7 @@ int collector_once(struct collector *collector, const struct publisher_config *c
 		   struct buf *page);
 
 /*
- * --list-stale: the same, and what is stale in them. *ret_result is to be freed by
+ * --list-stale: the same sample, and its stale connections. The caller frees *ret_result with
  * connections_done() in any case, before the collector.
  */
 int collector_list_stale(struct collector *collector, size_t limit,

@@ -26,18 +26,21 @@ struct eventfeed {
 void eventfeed_init(struct eventfeed *feed, bool wanted);
 void eventfeed_done(struct eventfeed *feed);
 
-/* Starts the reader if there is none. Before the first dump, so that no death is missed. */
+/*
+ * Starts the reader if there is none. To be called before the first dump, so that no event is
+ * missed.
+ */
 void eventfeed_tend(struct eventfeed *feed, struct census *census, uint64_t now_ms);
 
 /*
- * Gives all events to the census. Only between dumps: an event follows every record of its
+ * Gives all events to the census. Only between dumps: so an event follows every record of its
  * socket.
  */
 void eventfeed_drain(struct eventfeed *feed, struct census *census);
 
 bool eventfeed_active(const struct eventfeed *feed);
 
-/* Readable if there are events; -1 without a reader. */
+/* A descriptor, readable if there are events; -1 without a reader. */
 int eventfeed_fd(const struct eventfeed *feed);
 
 /* Of all readers. */

@@ -1,8 +1,8 @@
 /*
- * mailbox: one question at a time, from any thread to the one that samples.
+ * mailbox: one query at a time, from any thread to the one that samples.
  *
- * Carries a query there and its result back. Who asks waits for a bounded time; an answer that
- * comes too late is thrown away. Knows threads; must not know how a question is answered.
+ * Carries a query there and its result back. The caller waits for a bounded time; a late answer is
+ * thrown away. Knows threads; must not know how a query is answered.
  */
 #ifndef TCPHEALTH_APP_MAILBOX_H
 #define TCPHEALTH_APP_MAILBOX_H
@@ -17,26 +17,25 @@ struct mailbox;
 /* NULL when out of memory or descriptors. */
 struct mailbox *mailbox_new(void);
 
-/* When nobody asks any more. NULL is fine. */
+/* Only once nobody asks any more. NULL is fine. */
 void mailbox_free(struct mailbox *box);
 
 /*
- * Asks, and waits for the answer. 0 and *ret_result (to be freed by connections_done()); -EBUSY
- * if another question is in the box, -ETIMEDOUT after `wait_ms` or when interrupted, or the error
- * of the answer. Any thread.
+ * Asks, and waits for the answer. 0 and *ret_result (to be freed by connections_done()); -EBUSY if
+ * another query is in the box, -ETIMEDOUT after `wait_ms` or when interrupted, or the error of the
+ * answer. Any thread.
  */
 int mailbox_ask(struct mailbox *box, const struct connections_query *query, uint64_t wait_ms,
 		struct connections_result *ret_result);
 
-/* Nobody waits any longer, now or later. Any thread. */
+/* From now on nobody waits. Any thread. */
 void mailbox_interrupt(struct mailbox *box);
 
-/* Readable when there is a question. Borrowed. */
+/* A descriptor, readable when there is a query. Borrowed. */
 int mailbox_fd(const struct mailbox *box);
 
 /*
- * Takes the question out, which must be answered then; false if there is none. The answering
- * thread.
+ * Takes the query out, which must then be answered; false if there is none. The answering thread.
  */
 bool mailbox_take(struct mailbox *box, struct connections_query *ret_query);
 

@@ -1,8 +1,9 @@
 /*
  * options: the command line, one table.
  *
- * The table in options.c drives parsing, --help, error lines and (through options_each()) the man page and shell completion.
- * Knows flags and values; must not know what the program does with them. Main thread.
+ * The table in options.c drives parsing, --help, error lines and (through options_each()) the man
+ * page and shell completion. Knows flags and values; must not know what the program does with them.
+ * Main thread.
  */
 #ifndef TCPHEALTH_APP_OPTIONS_H
 #define TCPHEALTH_APP_OPTIONS_H
@@ -31,7 +32,7 @@ enum options_list_format {
 	OPTIONS_LIST_JSON,
 };
 
-/* What the program shall do. */
+/* What the program is to do. */
 enum options_mode {
 	OPTIONS_SERVE,
 	/* --once: one sample on standard output. */
@@ -68,7 +69,7 @@ struct options {
 	uint64_t ports_keep_ms;
 	struct stale_thresholds stale;
 	const char *path_procfs;
-	/* "" : found from the mounts. */
+	/* "": taken from the list of mounts. */
 	const char *path_cgroupfs;
 	/* --output=FILE with --once; NULL: standard output. */
 	const char *output;
@@ -84,20 +85,27 @@ struct options_error {
 };
 
 /*
- * Sets defaults, then reads `--flag=value`, `--flag value`, `--flag` and `--no-flag` for booleans (one dash is taken too, as Go programs do).
- * 0, or -EINVAL and *ret_error. Positional arguments, unknown flags and a value for --no-flag are errors.
+ * Sets defaults, then reads `--flag=value`, `--flag value`, `--flag` and `--no-flag` for booleans
+ * (one dash is taken too, as Go programs do). 0, or -EINVAL and *ret_error. Positional arguments,
+ * unknown flags and a value for --no-flag are errors.
  */
 int options_parse(int argc, char *const argv[], struct options *ret_options,
 		  struct options_error *ret_error);
 
 void options_help(FILE *out);
 
-/* Calls `fn` for each flag in the order of --help; `values` is the text of what is allowed, `def` the default. */
+/*
+ * Calls `fn` for each flag in the order of --help; `values` is the text of what is allowed, `def`
+ * the default.
+ */
 typedef void (*options_fn)(void *arg, const char *name, const char *values, const char *def,
 			   const char *help);
 void options_each(options_fn fn, void *arg);
 
-/* "1h30m", "90s", "250ms", "2d", as Go's and Prometheus's durations; a bare number is refused except 0. -EINVAL, -ERANGE. */
+/*
+ * "1h30m", "90s", "250ms", "2d", as Go's and Prometheus's durations; a bare number is refused
+ * except 0. -EINVAL, -ERANGE.
+ */
 int options_duration_ms(const char *text, uint64_t *ret_ms);
 
 #endif

@@ -1,10 +1,9 @@
 /*
  * pace: which tier of a sample the processor budget allows.
  *
- * A purse of processor time: each interval puts the budget's share in, and each sample takes its
- * cost out. As long as a full sample fits, each interval has one. If not, the states tier keeps
- * the interval, and the full sample follows when the purse can pay for it. Pure: the caller
- * measures. One thread.
+ * Each interval earns the budget's share of processor time, and each sample spends what it costs.
+ * While a full sample is affordable, each interval has one. If not, intervals have a states sample,
+ * and a full one follows as soon as it is affordable. Pure: the caller measures. One thread.
  */
 #ifndef TCPHEALTH_APP_PACE_H
 #define TCPHEALTH_APP_PACE_H
@@ -19,7 +18,7 @@ struct pace {
 	double budget;
 	double interval_ns;
 	double purse_ns; /* negative: a debt */
-	/* Of one sample of each tier, smoothed; 0: not known yet. */
+	/* Cost of one sample of each tier, smoothed; 0: not known yet. */
 	double cost_ns[TIERS];
 	/* In intervals: since the last full sample, and between the last two. */
 	uint32_t since_full, period;
@@ -40,7 +39,7 @@ void pace_insist(struct pace *pace);
 /* Pays for a sample. */
 void pace_pay(struct pace *pace, enum tier tier, uint64_t cpu_ns);
 
-/* Between two samples of a tier, as it is now. */
+/* The time between two samples of a tier at present. */
 uint64_t pace_interval_ms(const struct pace *pace, enum tier tier);
 
 #endif

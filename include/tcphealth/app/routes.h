@@ -24,7 +24,7 @@ struct routes {
 	struct publisher *publisher;
 };
 
-/* Fills the table. Everything is borrowed as long as it is used. */
+/* Fills the table. Everything is borrowed for the life of the table. */
 void routes_init(struct routes *routes, const struct options *options, struct pageslot *pages,
 		 struct publisher *publisher, struct api *api);
 

@@ -1,8 +1,8 @@
 /*
  * serve: runs the exporter as a service, from the start to the signal that ends it.
  *
- * Owns signals, the order of start and end, and what the service manager is told.
- * Connects collector and httpd. The main thread.
+ * Owns signals, the order of start and stop, and the messages to the service manager. Connects
+ * collector and httpd. The main thread.
  */
 #ifndef TCPHEALTH_APP_SERVE_H
 #define TCPHEALTH_APP_SERVE_H

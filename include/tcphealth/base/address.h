@@ -1,5 +1,5 @@
 /*
- * address: IP addresses, which are IPv6 throughout; one of IPv4 is v4-mapped.
+ * address: IP addresses. All are IPv6; an IPv4 address is v4-mapped.
  *
  * Must not know sockets. Pure; any thread.
  */
@@ -22,7 +22,7 @@ const char *address_endpoint_text(const struct in6_addr *addr, uint16_t port,
 /* The v4-mapped form of an IPv4 address in network byte order. */
 struct in6_addr address_v4(uint32_t addr_be);
 
-/* The address of a peer or an interface. False, and nothing is written, for other families. */
+/* The address of a peer or an interface. False for other families: nothing is written. */
 bool address_of(const struct sockaddr *from, struct in6_addr *ret_addr);
 
 /* :: or 0.0.0.0 */

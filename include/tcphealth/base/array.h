@@ -1,5 +1,5 @@
 /*
- * array: room for one more element. Knows no element.
+ * array: room for one more element, of any type.
  */
 #ifndef TCPHEALTH_BASE_ARRAY_H
 #define TCPHEALTH_BASE_ARRAY_H
@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /*
- * Makes sure that the `*cap` elements of `size` bytes behind `*array` (NULL: none yet) are more than `count`: grows by doubling.
- * False when out of memory: nothing has changed.
+ * Makes room for more than `count` elements of `size` bytes in `*array` (NULL: none yet), by
+ * doubling `*cap`. False when out of memory: nothing has changed.
  */
 bool array_room(void **array, size_t *cap, size_t count, size_t size);
 

@@ -1,5 +1,5 @@
 /*
- * await: poll(2) that cannot be made to spin.
+ * await: poll(2) that never spins.
  *
  * Owns nothing. Must not know what is waited for. Any thread.
  */
@@ -12,8 +12,8 @@
 #define AWAIT_PAUSE_MS 20
 
 /*
- * As poll(2), but a failure (no memory, most likely, and it may last) counts as nothing there, after a pause that takes the place of the
- * wait. How many of the descriptors have something; all `revents` are set.
+ * Like poll(2), but a failure (most likely a lasting lack of memory) pauses instead, and counts as
+ * no event. Returns how many descriptors have events; all `revents` are set.
  */
 int await_fds(struct pollfd *fds, nfds_t count, int timeout_ms);
 

@@ -1,8 +1,9 @@
 /*
  * hash: finds the elements of an array by a hash of their keys.
  *
- * Owns slots that hold a hash and an index each; the elements stay in the caller's array, and the caller compares their keys. Elements are
- * added, and forgotten all at once. One table, one thread.
+ * Owns slots, each with a hash and an index. The elements stay in the caller's array, and the
+ * caller compares their keys. Elements are added one by one and forgotten all at once. One table,
+ * one thread.
  */
 #ifndef TCPHEALTH_BASE_HASH_H
 #define TCPHEALTH_BASE_HASH_H
@@ -29,10 +30,16 @@ struct hash {
 	size_t count;
 };
 
-/* Random, and the same for the life of the process: what a hash of what peers choose begins with, lest they choose the slots as well. */
+/*
+ * Random, and the same for the life of the process. A hash of anything that peers choose begins
+ * with it, so that they cannot choose the slots.
+ */
 extern uint64_t hash_seed;
 
-/* Takes a value into a hash. Shifts before and after the product: a multiplication alone carries nothing downwards. */
+/*
+ * Mixes a value into a hash. Shifts before and after the product: a multiplication alone carries
+ * nothing to lower bits.
+ */
 static inline uint64_t hash_mix(uint64_t h, uint64_t value)
 {
 	h ^= value;
@@ -48,7 +55,10 @@ static inline uint64_t hash_mix_address(uint64_t h, const struct in6_addr *addr)
 	return hash_mix(hash_mix(h, words[0]), words[1]);
 }
 
-/* The index of the next element that may have the hash `h`, or HASH_END. `*at` is 0 for the first one, and then left alone. */
+/*
+ * The index of the next element that may have the hash `h`, or HASH_END. `*at` is 0 for the first
+ * call, and the caller does not change it.
+ */
 static inline uint32_t hash_next(const struct hash *hash, uint64_t h, size_t *at)
 {
 	while (*at < hash->size) {
@@ -63,7 +73,7 @@ static inline uint32_t hash_next(const struct hash *hash, uint64_t h, size_t *at
 	return HASH_END;
 }
 
-/* Adds an element, which need not be new. 0 or -ENOMEM; as many as there were before the last reset always fit. */
+/* Adds an element, known or not. 0 or -ENOMEM; as many as before the last reset always fit. */
 int hash_add(struct hash *hash, uint64_t h, size_t index);
 
 /* Forgets all elements, keeps the memory. */

@@ -24,8 +24,8 @@ void loglimit_init(struct loglimit *limit, unsigned int lines_a_minute);
 bool loglimit_pass(struct loglimit *limit, uint64_t now_ms);
 
 /*
- * How many lines were held back in a minute that is over (or at all, with `final`), once; 0 if
- * none.
+ * How many lines were held back in the minute that is over (with `final`: so far), reported once; 0
+ * if none.
  */
 uint64_t loglimit_report(struct loglimit *limit, uint64_t now_ms, bool final);
 

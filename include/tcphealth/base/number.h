@@ -1,5 +1,5 @@
 /*
- * number: reads and writes whole decimal numbers, of digits and nothing else: no sign, no blank, no other base.
+ * number: reads and writes whole decimal numbers. Digits only: no sign, no blank, no other base.
  *
  * Pure; any thread.
  */
@@ -11,12 +11,13 @@
 #include <string.h>
 
 /*
- * Reads the digits at `*at`, which end at the first byte that is none, or at `end` (NULL: the text ends with a NUL), and moves `*at` behind
- * them. 0 and *ret_value, -ERANGE if the number is larger than `max`, or -EINVAL if there is no digit.
+ * Reads the digits at `*at`, up to the first other byte or `end` (NULL: the text ends with a NUL),
+ * and moves `*at` behind them. 0 and *ret_value, -ERANGE if the number is larger than `max`, or
+ * -EINVAL if there is no digit.
  */
 int number_take(const char **at, const char *end, uint64_t max, uint64_t *ret_value);
 
-/* The number that the text is as a whole: 0 and *ret_value, -EINVAL or -ERANGE. */
+/* Reads a text that is a number as a whole: 0 and *ret_value, -EINVAL or -ERANGE. */
 int number_parse(const char *text, uint64_t max, uint64_t *ret_value);
 
 #define NUMBER_DIGITS 20 /* of UINT64_MAX */
@@ -24,7 +25,10 @@ int number_parse(const char *text, uint64_t max, uint64_t *ret_value);
 /* "00" to "99", and a NUL. */
 extern const char number_pairs[201];
 
-/* Writes the digits at `to`, NUMBER_DIGITS at most and no NUL; returns their end. Inline: a page has tens of thousands of numbers. */
+/*
+ * Writes the digits at `to`, NUMBER_DIGITS at most and no NUL; returns their end. Inline: a page
+ * has tens of thousands of numbers.
+ */
 static inline char *number_put(char *to, uint64_t value)
 {
 	size_t digits = 1;

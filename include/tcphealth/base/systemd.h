@@ -1,8 +1,9 @@
 /*
- * systemd: what a service manager hands over at the start, and what it is told.
+ * systemd: what a service manager passes at the start, and the messages to it.
  *
- * The protocols of sd_notify(3) and sd_listen_fds(3), by hand: a few lines each, where libsystemd would bring five libraries. Knows the environment and
- * one datagram socket; must not know what the program does. The main thread; systemd_init() before any other thread starts.
+ * The protocols of sd_notify(3) and sd_listen_fds(3), by hand: a few lines each, where libsystemd
+ * would bring five libraries. Knows the environment and one datagram socket; must not know what the
+ * program does. The main thread; systemd_init() before any other thread starts.
  */
 #ifndef TCPHEALTH_BASE_SYSTEMD_H
 #define TCPHEALTH_BASE_SYSTEMD_H
@@ -18,7 +19,7 @@ struct systemd {
 	int notify_fd; /* -1: nobody to tell */
 	struct sockaddr_un notify_address;
 	unsigned int notify_address_len;
-	/* A sign of life is due within this; 0: none is asked for. */
+	/* The manager expects a sign of life this often; 0: it expects none. */
 	uint64_t watchdog_ms;
 	/* Listening TCP sockets, non-blocking and close-on-exec; the owner's to close. */
 	int sockets[SYSTEMD_SOCKETS_MAX];
@@ -27,15 +28,18 @@ struct systemd {
 	int sockets_error;
 };
 
-/* Takes all from the environment and removes it there: children must not take it for theirs. Never fails: an unusable value is ignored. */
+/*
+ * Takes everything out of the environment, so that no child takes it for its own. Never fails: an
+ * unusable value is ignored.
+ */
 void systemd_init(struct systemd *systemd);
 
 /* Closes the notification socket; the listening sockets stay. */
 void systemd_done(struct systemd *systemd);
 
 /*
- * Each sends a datagram, and never blocks. 0, or -errno: nobody can do anything about it. 0 where nobody asked.
- * systemd_ready() also ends a reload.
+ * Each sends a datagram, and never blocks. 0, also where no manager listens, or -errno, which
+ * callers may ignore. systemd_ready() also ends a reload.
  */
 int systemd_ready(const struct systemd *systemd, const char *status);
 int systemd_reloading(const struct systemd *systemd);

@@ -1,5 +1,5 @@
 /*
- * utf8: what is UTF-8.
+ * utf8: finds what is valid UTF-8.
  *
  * One invalid byte in one label makes Prometheus refuse a whole page. Pure; any thread.
  */

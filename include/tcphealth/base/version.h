@@ -1,7 +1,8 @@
 /*
  * version: which program this is.
  *
- * Owns the texts that the build fixes: the version and the source revision. Knows nothing of flags or metrics. Any thread.
+ * Owns the texts that the build fixes: the version and the source revision. Knows nothing of flags
+ * or metrics. Any thread.
  */
 #ifndef TCPHEALTH_BASE_VERSION_H
 #define TCPHEALTH_BASE_VERSION_H
@@ -15,7 +16,7 @@ const char *version_number(void);
 const char *version_revision(void);
 
 /*
- * What --version prints, in the shape of Prometheus's own programs:
+ * What --version prints, in the format of Prometheus's own programs:
  *
  *   tcphealth_exporter, version 0.1.0 (revision: 0123456789ab)
  *     compiler:         gcc 12.2.0

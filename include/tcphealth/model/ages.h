@@ -1,8 +1,8 @@
 /*
- * ages: how old what a record shows is, and whether the connection is stale.
+ * ages: how old a connection's condition is, and whether that makes it stale.
  *
- * A look takes one record and what the earlier ones left in the socket's entry: since when it is in
- * its state, and when something last moved. All ages are lower bounds. Knows TCP's timers; must not
+ * A look takes one record, and what earlier ones left in the socket's entry: when it entered its
+ * state, and when something last moved. All ages are lower bounds. Knows TCP's timers; must not
  * know ports, counters or sources. One thread.
  */
 #ifndef TCPHEALTH_MODEL_AGES_H
@@ -37,8 +37,8 @@ struct look {
 	/* Whether age_ms means something in this state. */
 	bool has_age;
 	/*
-	 * Whether loss_ms does: keepalive is known, of an ESTABLISHED connection or a half-closed
-	 * one that a program holds.
+	 * Whether loss_ms does: keepalive is known, and the connection is ESTABLISHED, or
+	 * half-closed and held by a program.
 	 */
 	bool has_loss;
 	/* For how long `reason` has applied. */
@@ -56,14 +56,14 @@ uint32_t ages_tick(uint64_t mono_ms);
 uint64_t ages_since(uint64_t now_ms, uint32_t tick);
 
 /*
- * Judges a record, and updates the state and the moments of its entry. `created`: nobody looked at
- * this socket before.
+ * Judges a record, and updates the state and the moments of its entry. `created`: this is the first
+ * record of the socket.
  */
 void ages_look(struct track_entry *entry, const struct tcpsock *sock, bool created,
 	       const struct ages_context *context, struct look *ret_look);
 
 /*
- * Judges a socket that no dump shows any more though its program holds it: entry->state is CLOSE.
+ * Judges a socket that its program still holds but no dump shows: entry->state is CLOSE.
  */
 void ages_dead(const struct track_entry *entry, const struct ages_context *context,
 	       struct look *ret_look);

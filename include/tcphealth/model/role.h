@@ -1,8 +1,8 @@
 /*
  * role: which end of a connection opened it.
  *
- * Guesses from one record and what is known around it. Knows the handshake's arithmetic and the
- * port numbers; must not know history, which the caller weighs against the guess. Pure.
+ * Guesses from one record and its surroundings. Knows the handshake's arithmetic and the port
+ * numbers; must not know history: the caller weighs that against the guess. Pure.
  */
 #ifndef TCPHEALTH_MODEL_ROLE_H
 #define TCPHEALTH_MODEL_ROLE_H
@@ -64,7 +64,7 @@ struct role_ports {
 	uint16_t high;
 };
 
-/* By state or accept queue alone; false if these tell nothing. */
+/* By state or accept queue alone; false if these do not decide. */
 bool role_from_state(const struct tcpsock *sock, struct role_guess *ret_guess);
 
 enum role_handshake {
@@ -95,7 +95,7 @@ bool role_death_surplus(const struct tcpdeath *death, int64_t *ret_surplus);
  */
 bool role_from_death(const struct tcpdeath *death, enum role *ret_role);
 
-/* By port numbers alone: always an answer. */
+/* By port numbers alone, which always gives an answer. */
 struct role_guess role_from_ports(uint16_t local_port, uint16_t remote_port,
 				  struct role_ports range);
 

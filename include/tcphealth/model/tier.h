@@ -5,9 +5,9 @@
 #define TCPHEALTH_MODEL_TIER_H
 
 /*
- * A states sample is cheap: connections in ESTABLISHED are many and rarely change. What the last full sample found of
- * them, and of those that left the dumps, is kept until the next; a connection that a states sample finds in another
- * state, or that has had its destroy event, is not.
+ * A states sample is cheap: connections in ESTABLISHED are many and rarely change. What the last
+ * full sample found of them, and of those that left the dumps, is kept until the next; a connection
+ * that a states sample finds in another state, or that has had its destroy event, is not.
  */
 enum tier {
 	/* Every state; 0, so that a zeroed sample is one. */

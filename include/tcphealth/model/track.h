@@ -1,8 +1,9 @@
 /*
- * track: what is remembered of each socket from one sample to the next, in 64 bytes.
+ * track: remembers each socket from one sample to the next, in 64 bytes.
  *
- * Owns the entries and finds them by id. Must not know what their fields mean: that is up to account (counters), ages
- * (moments) and tally (what is on show). An entry's pointer is valid until the next track_see(). One thread.
+ * Owns the entries and finds them by id. Must not know what their fields mean: that is up to
+ * account (counters), ages (moments) and tally (what is on show). An entry's pointer is valid until
+ * the next track_see(). One thread.
  */
 #ifndef TCPHEALTH_MODEL_TRACK_H
 #define TCPHEALTH_MODEL_TRACK_H
@@ -15,7 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A moment is the monotonic clock in ticks of so many ms, modulo 2^32: it may lie before the boot, and 795 days back. */
+/*
+ * A moment is the monotonic clock in ticks of so many ms, modulo 2^32: it may lie before the boot,
+ * and 795 days back.
+ */
 #define TRACK_TICK_MS 16
 
 struct track_entry {
@@ -33,10 +37,16 @@ struct track_entry {
 	uint32_t moved;
 	/* Since when the kernel waits for the peer (tick); valid if is_blocked. */
 	uint32_t blocked;
-	/* How far the program has read: the low 32 bits of received - rqueue; and since when (tick). */
+	/*
+	 * How far the program has read: the low 32 bits of received - rqueue; and since when
+	 * (tick).
+	 */
 	uint32_t read_position;
 	uint32_t read_since;
-	/* Of track: index of the entry that followed in the last full dump, or of the next free one. */
+	/*
+	 * Of track: index of the entry that followed in the last full dump, or of the next free
+	 * one.
+	 */
 	uint32_t next;
 	uint16_t segs_in; /* low 16 bits */
 	/* Longest keepalive idle time seen, seconds; 0: none yet. */
@@ -50,8 +60,8 @@ struct track_entry {
 	/* Of tally: the enum stale_reason it is counted under. */
 	unsigned short counted : 4;
 	/*
-	 * No flag lies across two bytes, and those that are written together share one: a load that is wider than the store
-	 * before it would wait.
+	 * No flag lies across two bytes, and those that are written together share one: a load that
+	 * is wider than the store before it would wait.
 	 */
 	/* enum tcp_state last counted; CLOSE: gone from the dumps, and its event is yet to come. */
 	unsigned int state : 4;
@@ -74,9 +84,9 @@ struct track_entry {
 	/* Its event may be among those that were lost. */
 	unsigned int maybe_lost : 1;
 	unsigned int keepalive : 2; /* enum keepalive */
-	/* Unarmed in the last look, which is not believed until the next. */
+	/* Unarmed in the last record; believed only if the next one agrees. */
 	unsigned int keepalive_gone : 1;
-	/* The last look made it a client, though somebody listens on its port. */
+	/* The last record made it a client, although a listener is on its port. */
 	unsigned int doubted : 1;
 	/* The enum stale_reason that was last found. */
 	unsigned int reason : 4;
@@ -98,8 +108,9 @@ void track_free(struct track *track);
 void track_begin(struct track *track, enum tier tier);
 
 /*
- * Notes that this dump shows `id`. Returns its entry, created if there is none (zeroed but for the id), or NULL when out of
- * memory. *ret_created and *ret_again say whether it was, and whether this dump has shown it before.
+ * Notes that this dump shows `id`. Returns its entry, created if there is none (zeroed but for the
+ * id), or NULL when out of memory. *ret_created says whether it was created, *ret_again whether
+ * this dump has shown it before.
  */
 struct track_entry *track_see(struct track *track, uint64_t id, bool *ret_created, bool *ret_again);
 
@@ -112,15 +123,16 @@ bool track_saw(const struct track *track, const struct track_entry *entry);
 void track_remove(struct track *track, struct track_entry *entry);
 
 /*
- * The cgroup of an entry's socket, which it keeps for life; to be asked only where it was noted. 0: unknown, as are ids that do
- * not fit in 32 bits: a host gives them when some thousand million are used up.
+ * The cgroup of an entry's socket, which it keeps for life. Only for entries where it was noted. 0:
+ * unknown, as are ids that do not fit in 32 bits, which a host assigns after four thousand million
+ * others.
  */
 void track_note_cgroup(struct track *track, const struct track_entry *entry, uint64_t cgroup_id);
 uint64_t track_cgroup(const struct track *track, const struct track_entry *entry);
 
 /*
- * Ends a full dump: calls `fn` for every entry that it did not show; `fn` may remove that entry. A dump that is not ended
- * counts as never begun.
+ * Ends a full dump: calls `fn` for every entry that it did not show; `fn` may remove that entry. A
+ * dump that is not ended counts as never begun.
  */
 typedef void (*track_fn)(void *arg, struct track_entry *entry);
 void track_sweep(struct track *track, track_fn fn, void *arg);
@@ -131,7 +143,10 @@ void track_end_states(struct track *track);
 /* Calls `fn` for every entry; it may remove that entry. */
 void track_each(struct track *track, track_fn fn, void *arg);
 
-/* Between dumps: gives memory back if most of it is unused. No pointer to an entry is valid after it. */
+/*
+ * Between dumps: gives memory back if most of it is unused. No pointer to an entry is valid after
+ * it.
+ */
 void track_trim(struct track *track);
 
 static inline uint64_t track_acked(const struct track_entry *entry)

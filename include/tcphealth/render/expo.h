@@ -9,8 +9,8 @@
  *   expo_label(x, "role", "server"); expo_label_u64(x, "port", 22);
  *   expo_u64(x, 3);                                tcphealth_x{role="server",port="22"} 3
  *
- * Labels gather until a value ends the line. HELP and TYPE come with the first sample of a
- * family: one without samples leaves no trace.
+ * Labels gather until a value ends the line. HELP and TYPE come with the first sample of a family:
+ * a family without samples is not written at all.
  */
 #ifndef TCPHEALTH_RENDER_EXPO_H
 #define TCPHEALTH_RENDER_EXPO_H

@@ -1,5 +1,5 @@
 /*
- * families: every metric of this program, a row of a table each.
+ * families: every metric of this program, one row of a table each.
  *
  * A row says the name, type, unit and help of a metric, what the source must know for it, and where
  * its figures lie. Pure: the same snapshot gives the same bytes. Must not know kernels, sources nor

@@ -3,7 +3,7 @@
  *
  * A table of ports by role: their connections by state, which are stale and why, and what to do
  * next. It is complete without JavaScript; style and script are files of their own, nothing is
- * inline, and nothing comes from elsewhere. What came from outside is escaped here. Pure: the same
+ * inline, and nothing is loaded from other hosts. Foreign text is escaped here. Pure: the same
  * snapshot gives the same bytes.
  */
 #ifndef TCPHEALTH_RENDER_HTML_H
@@ -25,7 +25,7 @@ struct html_input {
 	const char *version;
 	/* Between samples; the page refreshes as often. */
 	uint64_t interval_ms;
-	/* /api/v1/connections has answers, so ports are links to it. */
+	/* /api/v1/connections answers, so ports are links to it. */
 	bool connections;
 };
 

@@ -1,5 +1,5 @@
 /*
- * ports-json: what the metrics say of a port, as JSON.
+ * ports-json: the metrics of a port, as JSON.
  *
  * Walks the table of metrics; a row with a JSON key is a member. Pure. Must not know HTTP.
  */

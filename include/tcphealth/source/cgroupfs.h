@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-/* Of those that tell units: cgroup2, and the one of cgroup1 that systemd keeps for itself. */
+/*
+ * Those from which units are known: cgroup2, and the one of cgroup1 that systemd keeps for itself.
+ */
 enum cgroupfs_hierarchy {
 	CGROUPFS_UNIFIED,
 	CGROUPFS_SYSTEMD,
@@ -21,7 +23,7 @@ struct cgroupfs {
 	int fd;
 	/* What is mounted there, as PROCFS/PID/cgroup tells paths: "/" for all of it. */
 	char root[PATH_MAX];
-	/* cgroup2 beside cgroup1: engines may keep their containers in the latter alone. */
+	/* cgroup2 beside cgroup1: engines may keep their containers in cgroup1 only. */
 	bool hybrid;
 };
 
@@ -34,7 +36,9 @@ int cgroupfs_open(const char *root, const char *procfs, enum cgroupfs_hierarchy 
 		  struct cgroupfs *ret_cgroupfs);
 void cgroupfs_close(struct cgroupfs *cgroupfs);
 
-/* Whether root alone may make directories in this one: whoever may names what is in it. */
+/*
+ * Whether only root may make directories in this one. The user who may do so names what is in it.
+ */
 bool cgroupfs_is_roots(const struct stat *directory);
 
 /*

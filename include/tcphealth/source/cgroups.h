@@ -26,7 +26,7 @@ void cgroups_free(struct cgroups *cgroups);
  * The path below the mount, raw bytes ("/system.slice/cron.service", "/" for the root), and how
  * many bytes of it root named (cgroupfs_owned()); NULL if it is unknown. Borrowed until the next
  * call. An unknown id starts a walk, at most one a second and over a bounded number of directories;
- * as long as it stays unknown, ever more rarely, at last once a minute.
+ * while it stays unknown, less and less often, down to once a minute.
  */
 const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms, size_t *ret_owned);
 

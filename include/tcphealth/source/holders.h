@@ -39,8 +39,8 @@ struct holders_result {
 
 /*
  * Finds who holds any of the sorted `inodes`, and writes at most `max` holders, one for each
- * process and descriptor, ordered by inode and pid. Gives up after `budget_ms`; what it has found
- * by then is good. 0 or -errno (no procfs, no descriptor left).
+ * process and descriptor, ordered by inode and pid. Gives up after `budget_ms`, and returns what it
+ * has found by then. 0 or -errno (no procfs, no descriptor left).
  */
 int holders_find(const char *procfs, const char *cgroupfs, const uint32_t *inodes,
 		 size_t inode_count, uint64_t budget_ms, struct holder *ret_holders, size_t max,

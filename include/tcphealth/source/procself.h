@@ -30,7 +30,7 @@ struct procself {
 	double start_time_seconds; /* since the epoch */
 };
 
-/* `proc_self` is "/proc/self". What cannot be read is not known; cannot fail. */
+/* `proc_self` is "/proc/self". Values that cannot be read stay unknown; cannot fail. */
 void procself_read(const char *proc_self, struct procself *ret_procself);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * source: where TCP sockets come from: a row for each kernel interface that lists them.
+ * source: the kernel interfaces that list TCP sockets, one row each.
  *
- * A row says what it can do, and callers go by that, never by its name. Knows no roles, history
+ * A row says what it can do, and callers decide by that, never by its name. Knows no roles, history
  * or metrics. A source that is open is used by one thread at a time.
  */
 #ifndef TCPHEALTH_SOURCE_SOURCE_H
@@ -38,7 +38,7 @@ struct source_place {
 
 struct source_query {
 	uint32_t states; /* TCP_STATE_BIT() mask */
-	/* SOURCE_INFO, SOURCE_DROPS: what the records shall tell at a price. */
+	/* SOURCE_INFO, SOURCE_DROPS: what the records are to include at extra cost. */
 	uint32_t want;
 	/* With SOURCE_PORTS: 0, or only sockets with that port. */
 	uint16_t local_port, remote_port;
@@ -68,9 +68,9 @@ struct source_ops {
 
 	/*
 	 * Hands the sockets that match to `take_fn`, IPv4 and IPv6, and blocks as long as the
-	 * kernel does. 0 only if the dump was whole; else -errno or what `take_fn` returned, and
-	 * what it was given is a part. A socket that moves in the kernel's table meanwhile may
-	 * come twice or never.
+	 * kernel does. 0 only if the dump was whole; else -errno or what `take_fn` returned, which
+	 * has then seen only a part. A socket that moves in the kernel's table meanwhile may come
+	 * twice or never.
 	 */
 	int (*dump)(void *source, const struct source_query *query, source_take_fn take_fn,
 		    void *arg);
@@ -81,7 +81,7 @@ struct source_ops {
 	struct source_skipped (*skipped)(const void *source);
 };
 
-/* The rows, the preferred first: S(name), where source_NAME has the functions. */
+/* The rows in order of preference: S(name), where source_NAME has the functions. */
 #define SOURCE_LIST(S) S(netlink) S(procfs)
 
 #define SOURCE_ID(name)  SOURCE_##name,

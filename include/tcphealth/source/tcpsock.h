@@ -151,7 +151,7 @@ struct tcpsock {
 	uint64_t bytes_received;
 	uint64_t bytes_sent;
 	uint64_t bytes_retrans;
-	/* For how long it had data and the peer's window no room. */
+	/* How long it had data to send while the peer's window had no room. */
 	uint64_t rwnd_limited_us;
 };
 

@@ -2,7 +2,7 @@
  * unit: the name of what may be restarted, from a cgroup path.
  *
  * Pure. Knows how systemd, Kubernetes and container engines lay out their cgroups. Believes only
- * names that root gave: whoever owns a directory names what is in it.
+ * names that root gave: the owner of a directory names what is in it.
  */
 #ifndef TCPHEALTH_SOURCE_UNIT_H
 #define TCPHEALTH_SOURCE_UNIT_H
@@ -18,7 +18,7 @@ struct unit {
 	char name[UNIT_NAME_MAX];
 	/* The instance that systemd made for one connection; `name` is its template. */
 	char instance[UNIT_CLAIMED_MAX];
-	/* The path below what the first part of `name` stands for: anybody may have made it up. */
+	/* The path below what the first part of `name` stands for. Any user may have chosen it. */
 	char claimed[UNIT_CLAIMED_MAX];
 };
 
@@ -71,7 +71,7 @@ enum unit_kind {
 	UNIT_SESSION,
 	/* Of services that serve one connection each. */
 	UNIT_TEMPLATE,
-	/* Its restart may end its containers, and what it passes on is theirs. */
+	/* A restart of it may end its containers; connections that it passes on are theirs. */
 	UNIT_ENGINE,
 };
 

@@ -2,7 +2,7 @@
  * units: the names of the units behind cgroups and processes.
  *
  * Owns the cache of cgroups, and bounds the names that others than root may add. Knows cgroups and
- * /proc/PID/cgroup; must not know what a unit is asked for. One thread, but for units_of_process().
+ * /proc/PID/cgroup; must not know why a unit is wanted. One thread, but for units_of_process().
  */
 #ifndef TCPHEALTH_SOURCE_UNITS_H
 #define TCPHEALTH_SOURCE_UNITS_H
@@ -24,7 +24,7 @@ void units_free(struct units *units); /* NULL is fine */
  * The unit of a cgroup, all "" if it is unknown or `units` is NULL. May walk cgroupfs. An engine's
  * own cgroup has no name on hybrid hosts, where it may hold the sockets of containers. Machines and
  * containers have UNITS_INNER_MAX inner names each, first come, first served: a user in there must
- * not make series without end.
+ * not be able to create any number of series.
  */
 void units_find(struct units *units, uint64_t cgroup_id, uint64_t now_ms, struct unit *ret_unit);
 
@@ -41,7 +41,7 @@ void units_of_process(const char *cgroupfs, const char *procfs, int dir, const c
 
 /*
  * The cgroup of the kernel's own sockets (of NFS, for example), which die without an event: the
- * root. 0 if programs are in it as well, which this one tells by where itself is.
+ * root. 0 if programs are in it as well; this program checks that by its own cgroup.
  */
 uint64_t units_kernel_cgroup(void);
 

@@ -1,5 +1,5 @@
 /*
- * accept: what the Accept and Accept-Encoding headers ask for (RFC 9110, 12.5).
+ * accept: chooses by the Accept and Accept-Encoding headers (RFC 9110, 12.5).
  *
  * Knows media types and q-values; must not know what is served. Pure; any thread.
  */

@@ -1,10 +1,9 @@
 /*
  * auth: checks the name and password of a request.
  *
- * Owns the parser of the Authorization header, a bounded memory of pairs that were right,
- * and the lane: a thread that computes one bcrypt at a time, and the few guesses that wait
- * for it. The memory holds hashes under a random key, never a password. Must not know any
- * other part of HTTP.
+ * Owns the parser of the Authorization header, a bounded memory of pairs that were right, and the
+ * lane: a thread that computes one bcrypt at a time, with a short queue of guesses. The memory
+ * holds hashes under a random key, never a password. Must not know any other part of HTTP.
  */
 #ifndef TCPHEALTH_WEB_AUTH_H
 #define TCPHEALTH_WEB_AUTH_H
@@ -26,7 +25,7 @@ enum auth_result {
 	AUTH_UNKNOWN,
 	/* Another guess of the same share is waiting or computed. */
 	AUTH_NOT_YOUR_TURN,
-	/* Too many others wait, or have for too long: ask again later. */
+	/* Too many others wait, or have waited too long: ask again later. */
 	AUTH_BUSY,
 };
 
@@ -53,32 +52,32 @@ struct auth *auth_new(void);
 void auth_free(struct auth *auth);
 
 /*
- * What is known of a header (NULL: none) at once, against the users of `config`, at least
- * one: right if the pair was right before, wrong if it is none, else unknown. Takes
+ * What is known of a header (NULL: none) without a computation, given the users of `config` (at
+ * least one): right if the pair was right before, wrong if it is no pair, else unknown. Takes
  * microseconds. Any thread.
  */
 enum auth_result auth_check(struct auth *auth, const struct webconfig *config, const char *header);
 
-/* Called once, with anything but AUTH_UNKNOWN, on the lane's thread or the one that asked. */
+/* Called once, never with AUTH_UNKNOWN, on the lane's thread or the caller's. */
 typedef void (*auth_told_fn)(void *arg, enum auth_result result);
 
 /*
- * Has a header checked that is unknown. Shares take turns: each has one guess waiting or
- * computed at most, and the largest IPv6 prefix yields when too many wait. A guess waits
- * AUTH_WAIT_MS and one computation at most. An unknown name costs as much as the most
- * expensive hash. `config` and `header` are borrowed during the call. Any thread.
+ * Checks an unknown header. Shares take turns: each has one guess waiting or computed at most, and
+ * the largest IPv6 prefix yields when too many wait. A guess waits AUTH_WAIT_MS and one computation
+ * at most. An unknown name costs as much as the most expensive hash. `config` and `header` are
+ * borrowed during the call. Any thread.
  */
 #define AUTH_WAIT_MS 5000
 void auth_ask(struct auth *auth, const struct webconfig *config, const char *header,
 	      const struct share *share, auth_told_fn told, void *arg);
 
-/* From now on nothing more is computed, whoever asks is told AUTH_BUSY. Any thread. */
+/* Stops computing: from now on every request gets AUTH_BUSY. Any thread. */
 void auth_quiesce(struct auth *auth);
 
 /* Whether a bcrypt is being computed, which nothing can interrupt. Any thread. */
 bool auth_is_busy(struct auth *auth);
 
-/* Quiesces, and returns once everybody has been told. */
+/* Quiesces, and returns once every request has its result. */
 void auth_stop(struct auth *auth);
 
 #endif

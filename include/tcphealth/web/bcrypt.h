@@ -26,7 +26,7 @@ struct bcrypt_hash {
 /* NULL and *ret_hash, or what is wrong with the text (static text). */
 const char *bcrypt_parse(const char *text, size_t len, struct bcrypt_hash *ret_hash);
 
-/* A hash that no password matches, but which takes the work of that cost. */
+/* A hash that no password matches; comparing with it costs as much as any of that cost. */
 struct bcrypt_hash bcrypt_decoy(unsigned int cost);
 
 /* Memory to work in. It holds traces of a password only during bcrypt_matches(). */

@@ -14,7 +14,7 @@
 struct listenaddr {
 	/* Without brackets; empty: all addresses. */
 	char host[LISTENADDR_HOST_MAX + 1];
-	/* The digits, inside the text that was parsed. */
+	/* The digits, within the text that was parsed. */
 	const char *port;
 };
 

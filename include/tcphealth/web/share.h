@@ -1,8 +1,8 @@
 /*
- * share: which part of a bounded good a client draws on.
+ * share: groups clients, so that each group gets its share of a bounded resource.
  *
- * A client is known by what it cannot choose: all of 127.0.0.0/8 and ::1 are this host, IPv4
- * counts by address, IPv6 by network. Must not know what is shared. Pure; any thread.
+ * A client is identified by what it cannot choose: all of 127.0.0.0/8 and ::1 are this host, IPv4
+ * counts by address, IPv6 by network. Must not know which resource that is. Pure; any thread.
  */
 #ifndef TCPHEALTH_WEB_SHARE_H
 #define TCPHEALTH_WEB_SHARE_H
@@ -11,7 +11,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* How much of an IPv6 address counts: whoever has many of one has few of the next. */
+/*
+ * How much of an IPv6 address counts. A client that has many addresses of one width has few of the
+ * next.
+ */
 enum share_width {
 	SHARE_64,
 	SHARE_56,
@@ -25,7 +28,7 @@ struct share {
 
 struct share share_of(const struct sockaddr *peer);
 
-/* Whether two clients have one share. IPv4 has the same one in every width. */
+/* Whether two clients have the same share. IPv4 addresses have one share in every width. */
 bool share_is_same(const struct share *a, const struct share *b, enum share_width width);
 
 #endif

@@ -14,7 +14,7 @@ struct gnutls_session_int; /* what gnutls_session_t points to */
 struct tls;
 
 /*
- * Receives why a client's certificate was refused. On serving threads, possibly very
+ * Called with the reason when a client's certificate is refused. On serving threads, possibly very
  * often.
  */
 typedef void (*tls_refused_fn)(void *arg, const char *why);

@@ -41,8 +41,8 @@ enum webconfig_curve {
 };
 
 /*
- * Go's secure cipher suites, by their IANA names. The three without an exchange of keys are of TLS
- * 1.3, and always on.
+ * Go's secure cipher suites, by their IANA names. The three without a key exchange belong to TLS
+ * 1.3 and are always on.
  */
 #define WEBCONFIG_CIPHER_LIST(C)                                                                   \
 	C(RSA_AES_128_CBC_SHA, "TLS_RSA_WITH_AES_128_CBC_SHA")                                     \
@@ -85,7 +85,7 @@ struct webconfig_file {
 	struct web_place place;
 };
 
-/* Values of one of the enums above, in the order of the file. */
+/* Values of one of the enums above, in the file's order. */
 struct webconfig_list {
 	unsigned char *ids;
 	size_t count;

@@ -1,5 +1,5 @@
 /*
- * yaml: reads a plain YAML document: mappings, lists and texts.
+ * yaml: reads plain YAML documents: mappings, lists and texts.
  *
  * Knows YAML 1.1 as Prometheus reads it, without aliases, merge keys and tags, which are
  * refused. Must not know which keys there are. A function that returns -EINVAL or -ENOMEM
@@ -48,7 +48,7 @@ int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 	      struct web_error *error, struct fy_node **ret_root);
 void yaml_close(struct yaml *yaml);
 
-/* Writes what is wrong with what was read last. Returns -EINVAL. */
+/* Writes what is wrong with the item read last. Returns -EINVAL. */
 int yaml_fail(struct yaml *yaml, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Reads a text; a missing one is a null. 0, or an error. */
