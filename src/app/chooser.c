@@ -22,10 +22,12 @@ struct candidate {
 struct chooser {
 	struct source_place place;
 	struct candidate candidates[SOURCE_IDS];
-	unsigned int first, last; /* enum source_id: those that may be used */
+	/* enum source_id: those that may be used. */
+	unsigned int first, last;
 	unsigned int used;
 	bool sampled;
-	struct source_skipped closed; /* by sources that are closed by now */
+	/* By sources that are closed by now. */
+	struct source_skipped closed;
 };
 
 /* Not now and not soon: no permission, no such family, no handler. */

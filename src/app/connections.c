@@ -216,7 +216,8 @@ struct taking {
 	const struct connections_query *query;
 	const struct connections_place *place;
 	uint64_t now_ms;
-	bool second; /* the dump by remote port that follows the one by local port */
+	/* The dump by remote port that follows the one by local port. */
+	bool second;
 };
 
 /* Asked last: it may have to walk the cgroups. */
@@ -246,8 +247,9 @@ static void take_row(const struct taking *t, const struct tcpsock *sock)
 	struct connections_result *result = t->result;
 	struct connections_row row = { .sock = *sock };
 
+	/* One with the port on both sides came in the first dump. */
 	if (t->second && sock->local_port == t->query->port)
-		return; /* has the port on both sides: came in the first dump */
+		return;
 	census_look(t->place->census, sock, t->now_ms, &row.place, &row.look);
 	if (!matches(t->query, &row) || !is_of_unit(t, &row))
 		return;

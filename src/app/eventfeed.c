@@ -61,9 +61,9 @@ void eventfeed_tend(struct eventfeed *feed, struct census *census, uint64_t now_
 		log_warn("no destroy events: connections that live and die between samples are not "
 			 "counted",
 			 "err", strerror(-r), NULL);
+	/* Events of sockets that died while nobody listened are lost. */
 	if (r == 0 && !first)
-		census_overrun(
-			census); /* who died while nobody listened sent its event to nobody */
+		census_overrun(census);
 	feed->told = r < 0;
 }
 

@@ -17,7 +17,8 @@ enum mail_state {
 	MAIL_ASKED,
 	MAIL_RUNNING,
 	MAIL_ANSWERED,
-	MAIL_ABANDONED, /* whoever asked no longer waits, and the answer is still being made */
+	/* The caller no longer waits, and the answer is still being made. */
+	MAIL_ABANDONED,
 };
 
 struct mailbox {

@@ -234,7 +234,8 @@ static uint64_t fin_wait2_age_ms(const struct tcpsock *sock, const struct netsys
 	uint64_t timeout_ms = (uint64_t)sysctl->value[NETSYSCTL_FIN_TIMEOUT] * 1000;
 
 	if (tcpsock_knows(sock, TCPSOCK_INFO))
-		return sock->last_ack_recv_ms; /* the ACK of our FIN, until the peer sends more */
+		/* The ACK of our FIN, until the peer sends more. */
+		return sock->last_ack_recv_ms;
 	if (tcpsock_knows(sock, TCPSOCK_MINI) && sock->timer == TCP_TIMER_TIME_WAIT)
 		return timer_elapsed_ms(timeout_ms, sock->expires_ms);
 	return 0;
@@ -271,7 +272,8 @@ static uint64_t kernel_age_ms(const struct tcpsock *sock, const struct netsysctl
 	case TCP_STATE_TIME_WAIT:
 		return timer_elapsed_ms(TIME_WAIT_MS, sock->expires_ms);
 	case TCP_STATE_CLOSE_WAIT:
-		return info ? sock->last_ack_recv_ms : 0; /* a FIN counts as an ACK, not as data */
+		/* A FIN counts as an ACK, not as data. */
+		return info ? sock->last_ack_recv_ms : 0;
 	case TCP_STATE_FIN_WAIT1:
 	case TCP_STATE_LAST_ACK:
 	case TCP_STATE_CLOSING:

@@ -37,10 +37,11 @@ struct track {
 	uint32_t home;
 	bool has_home;
 	uint32_t *hash;
-	size_t cap;       /* entries mapped */
-	size_t end;       /* entries ever used */
-	size_t count;     /* entries in use */
-	size_t seen;      /* entries that this dump has shown */
+	size_t cap;   /* entries mapped */
+	size_t end;   /* entries ever used */
+	size_t count; /* entries in use */
+	/* Entries that this dump has shown. */
+	size_t seen;
 	size_t hash_size; /* a power of two */
 	/* First of the free list, which `next` links. */
 	uint32_t free;

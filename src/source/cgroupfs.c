@@ -20,7 +20,8 @@
 static const struct kind {
 	const char *type, *option; /* of the mount */
 	long magic;
-	const char *places[2]; /* below the root that is given; NULL: no more */
+	/* Below the root that is given; NULL: no more. */
+	const char *places[2];
 } kinds[] = {
 	[CGROUPFS_UNIFIED] = { "cgroup2", NULL, CGROUP2_MAGIC, { "", "/unified" } },
 	[CGROUPFS_SYSTEMD] = { "cgroup", "name=systemd", CGROUP1_MAGIC, { "/systemd", NULL } },

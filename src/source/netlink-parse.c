@@ -186,10 +186,12 @@ static inline uint32_t read_info(const uint8_t *info, size_t len, struct tcpsock
 
 /* What the attributes of a record brought besides the fields they filled. */
 struct attributes {
-	const uint8_t *info; /* NULL, or tcp_info of info_len bytes */
+	/* NULL, or tcp_info of info_len bytes. */
+	const uint8_t *info;
 	size_t info_len;
 	uint32_t known;
-	bool full; /* an attribute that only a full socket has */
+	/* An attribute that only a full socket has. */
+	bool full;
 };
 
 /* Not a switch: the jump table costs about 5 % of a record's time in this loop. */

@@ -34,7 +34,8 @@ struct memo {
 struct guess {
 	struct auth_pair pair;
 	unsigned char mac[MAC_LEN];
-	struct bcrypt_hash hash; /* a decoy for an unknown name */
+	/* A decoy for an unknown name. */
+	struct bcrypt_hash hash;
 	struct bcrypt_hash decoy;
 	struct share share;
 	uint64_t asked_ms;

@@ -37,7 +37,8 @@ struct word {
 struct words {
 	const char *what;
 	const struct word *all;
-	const char *allowed; /* in errors; NULL: all of them */
+	/* In errors; NULL: all of them. */
+	const char *allowed;
 };
 
 static int read_fields(struct yaml *yaml, struct fy_node *node, struct webconfig *config,

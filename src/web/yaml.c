@@ -203,7 +203,8 @@ static bool is_printable(const unsigned char *at, size_t len)
 		return (*at >= ' ' && *at <= '~') || *at == '\t' || *at == '\n' || *at == '\r';
 	if (len == 2 && at[0] == 0xc2 && at[1] < 0xa0)
 		return at[1] == 0x85;
-	return !(len == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe); /* U+FFFE, U+FFFF */
+	/* U+FFFE, U+FFFF. */
+	return !(len == 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe);
 }
 
 /* libfyaml lets some of them pass. */
