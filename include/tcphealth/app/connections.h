@@ -1,9 +1,9 @@
 /*
- * connections: which connections are behind a number.
+ * connections: lists the connections behind a figure.
  *
- * A question (port, role, state, reason, limit), the connections of a fresh dump that match it,
- * and how they are rendered. Must not know HTTP or threads. Rows are taken on the collector's
- * thread and rendered on another.
+ * A query (port, role, state, reason, limit), the connections of a fresh dump that match it, and
+ * their rendering. Must not know HTTP or threads. Rows are taken on the collector's thread and
+ * rendered on another.
  */
 #ifndef TCPHEALTH_APP_CONNECTIONS_H
 #define TCPHEALTH_APP_CONNECTIONS_H
@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Rows, unless more are asked for. */
+/* Rows, unless the query asks for more. */
 #define CONNECTIONS_LIMIT     100
 #define CONNECTIONS_LIMIT_MAX 1000
 
@@ -53,7 +53,7 @@ bool connections_want_netns(const struct connections_query *query, const char *n
 struct connections_row {
 	char netns[NETNS_LABEL_LEN]; /* "": the own namespace */
 	struct tcpsock sock;
-	/* Whoever holds one of these holds it: its own, or in an accept queue the listener's. */
+	/* Inodes of descriptors that hold it: its own, or in an accept queue the listener's. */
 	uint32_t inodes[CONNECTIONS_INODES];
 	size_t inode_count;
 	struct census_place place;
@@ -68,7 +68,7 @@ struct connections_result {
 	size_t limit;
 	/* Connections that matched, shown or not. */
 	uint64_t matched;
-	/* Asked for what no dump shows: sockets in CLOSE. */
+	/* The query is for sockets that no dump shows, those in CLOSE. */
 	bool unseen;
 	/* A namespace that was asked for has been looked at, and one or more could not be. */
 	bool looked, partial;
@@ -85,9 +85,9 @@ struct connections_place {
 };
 
 /*
- * Takes the connections that match: connections_begin(), then for each namespace
- * connections_add(), which dumps, then connections_end(), which sorts and names units. 0 or
- * -errno; *ret_result is to be freed by connections_done() in any case. The collector's thread.
+ * Takes the connections that match: connections_begin(), then for each namespace connections_add(),
+ * which dumps, then connections_end(), which sorts and names units. 0 or -errno. The caller frees
+ * *ret_result with connections_done() in any case. The collector's thread.
  */
 int connections_begin(const struct connections_query *query, struct units *units,
 		      struct connections_result *ret_result);

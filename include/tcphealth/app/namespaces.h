@@ -1,9 +1,10 @@
 /*
  * namespaces: the other network namespaces of this host.
  *
- * Finds them, owns a census for each, and forgets those that are gone. To sample one is to enter,
- * open, dump, close and leave: none is pinned. Each dump walks the whole table of the host, so
- * their number is bounded and the work can be spread. The collector's thread.
+ * Finds them, owns a census for each, and forgets those that are gone. To sample one, the thread
+ * enters it, opens a source, dumps, closes and leaves: no namespace is pinned. Each dump walks the
+ * whole table of the host, so their number is bounded and samples can be spread over intervals. The
+ * collector's thread.
  */
 #ifndef TCPHEALTH_APP_NAMESPACES_H
 #define TCPHEALTH_APP_NAMESPACES_H
@@ -37,7 +38,7 @@ enum namespaces_scope {
 };
 
 /*
- * Looks for namespaces if that is due, and samples. 0, or -errno of the search or of a namespace
+ * Looks for namespaces when that is due, and samples. 0, or -errno of the search or of a namespace
  * that could not be sampled.
  */
 int namespaces_sample(struct namespaces *namespaces, enum namespaces_scope scope, uint64_t now_ms);
@@ -50,7 +51,7 @@ void namespaces_add_connections(struct namespaces *namespaces,
 				const struct connections_query *query, uint64_t now_ms,
 				struct connections_result *result);
 
-/* Those that have been sampled, `max` at most. The pointers are valid until the next sample. */
+/* The namespaces sampled so far, at most `max`. The pointers are valid until the next sample. */
 size_t namespaces_fill(const struct namespaces *namespaces, struct survey_ns *ret_ns, size_t max);
 
 struct health_netns namespaces_health(const struct namespaces *namespaces);

@@ -1,8 +1,9 @@
 /*
  * keyed: elements of one size, found by their keys.
  *
- * Owns the elements: structs that begin with their key, a uint64_t that is a hash (hash_mix()). They
- * are added, and forgotten all at once. Must not know what else is in one. One table, one thread.
+ * Owns the elements: structs that begin with their key, a uint64_t that is a hash (hash_mix()).
+ * They are added, and forgotten all at once. Must not know what else is in one. One table, one
+ * thread.
  */
 #ifndef TCPHEALTH_BASE_KEYED_H
 #define TCPHEALTH_BASE_KEYED_H

@@ -1,8 +1,9 @@
 /*
- * stale: the reasons why a connection counts as stale.
+ * stale: the reasons why a connection is stale.
  *
- * A reason is one line of STALE_LIST and one rule in stale.c: flags, label values, JSON keys and what people read of it are
- * made from these two. Knows what one connection shows; must not know how its ages were found. Pure.
+ * A reason is one line of STALE_LIST and one rule in stale.c: flags, label values, JSON keys and
+ * texts are made from these two. Knows what one connection shows; must not know how its ages were
+ * found. Pure.
  */
 #ifndef TCPHEALTH_MODEL_STALE_H
 #define TCPHEALTH_MODEL_STALE_H
@@ -15,9 +16,10 @@
 #include <stdint.h>
 
 /*
- * R(x, ID, label, flag, kind, default, help): the reason STALE_ID, with the rule rule_ID, and its label value; the flag of its
- * threshold, the kind of the flag's value (duration, or probes for a number of them), its default and its line of --help.
- * A connection has the first reason, in this order, that fits its facts; only then is the reason's own threshold applied.
+ * R(x, ID, label, flag, kind, default, help): the reason STALE_ID, with the rule rule_ID, and its
+ * label value; the flag of its threshold, the kind of the flag's value (duration, or probes for a
+ * number of them), its default and its line of --help. A connection has the first reason, in this
+ * order, that fits its facts; only then is the reason's own threshold applied.
  */
 #define STALE_LIST(R, x)                                                                           \
 	R(x, DEAD, "dead", "stale.dead", duration, "60s",                                          \
@@ -58,7 +60,10 @@ struct stale_thresholds {
 	uint64_t least[STALE_REASONS];
 };
 
-/* What a threshold is compared with: for how many ms it has been so, at least; 0 where it is not so. */
+/*
+ * What a threshold is compared with: the ms, at least, for which this has been so; 0 where it is
+ * not so.
+ */
 enum stale_clock {
 	STALE_AGE,     /* in its state */
 	STALE_WAITING, /* to be accepted */
@@ -90,7 +95,7 @@ enum stale_blame {
 	STALE_BLAMES_PROGRAM,
 	STALE_BLAMES_PEER_PROGRAM,
 	STALE_BLAMES_PATH, /* or the peer's host */
-	/* This one: what is sent does not leave it. */
+	/* This one: data does not leave it. */
 	STALE_BLAMES_HOST,
 };
 
@@ -122,17 +127,23 @@ struct stale_look {
 /* Which connections a form is about. */
 enum stale_of { STALE_OF_ALL, STALE_OF_SERVERS, STALE_OF_CLIENTS };
 
-/* Who is at fault, and what is said of it. A reason has several forms where these differ among its connections. */
+/*
+ * Who is at fault, and what is said of it. A reason has several forms where these differ among its
+ * connections.
+ */
 struct stale_form {
 	enum stale_of of;
 	/* What must be so besides; NULL: nothing. */
 	bool (*holds)(const struct stale_look *look);
 	enum stale_blame blame;
-	/* To restart the program on this host helps, for now. */
+	/* A restart of the program on this host helps for now. */
 	bool restart;
-	/* Nothing is wrong as long as all else at its port is well. */
+	/* Nothing is wrong unless something else at its port is. */
 	bool harmless;
-	/* Of those of a port, with the gaps of render/words: what is so, and what to do. */
+	/*
+	 * About the connections of a port, with the gaps of render/words: what is wrong, and what
+	 * to do.
+	 */
 	const char *verdict, *next;
 };
 
@@ -165,11 +176,11 @@ struct stale_rule {
 	uint32_t where;
 	/* enum tcpsock_known: what a record must know. */
 	uint32_t known;
-	/* enum source_can: what a source must know for the reason to be ever found. */
+	/* enum source_can: what a source must know to find the reason at all. */
 	uint32_t needs;
 	/* Which clock is compared with the threshold, and which says for how long. */
 	enum stale_clock clock, since;
-	/* What `clock` counts, in the singular; NULL: milliseconds. */
+	/* The unit of `clock` in the singular; NULL: milliseconds. */
 	const char *counts;
 	/* What must be so besides; NULL: nothing. */
 	bool (*holds)(const struct stale_look *look);
@@ -177,7 +188,7 @@ struct stale_rule {
 	const char *meaning;
 	/* A command that looks closer at those of a port, with such gaps; NULL: there is none. */
 	const char *look;
-	/* The first that fits is a connection's; the last that is given fits all that are left. */
+	/* A connection has the first form that fits; the last form given fits every connection. */
 	struct stale_form form[STALE_FORMS];
 };
 
@@ -187,15 +198,19 @@ const struct stale_rule *stale_rule(enum stale_reason reason);
 /* "close_wait"; "none" for STALE_NONE. */
 const char *stale_reason_name(enum stale_reason reason);
 
-/* Which form of its rule a connection has that is stale for `reason`; `look` is NULL where nothing but its role is known. */
+/*
+ * Which form of its rule a connection has that is stale for `reason`; `look` is NULL where nothing
+ * but its role is known.
+ */
 unsigned int stale_form(enum stale_reason reason, enum role role, const struct stale_look *look);
 
 /* "peer_program" */
 const char *stale_blame_name(enum stale_blame blame);
 
 /*
- * The reason at a place, if it has passed its threshold, else STALE_NONE: the TCP_STATE_BIT() of one state, STALE_QUEUED or STALE_GONE. *ret_ms is for how
- * long, at least; it is set unless the result is STALE_NONE.
+ * The reason at a place, if it has passed its threshold, else STALE_NONE: the TCP_STATE_BIT() of
+ * one state, STALE_QUEUED or STALE_GONE. *ret_ms is for how long, at least; it is set unless the
+ * result is STALE_NONE.
  */
 enum stale_reason stale_judge(const struct stale_look *look, uint32_t where, uint64_t *ret_ms);
 

@@ -1,9 +1,10 @@
 /*
- * tally: what the connections on show add up to, by role and port and by cgroup.
+ * tally: adds up the connections on show, by role and port and by cgroup.
  *
- * A connection goes in when its record is judged. When it is then seen in another state, or dies, what the last full sample
- * added is taken off again. Owns the gauges of a pair, the rows of cgroups, and `counted` and `shown` of an entry. Knows
- * numbers; must not know ages, or who has series. One thread.
+ * A connection goes in when its record is judged. If a later sample sees it in another state, or it
+ * dies, the share that the last full sample added is taken off again. Owns the gauges of a pair,
+ * the rows of cgroups, and `counted` and `shown` of an entry. Knows numbers; must not know ages, or
+ * who has series. One thread.
  */
 #ifndef TCPHEALTH_MODEL_TALLY_H
 #define TCPHEALTH_MODEL_TALLY_H
@@ -21,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What is added up over connections. */
+/* Sums over connections. */
 enum tally_sum {
 	/* Bytes that the program has not read. */
 	TALLY_RECEIVE_QUEUE,
@@ -35,7 +36,9 @@ enum tally_sum {
 enum tally_peak {
 	/* ESTABLISHED: since the peer was heard. */
 	TALLY_SILENCE,
-	/* Until the kernel would notice that the peer has vanished; PORTVIEW_NEVER if it would not. */
+	/*
+	 * Until the kernel would notice that the peer has vanished; PORTVIEW_NEVER if it would not.
+	 */
 	TALLY_LOSS,
 };
 #define TALLY_PEAKS 2
@@ -58,7 +61,7 @@ struct portview {
 /* Adds up two pairs, or two parts of one. */
 void portview_merge(struct portview *into, const struct portview *from);
 
-/* What one connection adds besides what its entry tells. */
+/* The share of one connection, besides its entry. */
 struct tally_share {
 	uint64_t cgroup_id; /* 0: unknown */
 	uint32_t sum[TALLY_SUMS];
@@ -92,7 +95,7 @@ struct tally_cgroup {
 struct tally_part {
 	/* Connections by what decided their role, without those that left the dumps. */
 	uint64_t evidence[ROLE_EVIDENCE_COUNT];
-	/* At most some thousand; stale connections of further cgroups have no row. */
+	/* A few thousand at most; stale connections of further cgroups have no row. */
 	struct tally_cgroup *cgroups;
 	size_t cgroup_count, cgroup_cap;
 	struct hash cgroup_hash;
@@ -115,7 +118,10 @@ struct tally {
 void tally_begin(struct tally *tally, enum tier tier);
 void tally_done(struct tally *tally);
 
-/* The tier that shows sockets in this state. CLOSE: they left the dumps, which only a full one can tell. */
+/*
+ * The tier that shows sockets in this state. CLOSE: they left the dumps, which only a full one can
+ * tell.
+ */
 static inline enum tier tally_tier(unsigned int state)
 {
 	return state == TCP_STATE_ESTABLISHED || state == TCP_STATE_CLOSE ? TIER_FULL : TIER_STATES;
@@ -143,7 +149,7 @@ void tally_move_more(struct tally_part *part, struct portview *view,
 int tally_prepare(struct tally *tally, const struct track_entry *entry,
 		  const struct tally_share *share, const struct tally_stale *stale);
 
-/* The only way in (`sign` 1) and out (-1). */
+/* Puts a connection in (`sign` 1) or takes it out (-1): the only function that does. */
 static inline void tally_move(struct tally_part *part, struct portview *view,
 			      const struct track_entry *entry, const struct tally_share *share,
 			      int sign)
@@ -158,8 +164,8 @@ static inline void tally_move(struct tally_part *part, struct portview *view,
 }
 
 /*
- * Adds a connection to the gauges of its pair, in the part of its state. 0, or -ENOMEM: nothing is added. Inline, as every
- * connection of every sample comes here.
+ * Adds a connection to the gauges of its pair, in the part of its state. 0, or -ENOMEM: nothing is
+ * added. Inline, as every connection of every sample comes here.
  */
 static inline int tally_add(struct tally *tally, struct portview *view, struct track_entry *entry,
 			    struct tally_share share, struct tally_stale stale)

@@ -1,5 +1,5 @@
 /*
- * guard: the web configuration in use, and its renewal.
+ * guard: the web configuration in use, and its reloads.
  *
  * Owns the current policy: the parsed file and its TLS credentials. When the file or one
  * that it names has changed, builds a new policy and then swaps it in; if that fails the
@@ -50,14 +50,13 @@ int guard_reload(struct guard *guard, struct web_error *ret_error);
 enum guard_news {
 	GUARD_NOTHING,
 	GUARD_RENEWED,
-	/* And not for the same reason as the time before. */
+	/* Failed for another reason than the time before. */
 	GUARD_FAILED,
 };
 
 /*
- * To be called often, as with each request: at most once a second, on one thread at a
- * time, checks whether a file has changed, and if so reads all again. *ret_error is set
- * with GUARD_FAILED.
+ * To be called with each request. At most once a second, on one thread at a time, checks whether a
+ * file has changed, and if so reads all again. *ret_error is set with GUARD_FAILED.
  */
 enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct web_error *ret_error);
 
