@@ -57,8 +57,8 @@ static struct families_input families_of(const struct publisher_config *config,
 	return (struct families_input){
 		.snapshot = snapshot,
 		.health = health,
-		.version = version_number(),
-		.revision = version_revision(),
+		.version = version_number,
+		.revision = version_revision,
 		.microhttpd = config->microhttpd,
 	};
 }
@@ -82,7 +82,7 @@ static void render_html(const struct publisher_config *config, const struct edit
 		.snapshot = edition->snapshot,
 		.health = edition->number != 0 ? &edition->health : NULL,
 		.telemetry_path = o->telemetry_path,
-		.version = version_number(),
+		.version = version_number,
 		.interval_ms = o->interval_ms,
 		.connections = o->connections != OPTIONS_CONNECTIONS_NONE,
 	};

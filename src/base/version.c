@@ -33,20 +33,13 @@
 #define MACHINE "unknown"
 #endif
 
-const char *version_number(void)
-{
-	return TCPHEALTH_VERSION;
-}
-
-const char *version_revision(void)
-{
-	return TCPHEALTH_REVISION;
-}
+const char version_number[] = TCPHEALTH_VERSION;
+const char version_revision[] = TCPHEALTH_REVISION;
 
 void version_print(FILE *out)
 {
-	fprintf(out, "tcphealth_exporter, version %s (revision: %s)\n", version_number(),
-		version_revision());
+	fprintf(out, "tcphealth_exporter, version %s (revision: %s)\n", version_number,
+		version_revision);
 	fprintf(out, "  compiler:         %s\n", COMPILER);
 	fprintf(out, "  platform:         linux/%s\n", MACHINE);
 }

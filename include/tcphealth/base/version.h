@@ -10,10 +10,10 @@
 #include <stdio.h>
 
 /* "0.1.0": the content of the file VERSION. Static text. */
-const char *version_number(void);
+extern const char version_number[];
 
 /* The abbreviated commit, or "unknown" when built outside of a repository. Static text. */
-const char *version_revision(void);
+extern const char version_revision[];
 
 /*
  * What --version prints, in the format of Prometheus's own programs:
