@@ -51,8 +51,6 @@ struct namespaces {
 
 static void free_netns(struct known_netns *netns)
 {
-	if (netns == NULL)
-		return;
 	census_free(netns->census);
 	free(netns);
 }
