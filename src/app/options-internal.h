@@ -1,8 +1,7 @@
 /*
  * options-internal: the rows of the table of flags, and the kinds of values that they take.
  */
-#ifndef TCPHEALTH_APP_OPTIONS_INTERNAL_H
-#define TCPHEALTH_APP_OPTIONS_INTERNAL_H
+#pragma once
 
 #include "tcphealth/app/options.h"
 
@@ -37,5 +36,3 @@ struct row {
 
 extern const struct kind kind_duration, kind_number, kind_probes, kind_share, kind_choice,
 	kind_bool, kind_path, kind_pattern, kind_route, kind_ports, kind_listen, kind_mode;
-
-#endif

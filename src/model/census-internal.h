@@ -4,8 +4,7 @@
  * census.c begins and ends a sample, records.c takes a record, deaths.c takes an event. The tables know addresses, roles and
  * ports; must not know counters. Each is empty when zeroed, and bounded.
  */
-#ifndef TCPHEALTH_MODEL_CENSUS_INTERNAL_H
-#define TCPHEALTH_MODEL_CENSUS_INTERNAL_H
+#pragma once
 
 #include "tcphealth/base/keyed.h"
 #include "tcphealth/model/census.h"
@@ -160,5 +159,3 @@ bool deaths_find_role(const struct census *c, const struct tcpsock *sock, enum r
 
 /* The entry of `id` has to go before its event, which then must not count as a stranger's. */
 void deaths_bury(struct census *c, uint64_t id);
-
-#endif

@@ -2,8 +2,7 @@
  * families-internal: what a row of the table of metrics is, for the files with rows and for those
  * that walk them.
  */
-#ifndef TCPHEALTH_RENDER_FAMILIES_INTERNAL_H
-#define TCPHEALTH_RENDER_FAMILIES_INTERNAL_H
+#pragma once
 
 #include "tcphealth/render/families.h"
 
@@ -170,5 +169,3 @@ static inline bool families_knows_value(const struct snapshot_ns *ns,
 {
 	return !values->needs || families_knows(ns, values->needs(which));
 }
-
-#endif

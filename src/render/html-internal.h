@@ -1,8 +1,7 @@
 /*
  * html-internal: the rows of the page's table. html-rows.c makes them, html.c writes them.
  */
-#ifndef TCPHEALTH_RENDER_HTML_INTERNAL_H
-#define TCPHEALTH_RENDER_HTML_INTERNAL_H
+#pragma once
 
 #include "tcphealth/model/snapshot.h"
 #include "tcphealth/render/words.h"
@@ -49,5 +48,3 @@ size_t html_row_findings(const struct html_row *row,
 
 /* A port of a server that has connections, but no listener. */
 bool html_row_lost_listener(const struct html_row *row);
-
-#endif

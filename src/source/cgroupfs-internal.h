@@ -1,6 +1,5 @@
 /* cgroupfs, inside: the parser of mountinfo. */
-#ifndef TCPHEALTH_SOURCE_CGROUPFS_INTERNAL_H
-#define TCPHEALTH_SOURCE_CGROUPFS_INTERNAL_H
+#pragma once
 
 #include "tcphealth/source/cgroupfs.h"
 
@@ -11,5 +10,3 @@
  */
 bool cgroupfs_parse_mount(char *line, enum cgroupfs_hierarchy hierarchy, char **ret_root,
 			  char **ret_point);
-
-#endif

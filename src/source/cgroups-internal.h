@@ -1,6 +1,5 @@
 /* cgroups-internal: what tests of cgroups.c reach: its bounds. */
-#ifndef TCPHEALTH_SOURCE_CGROUPS_INTERNAL_H
-#define TCPHEALTH_SOURCE_CGROUPS_INTERNAL_H
+#pragma once
 
 #include "tcphealth/source/cgroups.h"
 
@@ -13,5 +12,3 @@ struct cgroups_limits {
 
 struct cgroups *cgroups_new_limited(const char *root, const char *procfs,
 				    const struct cgroups_limits *limits);
-
-#endif

@@ -2,8 +2,7 @@
  * netlink-internal: what netlink.c (the conversation) and netlink-parse.c (the format) share.
  * Tests reach in here for what a current kernel never makes them do.
  */
-#ifndef TCPHEALTH_SOURCE_NETLINK_INTERNAL_H
-#define TCPHEALTH_SOURCE_NETLINK_INTERNAL_H
+#pragma once
 
 #include "tcphealth/source/netlink.h"
 #include "tcphealth/source/source.h"
@@ -62,5 +61,3 @@ int netlink_walk_datagram(struct netlink_walk *walk, const void *data, size_t le
  * such requests, so that another kind is worth a try.
  */
 bool netlink_is_refusal(int err, uint64_t records);
-
-#endif

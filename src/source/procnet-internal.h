@@ -1,6 +1,5 @@
 /* procnet-internal: what tests of procnet.c reach. */
-#ifndef TCPHEALTH_SOURCE_PROCNET_INTERNAL_H
-#define TCPHEALTH_SOURCE_PROCNET_INTERNAL_H
+#pragma once
 
 #include "tcphealth/source/tcpsock.h"
 
@@ -12,5 +11,3 @@
  * id is a hash of 4-tuple and inode, for lack of cookies. Pure.
  */
 bool procnet_parse_line(const char *line, size_t len, bool v6, struct tcpsock *ret_sock);
-
-#endif

@@ -2,8 +2,7 @@
  * httpd-internal: what httpd.c, request.c and answer.c share. No other file sees a type of
  * libmicrohttpd.
  */
-#ifndef TCPHEALTH_WEB_HTTPD_INTERNAL_H
-#define TCPHEALTH_WEB_HTTPD_INTERNAL_H
+#pragma once
 
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/loglimit.h"
@@ -90,5 +89,3 @@ enum MHD_Result answer_line(struct request *request, unsigned int status, const 
 
 /* The same, with Retry-After. */
 enum MHD_Result answer_later(struct request *request, unsigned int status, const char *line);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * bench: what the benchmarks share: namespaces, clocks, spreads, and the raw drain that everything is measured against.
  */
-#ifndef TCPHEALTH_TESTS_BENCH_H
-#define TCPHEALTH_TESTS_BENCH_H
+#pragma once
 
 #include <errno.h>
 #include <fcntl.h>
@@ -184,5 +183,3 @@ static inline size_t bench_rounds(const char *text, size_t otherwise)
 	}
 	return rounds;
 }
-
-#endif

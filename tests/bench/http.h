@@ -1,8 +1,7 @@
 /*
  * http: a server under test as a child of this process, and one connection to it that is kept alive.
  */
-#ifndef TCPHEALTH_TESTS_BENCH_HTTP_H
-#define TCPHEALTH_TESTS_BENCH_HTTP_H
+#pragma once
 
 #include "bench.h"
 
@@ -162,5 +161,3 @@ static inline void http_stop(struct http_server *server)
 	(void)kill(server->pid, SIGTERM);
 	(void)waitpid(server->pid, NULL, 0);
 }
-
-#endif

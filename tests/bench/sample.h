@@ -1,8 +1,7 @@
 /*
  * sample: what the benchmarks of a sample share: a census, and a dump in memory that it can be given again and again.
  */
-#ifndef TCPHEALTH_TESTS_BENCH_SAMPLE_H
-#define TCPHEALTH_TESTS_BENCH_SAMPLE_H
+#pragma once
 
 #include "bench.h"
 
@@ -103,5 +102,3 @@ static inline void bench_sample(const struct bench_dump *dump, struct census *ce
 	if (census_end(census) < 0)
 		bench_die("census_end");
 }
-
-#endif

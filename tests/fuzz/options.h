@@ -1,6 +1,5 @@
 /* options: what the targets that read command lines have in common: what is true of all options that were taken. */
-#ifndef FUZZ_OPTIONS_H
-#define FUZZ_OPTIONS_H
+#pragma once
 
 #include "tcphealth/app/options.h"
 #include "tcphealth/web/listenaddr.h"
@@ -25,5 +24,3 @@ static inline void check_options(const struct options *options)
 	require(options->netns[0] != '\0');
 	require(options->path_procfs[0] != '\0');
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* text: what the targets that read or write text have in common: a check that aborts, copies of exact size, UTF-8. */
-#ifndef FUZZ_TEXT_H
-#define FUZZ_TEXT_H
+#pragma once
 
 #include "tcphealth/base/utf8.h"
 
@@ -47,5 +46,3 @@ static inline void require_printable(const char *text, size_t len)
 	for (size_t i = 0; i < len; i++)
 		require((uint8_t)text[i] >= 0x20 && text[i] != 0x7f);
 }
-
-#endif

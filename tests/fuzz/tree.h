@@ -1,6 +1,5 @@
 /* tree: a directory whose files lead to files in memory, for targets whose parser opens paths. Removed at the end. */
-#ifndef FUZZ_TREE_H
-#define FUZZ_TREE_H
+#pragma once
 
 #include "text.h"
 
@@ -82,5 +81,3 @@ static inline void tree_fill(const int *files, size_t count, const uint8_t *data
 		size -= len;
 	}
 }
-
-#endif

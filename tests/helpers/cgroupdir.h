@@ -2,8 +2,7 @@
  * cgroupdir: a directory of the test's own in a hierarchy of cgroups, for those that it makes. They
  * go with it.
  */
-#ifndef TCPHEALTH_TESTS_CGROUPDIR_H
-#define TCPHEALTH_TESTS_CGROUPDIR_H
+#pragma once
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -103,5 +102,3 @@ static inline bool cgroupdir_drop(const struct cgroupdir *dir, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", dir->dir, name);
 	return rmdir(path) == 0;
 }
-
-#endif

@@ -2,8 +2,7 @@
  * loopback: TCP sockets in a network namespace of the test's own, so that what a test counts is
  * what it made. Every function returns a descriptor or 0, or -1 with errno.
  */
-#ifndef TCPHEALTH_TESTS_LOOPBACK_H
-#define TCPHEALTH_TESTS_LOOPBACK_H
+#pragma once
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -123,5 +122,3 @@ static inline int loopback_close_hard(int fd)
 		return -1;
 	return close(fd);
 }
-
-#endif

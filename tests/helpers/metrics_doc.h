@@ -3,8 +3,7 @@
  *
  * Shared by the program that writes the file and the test that compares it.
  */
-#ifndef TESTS_HELPERS_METRICS_DOC_H
-#define TESTS_HELPERS_METRICS_DOC_H
+#pragma once
 
 #include "../../src/render/families-internal.h"
 
@@ -78,5 +77,3 @@ static inline void metrics_doc_write(struct buf *buf)
 		metrics_doc_row(buf, row);
 	metrics_doc_values(buf);
 }
-
-#endif

@@ -3,8 +3,7 @@
  *
  * For test_stale, which compares or writes them. Runs in the project's root.
  */
-#ifndef TESTS_HELPERS_REASONS_DOC_H
-#define TESTS_HELPERS_REASONS_DOC_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/stale.h"
@@ -192,5 +191,3 @@ static inline int reasons_doc_make(const struct reasons_doc *doc, struct buf *re
 	buf_putc(ret_new, '\0');
 	return ret_new->err;
 }
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * records: made sockets, listeners and deaths for tests of the model: what Linux 6.18 would show.
  */
-#ifndef TCPHEALTH_TESTS_RECORDS_H
-#define TCPHEALTH_TESTS_RECORDS_H
+#pragma once
 
 #include "tcphealth/base/address.h"
 #include "tcphealth/source/events.h"
@@ -142,5 +141,3 @@ static inline struct tcpdeath record_wiped(uint64_t id, uint16_t local_port, boo
 		.flags = RECORD_DEATH,
 	};
 }
-
-#endif

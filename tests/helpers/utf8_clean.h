@@ -1,8 +1,7 @@
 /*
  * utf8_clean: text as every format keeps it at least: U+FFFD for each byte that is no UTF-8.
  */
-#ifndef TCPHEALTH_TESTS_UTF8_CLEAN_H
-#define TCPHEALTH_TESTS_UTF8_CLEAN_H
+#pragma once
 
 #include "tcphealth/base/utf8.h"
 
@@ -27,5 +26,3 @@ static inline size_t utf8_clean(char *dst, size_t size, const char *src, size_t 
 	dst[used] = '\0';
 	return used;
 }
-
-#endif

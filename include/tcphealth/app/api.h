@@ -6,8 +6,7 @@
  * second. Knows who may ask; must not know libmicrohttpd. Its functions run on the threads that
  * serve.
  */
-#ifndef TCPHEALTH_APP_API_H
-#define TCPHEALTH_APP_API_H
+#pragma once
 
 #include "tcphealth/app/mailbox.h"
 #include "tcphealth/app/options.h"
@@ -24,5 +23,3 @@ void api_free(struct api *api);
 /* Answer /api/v1/ports and /api/v1/connections. `arg` is a struct api. */
 void api_ports(void *arg, const struct httpd_request *request, struct httpd_answer *answer);
 void api_connections(void *arg, const struct httpd_request *request, struct httpd_answer *answer);
-
-#endif

@@ -5,8 +5,7 @@
  * the kernel refuses that, and returns by itself. Hands records to a census; must not know what
  * they mean. One thread.
  */
-#ifndef TCPHEALTH_APP_CHOOSER_H
-#define TCPHEALTH_APP_CHOOSER_H
+#pragma once
 
 #include "tcphealth/app/sample.h"
 #include "tcphealth/model/census.h"
@@ -41,5 +40,3 @@ const struct source_ops *chooser_refused(const struct chooser *chooser, int *ret
 
 /* By all sources, since the start. */
 struct source_skipped chooser_skipped(const struct chooser *chooser);
-
-#endif

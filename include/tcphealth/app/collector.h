@@ -4,8 +4,7 @@
  * Owns the sampling thread, sources, census and events. Composes the pipeline from kernel to
  * snapshot; must not know formats or HTTP.
  */
-#ifndef TCPHEALTH_APP_COLLECTOR_H
-#define TCPHEALTH_APP_COLLECTOR_H
+#pragma once
 
 #include "tcphealth/app/connections.h"
 #include "tcphealth/app/mailbox.h"
@@ -50,5 +49,3 @@ int collector_once(struct collector *collector, const struct publisher_config *c
  */
 int collector_list_stale(struct collector *collector, size_t limit,
 			 struct connections_result *ret_result);
-
-#endif

@@ -5,8 +5,7 @@
  * their rendering. Must not know HTTP or threads. Rows are taken on the collector's thread and
  * rendered on another.
  */
-#ifndef TCPHEALTH_APP_CONNECTIONS_H
-#define TCPHEALTH_APP_CONNECTIONS_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
@@ -128,5 +127,3 @@ const char *connections_holders_note(const struct connections_result *result,
 
 /* What is missing from a partial result. */
 extern const char connections_partial_note[];
-
-#endif

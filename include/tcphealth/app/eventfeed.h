@@ -4,8 +4,7 @@
  * Owns the reader of events, starts it, and starts another if it ends. Logs whether there are
  * events; must not know what they mean. The collector's thread.
  */
-#ifndef TCPHEALTH_APP_EVENTFEED_H
-#define TCPHEALTH_APP_EVENTFEED_H
+#pragma once
 
 #include "tcphealth/model/census.h"
 #include "tcphealth/source/events.h"
@@ -45,5 +44,3 @@ int eventfeed_fd(const struct eventfeed *feed);
 
 /* Of all readers. */
 struct events_stats eventfeed_stats(const struct eventfeed *feed);
-
-#endif

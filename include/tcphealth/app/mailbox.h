@@ -4,8 +4,7 @@
  * Carries a query there and its result back. The caller waits for a bounded time; a late answer is
  * thrown away. Knows threads; must not know how a query is answered.
  */
-#ifndef TCPHEALTH_APP_MAILBOX_H
-#define TCPHEALTH_APP_MAILBOX_H
+#pragma once
 
 #include "tcphealth/app/connections.h"
 
@@ -44,5 +43,3 @@ bool mailbox_take(struct mailbox *box, struct connections_query *ret_query);
  * thread.
  */
 void mailbox_answer(struct mailbox *box, int error, struct connections_result *result);
-
-#endif

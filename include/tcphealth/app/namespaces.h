@@ -6,8 +6,7 @@
  * whole table of the host, so their number is bounded and samples can be spread over intervals. The
  * collector's thread.
  */
-#ifndef TCPHEALTH_APP_NAMESPACES_H
-#define TCPHEALTH_APP_NAMESPACES_H
+#pragma once
 
 #include "tcphealth/app/connections.h"
 #include "tcphealth/model/census.h"
@@ -55,5 +54,3 @@ void namespaces_add_connections(struct namespaces *namespaces,
 size_t namespaces_fill(const struct namespaces *namespaces, struct survey_ns *ret_ns, size_t max);
 
 struct health_netns namespaces_health(const struct namespaces *namespaces);
-
-#endif

@@ -5,8 +5,7 @@
  * page and shell completion. Knows flags and values; must not know what the program does with them.
  * Main thread.
  */
-#ifndef TCPHEALTH_APP_OPTIONS_H
-#define TCPHEALTH_APP_OPTIONS_H
+#pragma once
 
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/portset.h"
@@ -107,5 +106,3 @@ void options_each(options_fn fn, void *arg);
  * except 0. -EINVAL, -ERANGE.
  */
 int options_duration_ms(const char *text, uint64_t *ret_ms);
-
-#endif

@@ -5,8 +5,7 @@
  * While a full sample is affordable, each interval has one. If not, intervals have a states sample,
  * and a full one follows as soon as it is affordable. Pure: the caller measures. One thread.
  */
-#ifndef TCPHEALTH_APP_PACE_H
-#define TCPHEALTH_APP_PACE_H
+#pragma once
 
 #include "tcphealth/model/tier.h"
 
@@ -41,5 +40,3 @@ void pace_pay(struct pace *pace, enum tier tier, uint64_t cpu_ns);
 
 /* The time between two samples of a tier at present. */
 uint64_t pace_interval_ms(const struct pace *pace, enum tier tier);
-
-#endif

@@ -6,8 +6,7 @@
  * watch; nobody waits for pages that another thread renders. Must not know where a snapshot comes
  * from, nor HTTP.
  */
-#ifndef TCPHEALTH_APP_PUBLISHER_H
-#define TCPHEALTH_APP_PUBLISHER_H
+#pragma once
 
 #include "tcphealth/app/options.h"
 #include "tcphealth/base/buf.h"
@@ -76,5 +75,3 @@ uint64_t publisher_served_ms(const struct publisher *publisher);
  */
 int publisher_once(const struct publisher_config *config, const struct snapshot *snapshot,
 		   const struct health *health, struct buf *page);
-
-#endif

@@ -5,8 +5,7 @@
  * of pages and how a client chooses one; must not know libmicrohttpd, nor how a page is
  * made.
  */
-#ifndef TCPHEALTH_APP_ROUTES_H
-#define TCPHEALTH_APP_ROUTES_H
+#pragma once
 
 #include "tcphealth/app/api.h"
 #include "tcphealth/app/options.h"
@@ -27,5 +26,3 @@ struct routes {
 /* Fills the table. Everything is borrowed for the life of the table. */
 void routes_init(struct routes *routes, const struct options *options, struct pageslot *pages,
 		 struct publisher *publisher, struct api *api);
-
-#endif

@@ -4,8 +4,7 @@
  * Knows the order: settings, listeners, connections, events, counters, end. Must not know where a
  * source comes from, nor what a record means. On the thread that has entered the namespace.
  */
-#ifndef TCPHEALTH_APP_SAMPLE_H
-#define TCPHEALTH_APP_SAMPLE_H
+#pragma once
 
 #include "tcphealth/app/eventfeed.h"
 #include "tcphealth/model/census.h"
@@ -34,5 +33,3 @@ struct sample {
  */
 int take_sample(const struct sample *sample, const struct source_ops *ops, void *source,
 		struct census *census, uint32_t *ret_can);
-
-#endif

@@ -4,8 +4,7 @@
  * Owns signals, the order of start and stop, and the messages to the service manager. Connects
  * collector and httpd. The main thread.
  */
-#ifndef TCPHEALTH_APP_SERVE_H
-#define TCPHEALTH_APP_SERVE_H
+#pragma once
 
 #include "tcphealth/app/options.h"
 
@@ -17,5 +16,3 @@ int serve_run(const struct options *options);
  * before. Returns the exit status, 0 or 1.
  */
 int serve_check(const struct options *options);
-
-#endif

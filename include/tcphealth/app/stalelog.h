@@ -4,8 +4,7 @@
  * It writes ten lines a minute at most, and one more that counts what was left out. Must not know
  * counters. One thread.
  */
-#ifndef TCPHEALTH_APP_STALELOG_H
-#define TCPHEALTH_APP_STALELOG_H
+#pragma once
 
 #include "tcphealth/base/loglimit.h"
 #include "tcphealth/model/census.h"
@@ -27,5 +26,3 @@ void stalelog_init(struct stalelog *log);
  */
 void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t count,
 		   const char *netns, struct units *units, uint64_t now_ms);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Must not know sockets. Pure; any thread.
  */
-#ifndef TCPHEALTH_BASE_ADDRESS_H
-#define TCPHEALTH_BASE_ADDRESS_H
+#pragma once
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -30,5 +29,3 @@ bool address_is_any(const struct in6_addr *addr);
 
 /* ::1 or 127.0.0.0/8 */
 bool address_is_loopback(const struct in6_addr *addr);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * array: room for one more element, of any type.
  */
-#ifndef TCPHEALTH_BASE_ARRAY_H
-#define TCPHEALTH_BASE_ARRAY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,5 +11,3 @@
  * doubling `*cap`. False when out of memory: nothing has changed.
  */
 bool array_room(void **array, size_t *cap, size_t count, size_t size);
-
-#endif

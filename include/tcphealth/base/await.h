@@ -3,8 +3,7 @@
  *
  * Owns nothing. Must not know what is waited for. Any thread.
  */
-#ifndef TCPHEALTH_BASE_AWAIT_H
-#define TCPHEALTH_BASE_AWAIT_H
+#pragma once
 
 #include <poll.h>
 
@@ -16,5 +15,3 @@
  * no event. Returns how many descriptors have events; all `revents` are set.
  */
 int await_fds(struct pollfd *fds, nfds_t count, int timeout_ms);
-
-#endif

@@ -5,8 +5,7 @@
  * lines, JSON) appends here without checking each call; the writer looks at
  * `err` once at the end. Not thread safe: one buffer, one thread.
  */
-#ifndef TCPHEALTH_BASE_BUF_H
-#define TCPHEALTH_BASE_BUF_H
+#pragma once
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,5 +42,3 @@ void buf_printf(struct buf *buf, const char *fmt, ...) __attribute__((format(pri
 
 /* Makes room for `len` more bytes: 0 or the (now sticky) error. */
 int buf_reserve(struct buf *buf, size_t len);
-
-#endif

@@ -4,8 +4,7 @@
  * Ages, intervals and deadlines use the monotonic clock; only published
  * timestamps use the wall clock, which may jump. Any thread.
  */
-#ifndef TCPHEALTH_BASE_CLOCK_H
-#define TCPHEALTH_BASE_CLOCK_H
+#pragma once
 
 #include <pthread.h>
 #include <stdint.h>
@@ -37,5 +36,3 @@ uint64_t clock_thread_cpu_ns(void);
 
 /* Seconds since the epoch, for published timestamps only. */
 double clock_wall(void);
-
-#endif

@@ -7,8 +7,7 @@
  * of writing (which makes one name look like another). Must not know which formats there are. Pure;
  * any thread.
  */
-#ifndef TCPHEALTH_BASE_ESCAPE_H
-#define TCPHEALTH_BASE_ESCAPE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,5 +42,3 @@ bool escape_next(const struct escape *escape, const char **at, const char *end,
  * the NUL.
  */
 size_t escape_clean(char *dst, size_t size, const char *src, size_t len);
-
-#endif

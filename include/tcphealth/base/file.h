@@ -4,8 +4,7 @@
  * Paths are relative to the directory `dir`, or to the working directory with AT_FDCWD. Never
  * blocks on a FIFO. Must not know what the files mean. Any thread.
  */
-#ifndef TCPHEALTH_BASE_FILE_H
-#define TCPHEALTH_BASE_FILE_H
+#pragma once
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -29,5 +28,3 @@ DIR *file_open_dir(int dir, const char *path);
  * False if there is none.
  */
 bool file_find_line(int dir, const char *path, const char *prefix, char dst[FILE_LINE_SIZE]);
-
-#endif

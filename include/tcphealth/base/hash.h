@@ -5,8 +5,7 @@
  * caller compares their keys. Elements are added one by one and forgotten all at once. One table,
  * one thread.
  */
-#ifndef TCPHEALTH_BASE_HASH_H
-#define TCPHEALTH_BASE_HASH_H
+#pragma once
 
 #include <netinet/in.h>
 #include <stddef.h>
@@ -81,5 +80,3 @@ void hash_reset(struct hash *hash);
 
 /* Frees the memory; the table is empty and may be used again. */
 void hash_done(struct hash *hash);
-
-#endif

@@ -5,8 +5,7 @@
  * They are added, and forgotten all at once. Must not know what else is in one. One table, one
  * thread.
  */
-#ifndef TCPHEALTH_BASE_KEYED_H
-#define TCPHEALTH_BASE_KEYED_H
+#pragma once
 
 #include "tcphealth/base/array.h"
 #include "tcphealth/base/hash.h"
@@ -54,5 +53,3 @@ void keyed_reset(struct keyed *keyed);
 
 /* Frees the memory; the table is empty and may be used again. */
 void keyed_done(struct keyed *keyed);
-
-#endif

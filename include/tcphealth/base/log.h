@@ -11,8 +11,7 @@
  * Keys are literals; values are escaped (logfmt quoting or JSON strings, invalid
  * UTF-8 becomes U+FFFD) and cut at 256 bytes, so that no value can forge or flood a line.
  */
-#ifndef TCPHEALTH_BASE_LOG_H
-#define TCPHEALTH_BASE_LOG_H
+#pragma once
 
 #include <stdint.h>
 
@@ -44,5 +43,3 @@ struct log_number {
 };
 const char *log_number_u64(struct log_number *number, uint64_t value);
 #define LOG_U64(value) log_number_u64(&(struct log_number){ { 0 } }, (value))
-
-#endif

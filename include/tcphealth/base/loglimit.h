@@ -3,8 +3,7 @@
  *
  * Counts; writes nothing and reads no clock. Not thread safe: the caller locks.
  */
-#ifndef TCPHEALTH_BASE_LOGLIMIT_H
-#define TCPHEALTH_BASE_LOGLIMIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,5 +27,3 @@ bool loglimit_pass(struct loglimit *limit, uint64_t now_ms);
  * if none.
  */
 uint64_t loglimit_report(struct loglimit *limit, uint64_t now_ms, bool final);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Pure; any thread.
  */
-#ifndef TCPHEALTH_BASE_NUMBER_H
-#define TCPHEALTH_BASE_NUMBER_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -46,5 +45,3 @@ static inline char *number_put(char *to, uint64_t value)
 		at[-1] = (char)('0' + value);
 	return end;
 }
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * portset: a set of TCP ports, a plain value.
  */
-#ifndef TCPHEALTH_BASE_PORTSET_H
-#define TCPHEALTH_BASE_PORTSET_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,5 +19,3 @@ static inline void portset_add(struct portset *set, uint16_t port)
 {
 	set->bits[port / 64] |= UINT64_C(1) << (port % 64);
 }
-
-#endif

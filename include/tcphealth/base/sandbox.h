@@ -6,8 +6,7 @@
  * makes sockets by socketcall(2), any socket: its arguments are behind a pointer, which no filter
  * follows. To be entered before the first thread starts: threads inherit it.
  */
-#ifndef TCPHEALTH_BASE_SANDBOX_H
-#define TCPHEALTH_BASE_SANDBOX_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -26,5 +25,3 @@ struct sandbox_config {
  * this architecture or with this C library the filter lacks a system call, and serving would fail.
  */
 int sandbox_enter(const struct sandbox_config *config, const char **ret_forbidden);
-
-#endif

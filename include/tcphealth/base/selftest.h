@@ -3,8 +3,7 @@
  *
  * Knows threads and sockets; must not know what may be in their way. No state.
  */
-#ifndef TCPHEALTH_BASE_SELFTEST_H
-#define TCPHEALTH_BASE_SELFTEST_H
+#pragma once
 
 /*
  * Serves one connection on 127.0.0.1 to a thread of its own, and leaves nothing behind, no
@@ -12,5 +11,3 @@
  * are lost, else less than a millisecond.
  */
 const char *selftest_run(void);
-
-#endif

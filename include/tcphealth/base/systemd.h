@@ -5,8 +5,7 @@
  * would bring five libraries. Knows the environment and one datagram socket; must not know what the
  * program does. The main thread; systemd_init() before any other thread starts.
  */
-#ifndef TCPHEALTH_BASE_SYSTEMD_H
-#define TCPHEALTH_BASE_SYSTEMD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,5 +44,3 @@ int systemd_ready(const struct systemd *systemd, const char *status);
 int systemd_reloading(const struct systemd *systemd);
 int systemd_stopping(const struct systemd *systemd);
 int systemd_alive(const struct systemd *systemd);
-
-#endif

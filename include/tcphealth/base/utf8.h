@@ -3,8 +3,7 @@
  *
  * One invalid byte in one label makes Prometheus refuse a whole page. Pure; any thread.
  */
-#ifndef TCPHEALTH_BASE_UTF8_H
-#define TCPHEALTH_BASE_UTF8_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,5 +14,3 @@
  * `len` >= 1 bytes may be read.
  */
 size_t utf8_sequence(const char *s, size_t len);
-
-#endif

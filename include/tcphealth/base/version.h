@@ -4,8 +4,7 @@
  * Owns the texts that the build fixes: the version and the source revision. Knows nothing of flags
  * or metrics. Any thread.
  */
-#ifndef TCPHEALTH_BASE_VERSION_H
-#define TCPHEALTH_BASE_VERSION_H
+#pragma once
 
 #include <stdio.h>
 
@@ -23,5 +22,3 @@ extern const char version_revision[];
  *     platform:         linux/amd64
  */
 void version_print(FILE *out);
-
-#endif

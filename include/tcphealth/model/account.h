@@ -10,8 +10,7 @@
  *     forgotten.
  *   - opened - closed + (sockets of the first sample) = entries open.
  */
-#ifndef TCPHEALTH_MODEL_ACCOUNT_H
-#define TCPHEALTH_MODEL_ACCOUNT_H
+#pragma once
 
 #include "tcphealth/base/hash.h"
 #include "tcphealth/model/ledger.h"
@@ -75,5 +74,3 @@ enum account_end {
 
 /* What a destroyed socket had come to. `syn_sent`: the last dump saw it in SYN_SENT. */
 enum account_end account_end(const struct tcpdeath *death, bool syn_sent);
-
-#endif

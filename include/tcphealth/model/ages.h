@@ -5,8 +5,7 @@
  * state, and when something last moved. All ages are lower bounds. Knows TCP's timers; must not
  * know ports, counters or sources. One thread.
  */
-#ifndef TCPHEALTH_MODEL_AGES_H
-#define TCPHEALTH_MODEL_AGES_H
+#pragma once
 
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/stale.h"
@@ -67,5 +66,3 @@ void ages_look(struct track_entry *entry, const struct tcpsock *sock, bool creat
  */
 void ages_dead(const struct track_entry *entry, const struct ages_context *context,
 	       struct look *ret_look);
-
-#endif

@@ -8,8 +8,7 @@
  * breaks off, or one of them fails, census_abort() ends the sample: its gauges must not be shown, no count is lost, and the
  * sample after a full one must be full. Events go in while no dump is open: so each follows all records of its socket.
  */
-#ifndef TCPHEALTH_MODEL_CENSUS_H
-#define TCPHEALTH_MODEL_CENSUS_H
+#pragma once
 
 #include "tcphealth/base/portset.h"
 #include "tcphealth/model/ages.h"
@@ -130,5 +129,3 @@ uint64_t census_sockets(const struct census *census);
 uint64_t census_wiped_closes(const struct census *census);
 /* The connects that failed last. */
 struct connects *census_connects(struct census *census);
-
-#endif

@@ -7,8 +7,7 @@
  *
  * docs/kernel.md says what the kernel shows of each way to fail.
  */
-#ifndef TCPHEALTH_MODEL_CONNECTS_H
-#define TCPHEALTH_MODEL_CONNECTS_H
+#pragma once
 
 #include "tcphealth/source/events.h"
 #include "tcphealth/source/netstat.h"
@@ -127,5 +126,3 @@ enum connects_failure connects_decide(const struct connects_attempt *attempt,
 
 /* Whether it needs no counter to be decided. */
 bool connects_is_certain(const struct connects_attempt *attempt, uint32_t syn_limit);
-
-#endif

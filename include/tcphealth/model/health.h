@@ -4,8 +4,7 @@
  * A plain value that the collector fills, or the watchdog while the collector hangs in the kernel.
  * It is rendered together with the last good snapshot.
  */
-#ifndef TCPHEALTH_MODEL_HEALTH_H
-#define TCPHEALTH_MODEL_HEALTH_H
+#pragma once
 
 #include "tcphealth/source/source.h"
 
@@ -48,5 +47,3 @@ struct health {
 	bool web_config_failed;
 	struct health_netns netns;
 };
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * keepalive: whether the kernel probes a quiet peer, as far as the samples so far show it.
  */
-#ifndef TCPHEALTH_MODEL_KEEPALIVE_H
-#define TCPHEALTH_MODEL_KEEPALIVE_H
+#pragma once
 
 enum keepalive {
 	/* Another timer has hidden it in every sample; 0, as in a new entry. */
@@ -23,5 +22,3 @@ static inline const char *keepalive_name(unsigned int keepalive)
 
 	return names[keepalive];
 }
-
-#endif

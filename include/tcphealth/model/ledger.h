@@ -5,8 +5,7 @@
  * share `other`. The counters of a pair that lost its series stand still, and go on when it has series again: none ever falls.
  * Knows ports and numbers; must not know sockets. One thread.
  */
-#ifndef TCPHEALTH_MODEL_LEDGER_H
-#define TCPHEALTH_MODEL_LEDGER_H
+#pragma once
 
 #include "tcphealth/base/portset.h"
 #include "tcphealth/model/connects.h"
@@ -113,5 +112,3 @@ const struct portview *ledger_pair_view(const struct ledger *ledger,
 
 /* The LEDGER_COUNTERS counters of `other`; NULL if every pair that was ever used had series. */
 const uint64_t *ledger_other(const struct ledger *ledger, enum role role);
-
-#endif

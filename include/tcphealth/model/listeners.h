@@ -6,8 +6,7 @@
  *
  * A sample: listeners_begin(), listeners_add() for each LISTEN record, listeners_end(); and listeners_settle_drops() where drops are known.
  */
-#ifndef TCPHEALTH_MODEL_LISTENERS_H
-#define TCPHEALTH_MODEL_LISTENERS_H
+#pragma once
 
 #include "tcphealth/source/tcpsock.h"
 
@@ -106,5 +105,3 @@ const struct listener_port *listeners_ports(const struct listeners *listeners, s
 
 /* The listeners, alive and gone, in no order; valid until the next listeners_begin(). */
 const struct listener *listeners_all(const struct listeners *listeners, size_t *ret_count);
-
-#endif

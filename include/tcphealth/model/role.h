@@ -4,8 +4,7 @@
  * Guesses from one record and its surroundings. Knows the handshake's arithmetic and the port
  * numbers; must not know history: the caller weighs that against the guess. Pure.
  */
-#ifndef TCPHEALTH_MODEL_ROLE_H
-#define TCPHEALTH_MODEL_ROLE_H
+#pragma once
 
 #include "tcphealth/source/events.h"
 #include "tcphealth/source/tcpsock.h"
@@ -98,5 +97,3 @@ bool role_from_death(const struct tcpdeath *death, enum role *ret_role);
 /* By port numbers alone, which always gives an answer. */
 struct role_guess role_from_ports(uint16_t local_port, uint16_t remote_port,
 				  struct role_ports range);
-
-#endif

@@ -4,8 +4,7 @@
  * Numbers and texts, no sockets and no pointers into tables that live on. The collector makes one
  * at the end of a sample; after that any thread may read it and hold references.
  */
-#ifndef TCPHEALTH_MODEL_SNAPSHOT_H
-#define TCPHEALTH_MODEL_SNAPSHOT_H
+#pragma once
 
 #include "tcphealth/model/ledger.h"
 #include "tcphealth/model/listeners.h"
@@ -110,5 +109,3 @@ const struct snapshot_listener *snapshot_listener_of(const struct snapshot_ns *n
 /* Both take NULL. */
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot);
-
-#endif

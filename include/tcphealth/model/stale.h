@@ -5,8 +5,7 @@
  * texts are made from these two. Knows what one connection shows; must not know how its ages were
  * found. Pure.
  */
-#ifndef TCPHEALTH_MODEL_STALE_H
-#define TCPHEALTH_MODEL_STALE_H
+#pragma once
 
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/track.h"
@@ -213,5 +212,3 @@ const char *stale_blame_name(enum stale_blame blame);
  * result is STALE_NONE.
  */
 enum stale_reason stale_judge(const struct stale_look *look, uint32_t where, uint64_t *ret_ms);
-
-#endif

@@ -4,8 +4,7 @@
  * Copies the pairs with series, adds up the others as `other`, and names units. Knows census and
  * snapshot; must not know kernels or formats. The collector's thread.
  */
-#ifndef TCPHEALTH_MODEL_SURVEY_H
-#define TCPHEALTH_MODEL_SURVEY_H
+#pragma once
 
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/snapshot.h"
@@ -45,5 +44,3 @@ struct survey {
  * -ENOMEM.
  */
 int survey_take(const struct survey *survey, struct snapshot **ret_snapshot);
-
-#endif

@@ -6,8 +6,7 @@
  * the rows of cgroups, and `counted` and `shown` of an entry. Knows numbers; must not know ages, or
  * who has series. One thread.
  */
-#ifndef TCPHEALTH_MODEL_TALLY_H
-#define TCPHEALTH_MODEL_TALLY_H
+#pragma once
 
 #include "tcphealth/base/keyed.h"
 #include "tcphealth/model/keepalive.h"
@@ -182,5 +181,3 @@ static inline int tally_add(struct tally *tally, struct portview *view, struct t
 
 /* Takes an entry that is shown off the gauges of its pair, in the full part. */
 void tally_take_off(struct tally *tally, struct portview *view, struct track_entry *entry);
-
-#endif

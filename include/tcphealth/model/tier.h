@@ -1,8 +1,7 @@
 /*
  * tier: how much of the kernel's tables a sample reads.
  */
-#ifndef TCPHEALTH_MODEL_TIER_H
-#define TCPHEALTH_MODEL_TIER_H
+#pragma once
 
 /*
  * A states sample is cheap: connections in ESTABLISHED are many and rarely change. What the last
@@ -15,5 +14,3 @@ enum tier {
 	TIER_STATES, /* every state but ESTABLISHED */
 };
 #define TIERS 2
-
-#endif

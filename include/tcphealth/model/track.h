@@ -5,8 +5,7 @@
  * account (counters), ages (moments) and tally (what is on show). An entry's pointer is valid until
  * the next track_see(). One thread.
  */
-#ifndef TCPHEALTH_MODEL_TRACK_H
-#define TCPHEALTH_MODEL_TRACK_H
+#pragma once
 
 #include "tcphealth/model/keepalive.h"
 #include "tcphealth/model/role.h"
@@ -158,5 +157,3 @@ static inline uint64_t track_received(const struct track_entry *entry)
 {
 	return (uint64_t)entry->received_high << 32 | entry->received_low;
 }
-
-#endif

@@ -12,8 +12,7 @@
  * Labels gather until a value ends the line. HELP and TYPE come with the first sample of a family:
  * a family without samples is not written at all.
  */
-#ifndef TCPHEALTH_RENDER_EXPO_H
-#define TCPHEALTH_RENDER_EXPO_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 
@@ -95,5 +94,3 @@ void expo_end(struct expo *expo);
 
 /* The Content-Type of a format. */
 const char *expo_content_type(enum expo_format format);
-
-#endif

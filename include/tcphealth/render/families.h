@@ -5,8 +5,7 @@
  * its figures lie. Pure: the same snapshot gives the same bytes. Must not know kernels, sources nor
  * HTTP.
  */
-#ifndef TCPHEALTH_RENDER_FAMILIES_H
-#define TCPHEALTH_RENDER_FAMILIES_H
+#pragma once
 
 #include "tcphealth/model/health.h"
 #include "tcphealth/model/snapshot.h"
@@ -33,5 +32,3 @@ struct families_input {
 
 /* Writes the whole page, and ends it. */
 void families_render(const struct families_input *input, struct expo *expo);
-
-#endif

@@ -6,8 +6,7 @@
  * inline, and nothing is loaded from other hosts. Foreign text is escaped here. Pure: the same
  * snapshot gives the same bytes.
  */
-#ifndef TCPHEALTH_RENDER_HTML_H
-#define TCPHEALTH_RENDER_HTML_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/health.h"
@@ -41,5 +40,3 @@ struct html_asset {
 
 #define HTML_ASSETS 3
 extern const struct html_asset html_assets[HTML_ASSETS];
-
-#endif

@@ -12,8 +12,7 @@
  *   json_close(&j, '}');
  *   json_end(&j);
  */
-#ifndef TCPHEALTH_RENDER_JSON_H
-#define TCPHEALTH_RENDER_JSON_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 
@@ -45,5 +44,3 @@ void json_null(struct json *json, const char *key);
 
 /* Ends the document with a newline. */
 void json_end(struct json *json);
-
-#endif

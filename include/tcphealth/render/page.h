@@ -4,8 +4,7 @@
  * A page is immutable and reference-counted. A pageslot holds the current page of each kind, which
  * one thread replaces while others take references. Must not know what the bytes mean. Any thread.
  */
-#ifndef TCPHEALTH_RENDER_PAGE_H
-#define TCPHEALTH_RENDER_PAGE_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 
@@ -54,5 +53,3 @@ struct page *pageslot_get(struct pageslot *slot, enum page_kind kind);
 /* A scraper is given this page; the highest stamp of those that were given, 0: none was. */
 void pageslot_serve(struct pageslot *slot, const struct page *page);
 uint64_t pageslot_served(const struct pageslot *slot);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Walks the table of metrics; a row with a JSON key is a member. Pure. Must not know HTTP.
  */
-#ifndef TCPHEALTH_RENDER_PORTS_JSON_H
-#define TCPHEALTH_RENDER_PORTS_JSON_H
+#pragma once
 
 #include "tcphealth/model/snapshot.h"
 #include "tcphealth/render/json.h"
@@ -17,5 +16,3 @@ void ports_json_port(struct json *json, uint32_t port);
 /* Writes a pair of the namespace as an object. */
 void ports_json_pair(struct json *json, const struct snapshot_ns *ns,
 		     const struct snapshot_pair *pair);
-
-#endif

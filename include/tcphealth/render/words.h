@@ -5,8 +5,7 @@
  * gaps in the sentences of model/stale, and has those of all else; must not know snapshots or
  * pages. Pure.
  */
-#ifndef TCPHEALTH_RENDER_WORDS_H
-#define TCPHEALTH_RENDER_WORDS_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/role.h"
@@ -100,5 +99,3 @@ void words_put_count(struct buf *buf, uint64_t n, const char *noun);
 
 /* "45 s", "6 min", "2 h 5 min", "3 d 4 h", "12 d": cut off, not rounded. */
 void words_put_age(struct buf *buf, uint64_t age_ms);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Knows mountinfo and directories; must not know what a path means. Stateless; any thread.
  */
-#ifndef TCPHEALTH_SOURCE_CGROUPFS_H
-#define TCPHEALTH_SOURCE_CGROUPFS_H
+#pragma once
 
 #include <limits.h>
 #include <stdbool.h>
@@ -47,5 +46,3 @@ bool cgroupfs_is_roots(const struct stat *directory);
  * point is taken for root's: in a container it may be an unknown user's.
  */
 size_t cgroupfs_owned(const struct cgroupfs *cgroupfs, const char **path);
-
-#endif

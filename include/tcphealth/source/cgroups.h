@@ -6,8 +6,7 @@
  * cgroup that is gone keeps its last path. Knows directories; must not know what a path means.
  * One thread.
  */
-#ifndef TCPHEALTH_SOURCE_CGROUPS_H
-#define TCPHEALTH_SOURCE_CGROUPS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,5 +34,3 @@ const char *cgroups_path(struct cgroups *cgroups, uint64_t id, uint64_t now_ms, 
  * cgroupfs).
  */
 bool cgroups_hybrid(const struct cgroups *cgroups);
-
-#endif

@@ -10,8 +10,7 @@
  * timed out. There is none for the end of TIME_WAIT nor for a request (net/core/sock_diag.c:
  * sock_diag_broadcast_destroy).
  */
-#ifndef TCPHEALTH_SOURCE_EVENTS_H
-#define TCPHEALTH_SOURCE_EVENTS_H
+#pragma once
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -93,5 +92,3 @@ struct events_stats events_stats(const struct events *events);
 
 /* Parses one destroy message, a whole netlink message; false if it is none. Pure. */
 bool events_parse(const void *msg, size_t len, struct tcpdeath *ret_death);
-
-#endif

@@ -5,8 +5,7 @@
  * not know what a socket means. No state; any thread. Processes of other users need
  * CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
  */
-#ifndef TCPHEALTH_SOURCE_HOLDERS_H
-#define TCPHEALTH_SOURCE_HOLDERS_H
+#pragma once
 
 #include "tcphealth/source/unit.h"
 
@@ -45,5 +44,3 @@ struct holders_result {
 int holders_find(const char *procfs, const char *cgroupfs, const uint32_t *inodes,
 		 size_t inode_count, uint64_t budget_ms, struct holder *ret_holders, size_t max,
 		 struct holders_result *ret_result);
-
-#endif

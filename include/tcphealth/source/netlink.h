@@ -2,8 +2,7 @@
  * netlink: the messages in which NETLINK_SOCK_DIAG describes sockets, in dumps and in destroy
  * events.
  */
-#ifndef TCPHEALTH_SOURCE_NETLINK_H
-#define TCPHEALTH_SOURCE_NETLINK_H
+#pragma once
 
 #include "tcphealth/source/tcpsock.h"
 
@@ -16,5 +15,3 @@
  * Pure.
  */
 bool netlink_parse(const void *payload, size_t len, struct tcpsock *ret_sock);
-
-#endif

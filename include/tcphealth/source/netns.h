@@ -4,8 +4,7 @@
  * Knows /run/netns, PROCFS/PID/ns/net and setns(2); must not know sockets. A namespace is known
  * by the inode of its file. Entering needs CAP_SYS_ADMIN and changes the calling thread only.
  */
-#ifndef TCPHEALTH_SOURCE_NETNS_H
-#define TCPHEALTH_SOURCE_NETNS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,5 +64,3 @@ int netns_enter(const struct netns_found *found);
 
 /* Back home. A thread that cannot go back must not continue: aborts the process. */
 void netns_leave(const struct netns_home *home);
-
-#endif

@@ -4,8 +4,7 @@
  * Knows the texts of /proc/net/snmp, /proc/net/netstat and /proc/sys/net/ipv4, and no sockets.
  * Reads the calling thread's namespace. Any thread.
  */
-#ifndef TCPHEALTH_SOURCE_NETSTAT_H
-#define TCPHEALTH_SOURCE_NETSTAT_H
+#pragma once
 
 #include <stdint.h>
 
@@ -81,5 +80,3 @@ void netsysctl_defaults(struct netsysctl *ret_sysctl);
  * Adds what a text of snmp or netstat tells: a line of names, a line of numbers, and so on. Pure.
  */
 void netstat_parse(const char *text, struct netstat *netstat);
-
-#endif

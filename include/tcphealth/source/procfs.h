@@ -1,8 +1,7 @@
 /*
  * procfs: where things are below --path.procfs, a procfs of this host or a directory of fixtures.
  */
-#ifndef TCPHEALTH_SOURCE_PROCFS_H
-#define TCPHEALTH_SOURCE_PROCFS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,5 +24,3 @@ enum procfs_stat {
 
 /* A number in the text of that file, from field 3 on. False if it is not there. */
 bool procfs_stat_field(const char *stat, enum procfs_stat field, uint64_t *ret_value);
-
-#endif

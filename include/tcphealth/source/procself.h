@@ -4,8 +4,7 @@
  * Reads /proc/self, not --path.procfs, which may be another host's. Must not know metrics. Any
  * thread.
  */
-#ifndef TCPHEALTH_SOURCE_PROCSELF_H
-#define TCPHEALTH_SOURCE_PROCSELF_H
+#pragma once
 
 #include <stdint.h>
 
@@ -32,5 +31,3 @@ struct procself {
 
 /* `proc_self` is "/proc/self". Values that cannot be read stay unknown; cannot fail. */
 void procself_read(const char *proc_self, struct procself *ret_procself);
-
-#endif

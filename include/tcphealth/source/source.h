@@ -4,8 +4,7 @@
  * A row says what it can do, and callers decide by that, never by its name. Knows no roles, history
  * or metrics. A source that is open is used by one thread at a time.
  */
-#ifndef TCPHEALTH_SOURCE_SOURCE_H
-#define TCPHEALTH_SOURCE_SOURCE_H
+#pragma once
 
 #include "tcphealth/source/tcpsock.h"
 
@@ -93,5 +92,3 @@ SOURCE_LIST(SOURCE_OPS)
 
 /* By enum source_id. SOURCE_AUTO stands for the first that works, and is NULL. */
 extern const struct source_ops *const source_table[SOURCE_IDS];
-
-#endif

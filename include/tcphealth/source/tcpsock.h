@@ -5,8 +5,7 @@
  * netlink, no text and no history. A field that a source cannot fill is not in `known`, and
  * is 0.
  */
-#ifndef TCPHEALTH_SOURCE_TCPSOCK_H
-#define TCPHEALTH_SOURCE_TCPSOCK_H
+#pragma once
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -177,5 +176,3 @@ static inline uint32_t tcpsock_unread(const struct tcpsock *sock)
 /* The same for both records of an end (full socket and mini); another in each process. */
 uint64_t tcptuple_hash(const struct in6_addr *local, uint16_t local_port,
 		       const struct in6_addr *remote, uint16_t remote_port);
-
-#endif

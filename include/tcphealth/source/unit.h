@@ -4,8 +4,7 @@
  * Pure. Knows how systemd, Kubernetes and container engines lay out their cgroups. Believes only
  * names that root gave: the owner of a directory names what is in it.
  */
-#ifndef TCPHEALTH_SOURCE_UNIT_H
-#define TCPHEALTH_SOURCE_UNIT_H
+#pragma once
 
 #include <stddef.h>
 
@@ -77,5 +76,3 @@ enum unit_kind {
 
 /* What a name stands for. */
 enum unit_kind unit_kind(const char *name);
-
-#endif

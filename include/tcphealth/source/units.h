@@ -4,8 +4,7 @@
  * Owns the cache of cgroups, and bounds the names that others than root may add. Knows cgroups and
  * /proc/PID/cgroup; must not know why a unit is wanted. One thread, but for units_of_process().
  */
-#ifndef TCPHEALTH_SOURCE_UNITS_H
-#define TCPHEALTH_SOURCE_UNITS_H
+#pragma once
 
 #include "tcphealth/source/unit.h"
 
@@ -44,5 +43,3 @@ void units_of_process(const char *cgroupfs, const char *procfs, int dir, const c
  * root. 0 if programs are in it as well; this program checks that by its own cgroup.
  */
 uint64_t units_kernel_cgroup(void);
-
-#endif

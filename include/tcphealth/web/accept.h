@@ -3,8 +3,7 @@
  *
  * Knows media types and q-values; must not know what is served. Pure; any thread.
  */
-#ifndef TCPHEALTH_WEB_ACCEPT_H
-#define TCPHEALTH_WEB_ACCEPT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,5 +26,3 @@ size_t accept_best(const char *accept, const struct accept_offer *offers, size_t
  * identity.
  */
 bool accept_gzip(const char *accept_encoding);
-
-#endif

@@ -5,8 +5,7 @@
  * lane: a thread that computes one bcrypt at a time, with a short queue of guesses. The memory
  * holds hashes under a random key, never a password. Must not know any other part of HTTP.
  */
-#ifndef TCPHEALTH_WEB_AUTH_H
-#define TCPHEALTH_WEB_AUTH_H
+#pragma once
 
 #include "tcphealth/web/share.h"
 #include "tcphealth/web/webconfig.h"
@@ -79,5 +78,3 @@ bool auth_is_busy(struct auth *auth);
 
 /* Quiesces, and returns once every request has its result. */
 void auth_stop(struct auth *auth);
-
-#endif

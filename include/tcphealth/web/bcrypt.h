@@ -5,8 +5,7 @@
  * users. Accepts and matches the same as Prometheus's exporters do (Go's
  * x/crypto/bcrypt). Any thread.
  */
-#ifndef TCPHEALTH_WEB_BCRYPT_H
-#define TCPHEALTH_WEB_BCRYPT_H
+#pragma once
 
 #include <stddef.h>
 
@@ -49,5 +48,3 @@ enum bcrypt_result {
  */
 enum bcrypt_result bcrypt_matches(struct bcrypt_room *room, const struct bcrypt_hash *hash,
 				  const char *password, size_t len);
-
-#endif

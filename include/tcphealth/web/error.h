@@ -3,8 +3,7 @@
  *
  * For the modules of web; must not know them. Any thread.
  */
-#ifndef TCPHEALTH_WEB_ERROR_H
-#define TCPHEALTH_WEB_ERROR_H
+#pragma once
 
 struct web_error {
 	char text[512];
@@ -31,5 +30,3 @@ static inline int web_fail(struct web_error *error, const char *what, int err)
  */
 int web_fail_at(struct web_error *error, const char *file, struct web_place place, const char *fmt,
 		...) __attribute__((format(printf, 4, 5)));
-
-#endif

@@ -9,8 +9,7 @@
  * - wait when accept(2) finds no free descriptor (it spins);
  * - let every newcomer in: whoever crowds the house leaves for it (see places).
  */
-#ifndef TCPHEALTH_WEB_GATE_H
-#define TCPHEALTH_WEB_GATE_H
+#pragma once
 
 #include <sys/socket.h>
 
@@ -63,5 +62,3 @@ void gate_connected(struct gate *gate, int fd);
 void gate_asked(struct gate *gate, int fd);
 void gate_answered(struct gate *gate, int fd);
 void gate_closed(struct gate *gate, int fd);
-
-#endif

@@ -5,8 +5,7 @@
  * that it names has changed, builds a new policy and then swaps it in; if that fails the
  * old one stays. Must not know HTTP. Any thread.
  */
-#ifndef TCPHEALTH_WEB_GUARD_H
-#define TCPHEALTH_WEB_GUARD_H
+#pragma once
 
 #include "tcphealth/web/tls.h"
 #include "tcphealth/web/webconfig.h"
@@ -59,5 +58,3 @@ enum guard_news {
  * file has changed, and if so reads all again. *ret_error is set with GUARD_FAILED.
  */
 enum guard_news guard_renew(struct guard *guard, uint64_t now_ms, struct web_error *ret_error);
-
-#endif

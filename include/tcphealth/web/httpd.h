@@ -4,8 +4,7 @@
  * Owns the listeners and libmicrohttpd's threads. Knows HTTP and who may ask; must not
  * know which routes there are, nor what they answer.
  */
-#ifndef TCPHEALTH_WEB_HTTPD_H
-#define TCPHEALTH_WEB_HTTPD_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 #include "tcphealth/web/error.h"
@@ -137,5 +136,3 @@ void httpd_quiesce(struct httpd *httpd);
  * it.
  */
 bool httpd_settle(struct httpd *httpd, unsigned int wait_ms);
-
-#endif

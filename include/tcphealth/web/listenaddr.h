@@ -4,8 +4,7 @@
  * Knows the syntax of addresses, name resolution and socket options; must not know HTTP.
  * Any thread; resolving a name may block.
  */
-#ifndef TCPHEALTH_WEB_LISTENADDR_H
-#define TCPHEALTH_WEB_LISTENADDR_H
+#pragma once
 
 #include <stddef.h>
 
@@ -35,5 +34,3 @@ int listenaddr_open(const char *address, char *ret_why, size_t size);
 
 /* The port a socket is bound to, or 0. */
 unsigned int listenaddr_port(int fd);
-
-#endif

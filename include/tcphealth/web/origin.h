@@ -4,8 +4,7 @@
  * Knows addresses, and the headers by which a proxy or a rebound name shows; must not
  * know what is requested. Any thread.
  */
-#ifndef TCPHEALTH_WEB_ORIGIN_H
-#define TCPHEALTH_WEB_ORIGIN_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -23,5 +22,3 @@ bool origin_host_is_own(const char *host);
 
 /* Whether a proxy adds this header: Forwarded, X-Forwarded-*, X-Real-IP or Via. */
 bool origin_is_proxy_header(const char *name);
-
-#endif

@@ -9,8 +9,7 @@
  * Owns the list of connections, each known by its descriptor. Must not touch a descriptor. One
  * thread at a time.
  */
-#ifndef TCPHEALTH_WEB_PLACES_H
-#define TCPHEALTH_WEB_PLACES_H
+#pragma once
 
 #include "tcphealth/web/share.h"
 
@@ -55,5 +54,3 @@ struct place *places_take(struct places *places, const struct place *newcomer);
 
 /* The descriptor is closed. */
 void places_release(struct places *places, struct place *place);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Reads no clock. Not thread safe: the caller locks.
  */
-#ifndef TCPHEALTH_WEB_RATELIMIT_H
-#define TCPHEALTH_WEB_RATELIMIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,5 +17,3 @@ struct ratelimit {
 
 /* Takes a token. False if there is none. Changed settings start with a full bucket. */
 bool ratelimit_take(struct ratelimit *limit, uint64_t interval_ns, uint64_t burst, uint64_t now_ns);
-
-#endif

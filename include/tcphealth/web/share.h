@@ -4,8 +4,7 @@
  * A client is identified by what it cannot choose: all of 127.0.0.0/8 and ::1 are this host, IPv4
  * counts by address, IPv6 by network. Must not know which resource that is. Pure; any thread.
  */
-#ifndef TCPHEALTH_WEB_SHARE_H
-#define TCPHEALTH_WEB_SHARE_H
+#pragma once
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -30,5 +29,3 @@ struct share share_of(const struct sockaddr *peer);
 
 /* Whether two clients have the same share. IPv4 addresses have one share in every width. */
 bool share_is_same(const struct share *a, const struct share *b, enum share_width width);
-
-#endif

@@ -5,8 +5,7 @@
  * never changes: new files make a new one, and a connection keeps the one it started
  * with. Any thread.
  */
-#ifndef TCPHEALTH_WEB_TLS_H
-#define TCPHEALTH_WEB_TLS_H
+#pragma once
 
 #include "tcphealth/web/webconfig.h"
 
@@ -38,5 +37,3 @@ void tls_free(struct tls *tls);
  * outlive the session. 0, or -EINVAL: the handshake will fail.
  */
 int tls_attach(struct tls *tls, struct gnutls_session_int *session);
-
-#endif

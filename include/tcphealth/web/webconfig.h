@@ -6,8 +6,7 @@
  * docs/web-config.md. Reads this one file and no certificate; must not know TLS or HTTP.
  * Any thread.
  */
-#ifndef TCPHEALTH_WEB_WEBCONFIG_H
-#define TCPHEALTH_WEB_WEBCONFIG_H
+#pragma once
 
 #include "tcphealth/web/bcrypt.h"
 #include "tcphealth/web/error.h"
@@ -135,5 +134,3 @@ void webconfig_free(struct webconfig *config);
 
 /* "X-Frame-Options". */
 const char *webconfig_header_name(enum webconfig_header header);
-
-#endif

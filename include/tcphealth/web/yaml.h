@@ -5,8 +5,7 @@
  * refused. Must not know which keys there are. A function that returns -EINVAL or -ENOMEM
  * has written to `error` what is wrong, and where. One document, one thread.
  */
-#ifndef TCPHEALTH_WEB_YAML_H
-#define TCPHEALTH_WEB_YAML_H
+#pragma once
 
 #include "tcphealth/web/error.h"
 
@@ -66,5 +65,3 @@ bool yaml_is_list(struct fy_node *node);
 
 /* False if it is not a boolean of YAML 1.1. */
 bool yaml_bool(const struct yaml_scalar *scalar, bool *ret);
-
-#endif
