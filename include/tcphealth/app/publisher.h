@@ -1,10 +1,10 @@
 /*
  * publisher: the last sample, and the pages made of it.
  *
- * Holds the last good snapshot and the exporter's own health. Renders the pages at the end of
- * each sample, and again when a sample hangs in the kernel. One thread samples, others ask and
- * watch; nobody waits for pages that another thread renders. Must not know where a snapshot comes
- * from, nor HTTP.
+ * Holds the last good snapshot and the exporter's own health. Renders the pages at the end of each
+ * sample, and again when a sample hangs in the kernel. One thread samples; others read and watch,
+ * and never wait for a page that is being rendered. Must not know where a snapshot comes from, nor
+ * HTTP.
  */
 #pragma once
 
@@ -39,8 +39,8 @@ void publisher_free(struct publisher *publisher);
 void publisher_begin(struct publisher *publisher, uint64_t now_ms);
 
 /*
- * The sample has ended with `error`: 0, or -errno. Renders the pages, after a failure as well, so
- * that it shows. On success they are of `snapshot`, and its reference is taken over. Counts failed
+ * The sample has ended with `error`: 0, or -errno. Renders the pages, also after a failure, which
+ * then shows. On success they show `snapshot`, and its reference is taken over. Counts failed
  * samples: health->errors and health->web_config_failed are set, not read. 0; -EFBIG if a page
  * would be too large, which then has no data and tcphealth_sample_success 0; or -ENOMEM: the old
  * pages stay. The sampling thread.
@@ -53,7 +53,7 @@ void publisher_web_config(struct publisher *publisher, bool failed);
 
 /*
  * Renders the last data as failed while a sample has been running for longer than an interval and
- * 2 s. To be called now and then, not by the sampling thread.
+ * 2 s. To be called periodically, but not by the sampling thread.
  */
 void publisher_watch(struct publisher *publisher);
 

@@ -1,8 +1,8 @@
 /*
- * sample: one sample of a namespace, whoever wants it.
+ * sample: one sample of a namespace.
  *
  * Knows the order: settings, listeners, connections, events, counters, end. Must not know where a
- * source comes from, nor what a record means. On the thread that has entered the namespace.
+ * source comes from, nor what a record means. The thread that has entered the namespace.
  */
 #pragma once
 

@@ -2,9 +2,9 @@
  * sandbox: which system calls this process may make from now on.
  *
  * A seccomp filter (libseccomp): reading files, serving sockets, netlink and threads; no writing to
- * the file system, no new program, no raw sockets, no executable memory. On i386, where the C library
- * makes sockets by socketcall(2), any socket: its arguments are behind a pointer, which no filter
- * follows. To be entered before the first thread starts: threads inherit it.
+ * the file system, no new program, no raw sockets, no executable memory. On i386, where the C
+ * library makes sockets by socketcall(2), any socket: its arguments are behind a pointer, which no
+ * filter follows. To be entered before the first thread starts: threads inherit it.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * account: counters that lose nothing, from dumps and destroy events together.
+ * account: exact counters, from dumps and destroy events together.
  *
  * Adds to a pair what one of its sockets did since it was last seen. Knows counters and the life of
  * an entry (opened, closed, final); must not know ages or sources. One thread. The rules:
@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What is counted of one socket at one moment. */
+/* The counted figures of one socket at one moment. */
 struct account_numbers {
 	uint64_t acked;
 	uint64_t received;
@@ -43,15 +43,14 @@ struct account_numbers account_numbers_of_death(const struct tcpdeath *death);
 void account_base(struct track_entry *entry, const struct account_numbers *numbers);
 
 /*
- * Adds what moved since the last time. If a counter fell or the ports changed, the socket began a
- * new life.
+ * Adds what has changed since the last time. If a counter fell or the ports changed, the socket has
+ * begun a new life.
  */
 void account_add(struct ledger_pair *pair, struct track_entry *entry,
 		 const struct account_numbers *numbers);
 
 /*
- * Most sockets of most dumps are quiet: account_add() would add nothing, and write back what is
- * there.
+ * Whether account_add() would change nothing, as for most sockets of most dumps.
  */
 static inline bool account_is_unchanged(const struct track_entry *entry, const struct tcpsock *sock)
 {

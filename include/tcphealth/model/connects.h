@@ -1,9 +1,11 @@
 /*
  * connects: why attempts to connect failed.
  *
- * A destroy event does not always say how an attempt ended, and the kernel's own counters do not say for whom: together they tell.
- * Failed attempts are kept until the counters are read, after the last event of a sample; then each takes its share of what the counters
- * grew by. Remembers the peers of the last failures. Knows events and counters; must not know pairs, formats or interfaces. One thread.
+ * A destroy event does not always say how an attempt ended, and the kernel's own counters do not
+ * say for whom: together they tell. Failed attempts are kept until the counters are read, after the
+ * last event of a sample; then each takes its share of what the counters grew by. Remembers the
+ * peers of the last failures. Knows events and counters; must not know pairs, formats or
+ * interfaces. One thread.
  *
  * docs/kernel.md says what the kernel shows of each way to fail.
  */
@@ -18,8 +20,8 @@
 #include <stdint.h>
 
 /*
- * C(x, ID, label, alarms, words, meaning): how an attempt failed; whether somebody should be told: what programs do all day is no alarm;
- * "3 connects WORDS".
+ * C(x, ID, label, alarms, words, meaning): how an attempt failed; whether somebody should be told:
+ * what programs do all day is no alarm; "3 connects WORDS".
  */
 #define CONNECTS_LIST(C, x)                                                                        \
 	C(x, REFUSED, "refused", true, "refused", "a reset or an ICMP error came back")            \
@@ -59,7 +61,10 @@ struct connects_attempt {
 struct connects_budget {
 	/* Of this sample alone. */
 	uint64_t attempt_fails, aborts_on_data;
-	/* Of this sample and the one before; of this one. An ICMP error comes a second before the event. */
+	/*
+	 * Of this sample and the one before; of this one. An ICMP error comes a second before the
+	 * event.
+	 */
 	uint64_t locked_icmps, locked_icmps_fresh;
 	/* Until claimed: counted when the timer fires, while the event waits for close(2). */
 	uint64_t timeouts;
@@ -74,7 +79,10 @@ struct connects_peer {
 	/* Of the last attempt that a sample saw; 0: of none. */
 	uint64_t cgroup_id;
 	uint64_t first_ms, last_ms; /* monotonic */
-	/* When the last of them failed, in a ring of `count`; and when connects_next_told() gave it, 0: never. */
+	/*
+	 * When the last of them failed, in a ring of `count`; and when connects_next_told() gave
+	 * it, 0: never.
+	 */
 	uint64_t failed_ms[5];
 	uint64_t told_ms;
 };
@@ -93,8 +101,8 @@ struct connects_attempt connects_attempt_of(const struct tcpdeath *death);
 int connects_add(struct connects *connects, const struct connects_attempt *attempt);
 
 /*
- * Whether all local ports towards that address are taken; *ret_port is the remote port for which they are, 0 if it is not known or not
- * the only one.
+ * Whether all local ports towards that address are taken; *ret_port is the remote port for which
+ * they are, 0 if it is not known or not the only one.
  */
 typedef bool (*connects_full_fn)(void *arg, const struct in6_addr *remote, uint16_t *ret_port);
 
@@ -103,23 +111,30 @@ typedef int (*connects_fn)(void *arg, const struct connects_attempt *attempt,
 			   enum connects_failure failure);
 
 /*
- * Decides on all attempts that were added, those that need no counter first. `growth`: of the kernel's counters since the last call, read
- * after the last event. 0, or the first error of `fn`; no attempt is left in any case.
+ * Decides on all attempts that were added, those that need no counter first. `growth`: of the
+ * kernel's counters since the last call, read after the last event. 0, or the first error of `fn`;
+ * no attempt is left in any case.
  */
 int connects_settle(struct connects *connects, const struct netstat *growth,
 		    const struct netsysctl *sysctl, uint64_t now_ms, connects_full_fn full_fn,
 		    connects_fn fn, void *arg);
 
-/* The peers of the last failures, at most CONNECTS_PEERS, in no order; valid until the next connects_settle(). */
+/*
+ * The peers of the last failures, at most CONNECTS_PEERS, in no order; valid until the next
+ * connects_settle().
+ */
 const struct connects_peer *connects_peers(const struct connects *connects, size_t *ret_count);
 
 /*
- * A peer and reason that came to 5 failures within a minute, each at most once an hour, none that does not alarm; NULL when there is no
- * further one.
+ * A peer and reason that came to 5 failures within a minute, each at most once an hour, none that
+ * does not alarm; NULL when there is no further one.
  */
 const struct connects_peer *connects_next_told(struct connects *connects, uint64_t now_ms);
 
-/* The rule, apart from its memory: takes what it needs from the budget. `full` as of connects_full_fn. */
+/*
+ * The rule, apart from its memory: takes what it needs from the budget. `full` as of
+ * connects_full_fn.
+ */
 enum connects_failure connects_decide(const struct connects_attempt *attempt,
 				      struct connects_budget *budget, uint32_t syn_limit,
 				      bool full);

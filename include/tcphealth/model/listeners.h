@@ -1,10 +1,11 @@
 /*
- * listeners: who listens in a namespace, and who did.
+ * listeners: the listeners of a namespace, present and past.
  *
- * Owns the listeners, those that are gone included, and a row of accept queues for each of their ports. Must not know
- * connections. One thread.
+ * Owns the listeners, those that are gone included, and a row of accept queues for each of their
+ * ports. Must not know connections. One thread.
  *
- * A sample: listeners_begin(), listeners_add() for each LISTEN record, listeners_end(); and listeners_settle_drops() where drops are known.
+ * A sample: listeners_begin(), listeners_add() for each LISTEN record, listeners_end(); and
+ * listeners_settle_drops() where drops are known.
  */
 #pragma once
 
@@ -51,8 +52,10 @@ struct listener {
 	uint16_t port;
 	bool v6only;
 	bool alive;
-	bool full;     /* the accept queue, as last seen */
-	bool was_full; /* then, or in the sample before */
+	/* The accept queue, as last seen. */
+	bool full;
+	/* Then, or in the sample before. */
+	bool was_full;
 };
 
 struct listeners;
@@ -74,10 +77,11 @@ void listeners_begin(struct listeners *listeners, bool forget_ids);
 int listeners_add(struct listeners *listeners, const struct tcpsock *sock, uint64_t now_ms);
 
 /*
- * Judges the packets that listeners dropped since the last call, by the growth of the kernel's ListenDrops, read after the listeners
- * were: a socket's own counter has deferred accepts, repeated SYNs and health checks as well, ListenDrops has not. `fn` takes a port and
- * how many connections were turned away there; port 0 is for those that no listener can be told to have turned away. 0, or what `fn`
- * gave.
+ * Judges the packets that listeners dropped since the last call, by the growth of the kernel's
+ * ListenDrops, read after the listeners were: a socket's own counter has deferred accepts, repeated
+ * SYNs and health checks as well, ListenDrops has not. `fn` takes a port and how many connections
+ * were turned away there; port 0 is for those that no listener can be told to have turned away. 0,
+ * or what `fn` gave.
  */
 typedef int (*listeners_drops_fn)(void *arg, uint16_t port, uint64_t drops);
 int listeners_settle_drops(struct listeners *listeners, uint64_t listen_drops,

@@ -1,8 +1,8 @@
 /*
- * snapshot: all that a sample found, immutable.
+ * snapshot: everything a sample found, immutable.
  *
  * Numbers and texts, no sockets and no pointers into tables that live on. The collector makes one
- * at the end of a sample; after that any thread may read it and hold references.
+ * at the end of a sample; from then on any thread may read it and hold references.
  */
 #pragma once
 
@@ -57,8 +57,8 @@ struct snapshot_listener_unit {
 struct snapshot_ns {
 	const char *name; /* NULL: the exporter's own */
 	/*
-	 * enum source_can: what is known here. Never more than of the own, so that a figure is on
-	 * the page for it or for none.
+	 * enum source_can: what is known here. Never more than of the own namespace, so that a
+	 * figure is shown for it or for none.
 	 */
 	uint32_t can;
 	/* When it was last sampled, in seconds since the epoch; 0 of the own. */
@@ -102,7 +102,7 @@ struct snapshot *snapshot_new(size_t ns_count);
  */
 void *snapshot_alloc(struct snapshot *snapshot, size_t count, size_t size);
 
-/* Who listens on the port of a server pair; NULL: nobody, or it is a client pair. */
+/* The listener on the port of a server pair; NULL: there is none, or it is a client pair. */
 const struct snapshot_listener *snapshot_listener_of(const struct snapshot_ns *ns,
 						     const struct snapshot_pair *pair);
 

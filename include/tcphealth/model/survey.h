@@ -1,5 +1,5 @@
 /*
- * survey: a snapshot of what the censuses hold.
+ * survey: makes a snapshot of the censuses.
  *
  * Copies the pairs with series, adds up the others as `other`, and names units. Knows census and
  * snapshot; must not know kernels or formats. The collector's thread.

@@ -102,7 +102,8 @@ struct tally_part {
 
 /* The share of an entry that is shown. */
 struct tally_kept {
-	uint64_t key; /* a hash of its id; 0: taken off */
+	/* A hash of its id; 0: taken off. */
+	uint64_t key;
 	struct tally_share share;
 };
 

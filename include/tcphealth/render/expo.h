@@ -29,8 +29,8 @@ enum expo_format {
 /* Static text: the writer keeps the pointer until the next family. */
 struct expo_family {
 	/*
-	 * Of a counter it ends in _total, and of no other: the rest are gauges. Before that it ends in
-	 * its unit, if it has one: _seconds, _bytes, _ratio.
+	 * Of a counter it ends in _total, and of no other: the rest are gauges. Before that it ends
+	 * in its unit, if it has one: _seconds, _bytes, _ratio.
 	 */
 	const char *name;
 	const char *help;

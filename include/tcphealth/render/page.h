@@ -23,7 +23,8 @@ struct page;
 
 /*
  * A page with one reference. Takes the bytes of `buf`, which is then empty and may be used again.
- * `stamp` grows from page to page, see pageslot_served(). NULL when out of memory, or if buf->err is set.
+ * `stamp` grows from page to page, see pageslot_served(). NULL when out of memory, or if buf->err
+ * is set.
  */
 struct page *page_new(struct buf *buf, uint64_t stamp);
 /* Both take NULL. */

@@ -1,8 +1,8 @@
 /*
- * words: what was found at a port, in words, and what to do about it.
+ * words: puts the findings at a port, and what to do, into words.
  *
  * Plain text without markup: names in it are cleaned (escape_clean()) but not escaped. Fills the
- * gaps in the sentences of model/stale, and has those of all else; must not know snapshots or
+ * gaps in the sentences of model/stale, and owns all other sentences; must not know snapshots or
  * pages. Pure.
  */
 #pragma once
@@ -33,9 +33,11 @@ enum finding_kind {
 	FINDING_TIMED_OUT,
 	FINDING_NO_LOCAL_PORT,
 	FINDING_DROPS,
-	FINDING_NO_LISTENER, /* accepted connections, and nothing else to say */
-	FINDING_UNKNOWN,     /* connections, of which the source tells little */
-	FINDING_UNUSED,      /* no connections */
+	/* Accepted connections, and nothing else to say. */
+	FINDING_NO_LISTENER,
+	/* Connections, of which the source tells little. */
+	FINDING_UNKNOWN,
+	FINDING_UNUSED, /* no connections */
 };
 #define FINDING_KINDS (FINDING_UNUSED + 1)
 
@@ -54,7 +56,10 @@ enum finding_level {
 
 struct finding {
 	unsigned int kind; /* enum finding_kind or enum stale_reason */
-	/* Of an enum stale_reason: which form of its rule; and whether something else is wrong at the port. */
+	/*
+	 * Of an enum stale_reason: which form of its rule; and whether something else is wrong at
+	 * the port.
+	 */
 	unsigned int form;
 	bool troubled;
 	enum role role;

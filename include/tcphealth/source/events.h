@@ -1,5 +1,5 @@
 /*
- * events: the kernel's notice of each destroyed TCP socket.
+ * events: the kernel's event for each destroyed TCP socket.
  *
  * Owns a netlink socket subscribed to SKNLGRP_INET_TCP_DESTROY and INET6_TCP_DESTROY, the thread
  * that keeps it empty, and a ring with one producer and one consumer. Knows inet_diag; must not
@@ -31,8 +31,8 @@ enum tcpdeath_flags {
 };
 
 /*
- * A destroyed socket, with the last that its tcp_info said. Ports in host byte order; remote_port
- * is 0 if tcp_disconnect() has wiped it.
+ * A destroyed socket, with its last tcp_info. Ports in host byte order; remote_port is 0 if
+ * tcp_disconnect() has wiped it.
  */
 struct tcpdeath {
 	uint64_t id; /* the cookie that dumps showed */
@@ -54,7 +54,7 @@ struct tcpdeath {
 	uint16_t remote_port;
 	uint8_t retransmits;
 	uint8_t flags; /* enum tcpdeath_flags */
-	/* tcptuple_hash() of the connection: its TIME_WAIT mini may bear another cookie. */
+	/* tcptuple_hash() of the connection: its TIME_WAIT mini may have another cookie. */
 	uint32_t tuple_hash;
 };
 

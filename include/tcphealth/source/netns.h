@@ -1,5 +1,5 @@
 /*
- * netns: the network namespaces of this host: how to find, name and enter them.
+ * netns: finds, names and enters the network namespaces of this host.
  *
  * Knows /run/netns, PROCFS/PID/ns/net and setns(2); must not know sockets. A namespace is known
  * by the inode of its file. Entering needs CAP_SYS_ADMIN and changes the calling thread only.
@@ -40,10 +40,10 @@ struct netns_list {
 
 /*
  * Lists the namespaces under `run_netns` ("/run/netns"), then others by PROCFS/PID/ns/net, each
- * once and `max` at most. It does not find one that only an open descriptor keeps, or that only
- * threads after the first of a process are in. Holds none of them open. The list, zeroed before
- * its first use, keeps its memory for the next call. 0 or -errno (-ENOMEM, -EMFILE, no procfs):
- * then the list is a part. A missing `run_netns` is no error.
+ * once and `max` at most. It misses those that only an open descriptor keeps alive, and those that
+ * only later threads of a process are in. Holds none of them open. The list, zeroed before its
+ * first use, keeps its memory for the next call. 0 or -errno (-ENOMEM, -EMFILE, no procfs): then
+ * the list is a part. A missing `run_netns` is no error.
  */
 int netns_scan(const char *procfs, const char *run_netns, size_t max, struct netns_list *list);
 void netns_list_done(struct netns_list *list);
@@ -56,9 +56,8 @@ int netns_home_open(struct netns_home *ret_home);
 void netns_home_close(struct netns_home *home);
 
 /*
- * Enters a namespace if it still is the one that was found. 0, and the caller must netns_leave();
- * or -errno (-ESTALE: it is another, -ENOENT: it is gone, -EPERM), and the thread is where it
- * was.
+ * Enters a namespace if it is still the one that was found. 0, and the caller must netns_leave();
+ * or -errno (-ESTALE: it is another, -ENOENT: it is gone, -EPERM), and the thread is where it was.
  */
 int netns_enter(const struct netns_found *found);
 

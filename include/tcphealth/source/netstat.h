@@ -67,8 +67,8 @@ void netstat_read(const char *netdir, struct netstat *ret_netstat);
 struct netstat netstat_growth(const struct netstat *before, const struct netstat *now);
 
 /*
- * Reads PROCFS/sys/net/ipv4 over what netsysctl_defaults() or an earlier reading has left. What
- * cannot be read now, or is not a number, stays as it was, so that a lack of descriptors changes
+ * Reads PROCFS/sys/net/ipv4 over what netsysctl_defaults() or an earlier reading has left. A value
+ * that cannot be read, or is not a number, stays as it was, so that a lack of descriptors changes
  * no setting.
  */
 void netsysctl_read(const char *procfs, struct netsysctl *sysctl);
@@ -77,6 +77,7 @@ void netsysctl_read(const char *procfs, struct netsysctl *sysctl);
 void netsysctl_defaults(struct netsysctl *ret_sysctl);
 
 /*
- * Adds what a text of snmp or netstat tells: a line of names, a line of numbers, and so on. Pure.
+ * Adds the figures of a text of snmp or netstat: a line of names, a line of numbers, and so on.
+ * Pure.
  */
 void netstat_parse(const char *text, struct netstat *netstat);
