@@ -106,6 +106,27 @@ static void note(const char *text)
 		(void)fprintf(stderr, "tcphealth_exporter: %s\n", text);
 }
 
+/* Where no exporter runs here, or it does not tell, the rest is listed all the same. */
+static void add_dead(const struct options *options, struct dead *dead,
+		     struct connections_result *result)
+{
+	int err = dead_ask(options, dead);
+
+	if (err == 0)
+		result->dead = dead;
+	else
+		(void)fprintf(
+			stderr,
+			"tcphealth_exporter: connections that were reset or timed out are not "
+			"known, as no exporter tells them at %s: %s\n",
+			options->listen[0], strerror(-err));
+}
+
+static size_t count_stale(const struct connections_result *result)
+{
+	return result->count + (result->dead != NULL ? result->dead->count : 0);
+}
+
 static void print_stale(const struct options *options, const struct connections_result *result,
 			const struct connections_holders *holders, struct buf *text)
 {
@@ -115,7 +136,7 @@ static void print_stale(const struct options *options, const struct connections_
 	}
 	if (result->partial)
 		note(connections_partial_note);
-	if (result->count == 0)
+	if (count_stale(result) == 0)
 		return;
 	connections_render_table(result, holders, terminal_width(), text);
 	if (result->matched > result->count)
@@ -126,7 +147,7 @@ static void print_stale(const struct options *options, const struct connections_
 
 /* 0 and what is stale, written to standard output; or -errno. */
 static int print_all_stale(struct collector *collector, const struct options *options,
-			   struct connections_result *ret_result)
+			   struct dead *dead, struct connections_result *ret_result)
 {
 	struct connections_holders holders = { 0 };
 	struct buf text;
@@ -137,6 +158,7 @@ static int print_all_stale(struct collector *collector, const struct options *op
 		r = connections_find_holders(ret_result, options->path_procfs,
 					     options->path_cgroupfs, HOLDERS_BUDGET_MS, &holders);
 	if (r == 0) {
+		add_dead(options, dead, ret_result);
 		print_stale(options, ret_result, &holders, &text);
 		r = text.err != 0 ? text.err : write_all(STDOUT_FILENO, text.data, text.len);
 	}
@@ -150,17 +172,19 @@ static int list_stale(const struct options *options)
 {
 	struct connections_result result = { 0 };
 	struct collector *collector = NULL;
+	struct dead dead = { 0 };
 	int status, r = collector_new(options, NULL, NULL, &collector);
 
 	if (r == 0)
-		r = print_all_stale(collector, options, &result);
+		r = print_all_stale(collector, options, &dead, &result);
 	if (r < 0)
 		log_error("listing failed", "err", strerror(-r), NULL);
-	if (r < 0 || (result.count == 0 && result.partial))
+	if (r < 0 || (count_stale(&result) == 0 && result.partial))
 		status = EXIT_USAGE;
 	else
-		status = result.count != 0;
+		status = count_stale(&result) != 0;
 	connections_done(&result);
+	dead_done(&dead);
 	collector_stop(collector, 0);
 	return status;
 }

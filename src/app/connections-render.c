@@ -3,6 +3,7 @@
  */
 #include "tcphealth/app/connections.h"
 #include "tcphealth/base/address.h"
+#include "tcphealth/base/number.h"
 #include "tcphealth/render/json.h"
 #include "tcphealth/render/ports-json.h"
 #include "tcphealth/render/words.h"
@@ -236,6 +237,24 @@ static void render_row(struct json *j, const struct connections_row *row,
 	json_close(j, '}');
 }
 
+static void render_dead(struct json *j, const struct dead_row *row)
+{
+	uint64_t port;
+
+	json_open(j, NULL, '{');
+	if (row->netns[0] != '\0')
+		json_text(j, "netns", row->netns);
+	json_text(j, "role", row->role);
+	if (number_parse(row->port, UINT16_MAX, &port) == 0)
+		json_u64(j, "port", port);
+	else
+		json_text(j, "port", row->port);
+	json_text(j, "unit", row->unit);
+	json_u64(j, "connections", row->connections);
+	json_u64(j, "oldest_seconds", row->oldest_seconds);
+	json_close(j, '}');
+}
+
 void connections_render_json(const struct connections_result *result,
 			     const struct connections_holders *holders, struct buf *buf)
 {
@@ -259,6 +278,12 @@ void connections_render_json(const struct connections_result *result,
 	for (size_t i = 0; i < result->count; i++)
 		render_row(&j, &result->rows[i], holders);
 	json_close(&j, ']');
+	if (result->dead != NULL) {
+		json_open(&j, "dead", '[');
+		for (size_t i = 0; i < result->dead->count; i++)
+			render_dead(&j, &result->dead->rows[i]);
+		json_close(&j, ']');
+	}
 	json_close(&j, '}');
 	json_end(&j);
 }
@@ -331,6 +356,20 @@ static void fill_table_row(struct table_row *to, const struct connections_row *r
 	format_holder(to->cell[7], CELL, holders, row);
 }
 
+/* The kernel has forgotten their peers. */
+static void fill_dead_row(struct table_row *to, const struct dead_row *row)
+{
+	(void)snprintf(to->cell[0], CELL, "%s", row->netns[0] != '\0' ? row->netns : "-");
+	(void)snprintf(to->cell[1], CELL, "%s", row->port);
+	(void)snprintf(to->cell[2], CELL, "%s", row->role);
+	(void)snprintf(to->cell[3], CELL, "%s", stale_reason_name(STALE_DEAD));
+	format_age(to->cell[4], CELL, row->oldest_seconds * 1000);
+	(void)snprintf(to->cell[5], CELL, "%llu connection%s", (unsigned long long)row->connections,
+		       row->connections != 1 ? "s" : "");
+	(void)snprintf(to->cell[6], CELL, "%s", row->unit[0] != '\0' ? row->unit : "-");
+	(void)snprintf(to->cell[7], CELL, "-");
+}
+
 /* Columns on a terminal, near enough: continuation bytes take none. */
 static size_t width_of(const char *text)
 {
@@ -399,6 +438,10 @@ static bool all_are_own(const struct connections_result *result)
 		if (result->rows[i].netns[0] != '\0')
 			return false;
 	}
+	for (size_t i = 0; result->dead != NULL && i < result->dead->count; i++) {
+		if (result->dead->rows[i].netns[0] != '\0')
+			return false;
+	}
 	return true;
 }
 
@@ -408,7 +451,9 @@ void connections_render_table(const struct connections_result *result,
 {
 	static const char *const head[COLUMNS] = { "NETNS", "PORT", "ROLE", "REASON",
 						   "FOR",   "PEER", "UNIT", "HELD BY" };
-	struct table_row *rows = calloc(result->count + 1, sizeof(*rows));
+	size_t dead = result->dead != NULL ? result->dead->count : 0;
+	size_t count = 1 + result->count + dead;
+	struct table_row *rows = calloc(count, sizeof(*rows));
 	size_t widths[COLUMNS], first = all_are_own(result);
 
 	if (rows == NULL) {
@@ -419,10 +464,12 @@ void connections_render_table(const struct connections_result *result,
 		(void)snprintf(rows[0].cell[c], CELL, "%s", head[c]);
 	for (size_t i = 0; i < result->count; i++)
 		fill_table_row(&rows[i + 1], &result->rows[i], holders);
-	measure(rows, result->count + 1, first, widths);
+	for (size_t i = 0; i < dead; i++)
+		fill_dead_row(&rows[1 + result->count + i], &result->dead->rows[i]);
+	measure(rows, count, first, widths);
 	if (width != 0)
 		shrink(widths, first, width);
-	for (size_t i = 0; i <= result->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		for (size_t c = first; c < COLUMNS; c++) {
 			put_cell(buf, rows[i].cell[c], widths[c], c + 1 < COLUMNS);
 			buf_puts(buf, c + 1 < COLUMNS ? "  " : "\n");

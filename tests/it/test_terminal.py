@@ -5,12 +5,15 @@ import json
 import os
 import pty
 import re
+import socket
 import struct
 import subprocess
+import tempfile
 import termios
+import time
 import unittest
 
-from tcph import cgroups, expo, exporter, scenes
+from tcph import cgroups, expo, exporter, https, scenes
 from tcph.case import NetTest
 from tcph.poll import eventually
 from test_program import NOBODY, Through
@@ -42,6 +45,10 @@ class TerminalTest(NetTest):
         self.assertNotIn(b'runtime error', errors)
         return process.returncode, told.decode().replace('\r\n', '\n').splitlines()
 
+    def assert_only_dead_unknown(self, done, why='Connection refused'):
+        """No exporter runs here that would tell them."""
+        self.assertRegex(done.stderr.decode(), rf'^tcphealth_exporter: connections that were reset or timed out are not known, .*: {why}\n$')
+
     def stranded(self):
         """Connections with all that makes a line long."""
         services = [self.tree.leak(self.pair, 'system.slice/load@35111.service'),
@@ -54,12 +61,14 @@ class TerminalTest(NetTest):
 
     def test_nothing_stuck(self):
         done = exporter.run(self.b, '--list-stale')
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b'', b''))
+        self.assertEqual((done.returncode, done.stdout), (0, b''))
+        self.assert_only_dead_unknown(done)
 
     def test_table_into_a_pipe(self):
         service, *others = self.stranded()
         done = exporter.run(self.b, '--list-stale', NOW)
-        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        self.assertEqual(done.returncode, 1)
+        self.assert_only_dead_unknown(done)
         head, *rows = done.stdout.decode().splitlines()
         self.assertEqual(head.split(), HEAD)
         self.assertEqual(len(rows), 7)
@@ -107,11 +116,65 @@ class TerminalTest(NetTest):
         self.assertEqual((done.returncode, json.loads(done.stdout)['connections']), (0, []))
         service.strand()
         done = exporter.run(self.b, '--list-stale', '--format=json', NOW)
-        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        self.assertEqual(done.returncode, 1)
+        self.assert_only_dead_unknown(done)
         (row,) = json.loads(done.stdout)['connections']
         self.assertEqual((row['reason'], row['unit'], [holder['pid'] for holder in row['holders']]),
                          ('close_wait', 'load@35111.service', [service.pid]))
         self.assertGreaterEqual(row['stale_seconds'], 0)
+
+    def dead(self):
+        """A connection that was reset, and its unit; the exporter that runs at b tells it once it is stale."""
+        service = self.tree.leak(self.pair, 'system.slice/load@35111.service')
+        self.program.wait_value(1, 'tcphealth_listener_info', port=service.port, unit='load@35111.service')
+        client = service.connect()
+        self.program.wait_value(1, 'tcphealth_connections', role='server', port=service.port, state='established')
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+        client.close()
+        self.program.wait_value(1, 'tcphealth_stale_unit_connections', port=service.port, reason='dead',
+                                role='server', unit='load@35111.service')
+        return service
+
+    def test_running_exporter_tells_the_dead(self):
+        self.program = self.start_exporter(self.b, '--stale.dead=200ms')
+        service = self.dead()
+        done = exporter.run(self.b, '--list-stale')
+        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        head, row = done.stdout.decode().splitlines()
+        self.assertEqual(head.split(), HEAD)
+        self.assertRegex(row, rf'^{service.port} +server +dead +\d+s +1 connection +load@35111.service +-$')
+        done = exporter.run(self.b, '--list-stale', '--format=json')
+        (row,) = json.loads(done.stdout)['dead']
+        self.assertEqual((row['role'], row['port'], row['unit'], row['connections']),
+                         ('server', service.port, 'load@35111.service', 1))
+
+    def test_running_exporter_is_asked_by_tls_and_may_want_a_password(self):
+        site = https.Site(self.enterContext(tempfile.TemporaryDirectory()))
+        site.write_tls()
+        config = f'--web.config.file={site.path}'
+        program = self.start_exporter(self.b, config, ready=False)
+        eventually(site.wait(program).works, what='an answer by TLS')
+        done = exporter.run(self.b, '--list-stale', config)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b'', b''))
+        done = exporter.run(self.b, '--list-stale')
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.count(b'\n'), 1)
+        program.stop(within=20)
+        site.write_tls(rest='basic_auth_users:\n  alice: "$2y$04$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"\n')
+        program = self.start_exporter(self.b, config, ready=False)
+        eventually(lambda: b'Permission denied' in exporter.run(self.b, '--list-stale', config).stderr,
+                   what='a refusal')
+
+    def test_silent_exporter_is_not_waited_for(self):
+        listener = self.b.socket(4)
+        listener.bind(('127.0.0.1', 10793))
+        listener.listen()
+        self.addCleanup(listener.close)
+        begun = time.monotonic()
+        done = exporter.run(self.b, '--list-stale')
+        self.assertLess(time.monotonic() - begun, exporter.patience(4))
+        self.assertEqual(done.returncode, 0)
+        self.assert_only_dead_unknown(done, 'Connection timed out')
 
     def test_longest_first(self):
         def list_them():
@@ -137,7 +200,7 @@ class TerminalTest(NetTest):
         _, row = done.stdout.decode().splitlines()
         self.assertEqual(row.split()[5:], ['load@35111.service', '-'])
         self.assertIn(b'CAP_SYS_PTRACE', done.stderr)
-        self.assertEqual(done.stderr.count(b'\n'), 1)
+        self.assertEqual(done.stderr.count(b'\n'), 2)
 
     def test_other_namespaces_are_listed_if_they_are_named(self):
         others = f'--collector.netns=tcph-{os.getpid()}-*'
@@ -145,7 +208,8 @@ class TerminalTest(NetTest):
         service.strand()
         self.assertEqual(exporter.run(self.a, '--list-stale', NOW).returncode, 0)
         done = exporter.run(self.a, '--list-stale', others, NOW)
-        self.assertEqual((done.returncode, done.stderr), (1, b''))
+        self.assertEqual(done.returncode, 1)
+        self.assert_only_dead_unknown(done)
         head, row = done.stdout.decode().splitlines()
         self.assertEqual(head.split(), ['NETNS', *HEAD])
         self.assertEqual(row.split()[:4], [self.b.name, str(service.port), 'server', 'close_wait'])

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "tcphealth/app/dead.h"
 #include "tcphealth/base/buf.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/source/holders.h"
@@ -73,6 +74,8 @@ struct connections_result {
 	bool looked, partial;
 	struct units *units;             /* borrowed; may be NULL */
 	const struct source_ops *source; /* of the own namespace */
+	/* What a running exporter adds; borrowed. NULL: nothing is known. */
+	const struct dead *dead;
 };
 
 /* A namespace to take them from. */
