@@ -68,19 +68,6 @@ static size_t list_namespaces(struct collector *c, struct survey_ns ret_ns[1 + N
 	return 1 + namespaces_fill(c->namespaces, &ret_ns[1], NAMESPACES_MAX);
 }
 
-static void tell_stale(struct collector *c)
-{
-	struct survey_ns ns[1 + NAMESPACES_MAX];
-	size_t n = list_namespaces(c, ns);
-
-	for (size_t i = 0; i < n; i++) {
-		size_t count;
-		const struct census_news *news = census_news(ns[i].census, &count);
-
-		stalelog_tell(&c->stalelog, news, count, ns[i].name, c->units, clock_mono_ms());
-	}
-}
-
 static struct health health_of(struct collector *c, uint64_t begin_ns)
 {
 	struct health health = {
@@ -203,11 +190,13 @@ static void run_sample(struct collector *c)
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
 	r = sample_once(c, &tier, NAMESPACES_NEXT, begin_ms, &snapshot);
-	if (r == 0)
+	if (r == 0) {
 		log_source(c);
-	else
+		if (c->options->log_stale)
+			stalelog_tell(&c->stalelog, snapshot, clock_mono_ms());
+	} else {
 		pace_insist(&c->pace);
-	tell_stale(c);
+	}
 	health = health_of(c, begin_ns);
 	published = publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r != 0 ? r : published);
@@ -309,6 +298,7 @@ static void free_all(struct collector *c)
 	census_free(c->census);
 	units_free(c->units);
 	namespaces_free(c->namespaces);
+	stalelog_done(&c->stalelog);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
 	pthread_cond_destroy(&c->ended_cond);
@@ -337,7 +327,6 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 		.include = &o->ports_include,
 		.exclude = &o->ports_exclude,
 		.kernel_cgroup_id = units_kernel_cgroup(),
-		.news = o->log_stale,
 	};
 	bool own_only = strcmp(o->netns, "own") == 0;
 
@@ -350,7 +339,6 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 						 source_table[o->source]->can & SOURCE_EVENTS));
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
 	netsysctl_defaults(&c->sysctl);
-	stalelog_init(&c->stalelog);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->publisher = publisher;
 	c->mailbox = mailbox;

@@ -105,7 +105,7 @@ static const struct row rows[] = {
 	  .names = format_names, .def = "logfmt",
 	  .help = "format of log lines, which go to standard error" },
 	{ .name = "log.stale", .kind = &kind_bool, FIELD(log_stale), .def = "true",
-	  .help = "log each connection that becomes stale, at most 10 lines a minute" },
+	  .help = "log what becomes stale and when it ends, at most 10 lines a minute" },
 
 	{ .heading = "Program",
 	  .name = "once", .kind = &kind_mode, .min = OPTIONS_ONCE,

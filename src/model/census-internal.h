@@ -120,8 +120,6 @@ struct census {
 	struct keyed mirror; /* struct mirrored; without cookies only */
 	struct busyports busy;
 	struct services services;
-	struct census_news *news; /* CENSUS_NEWS_MAX of them, or NULL */
-	size_t news_count;
 	struct death_role *deaths;
 	/* Cookies of entries that had to go before their event. */
 	uint64_t *tombs;
@@ -136,10 +134,6 @@ struct census {
 
 /* When the last whole sample of this tier began; 0: none has. A full one is of both. */
 uint64_t census_looked_ms(const struct census *c, enum tier tier);
-
-/* `sock` is NULL for one that left the dumps. */
-void census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
-		       const struct look *look);
 
 /*
  * A socket has died, or a states sample sees it in another state: if it is on show since the last full sample, it is no

@@ -14,34 +14,6 @@
 /* Entries that wait for an event. */
 #define INVISIBLE_MAX 65536u
 
-static void add_news(struct census *c, const struct track_entry *entry, const struct tcpsock *sock,
-		     const struct look *look)
-{
-	struct tcpsock gone = { 0 };
-
-	if (!c->news)
-		return;
-	if (!sock)
-		gone.cgroup_id = track_cgroup(c->track, entry);
-	if (c->news_count < CENSUS_NEWS_MAX)
-		c->news[c->news_count] = (struct census_news){
-			.role = (enum role)entry->role,
-			.port = entry->port,
-			.reason = look->reason,
-			.age_ms = look->stale_ms,
-			.sock = sock ? *sock : gone,
-		};
-	c->news_count++;
-}
-
-void census_note_stale(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
-		       const struct look *look)
-{
-	if (entry->reason != look->reason)
-		add_news(c, entry, sock, look);
-	entry->reason = look->reason & 15u;
-}
-
 /* A full sample that has not ended shows only what it has seen, and a memory that it does not fill shows nothing. */
 static bool is_on_show(const struct census *c, const struct track_entry *entry)
 {
@@ -74,9 +46,7 @@ struct census *census_new(const struct census_config *config)
 	c->listeners = listeners_new(config->keep_ms);
 	c->connects = connects_new();
 	c->cookies = track_new();
-	c->news = config->news ? calloc(CENSUS_NEWS_MAX, sizeof(*c->news)) : NULL;
-	if (!c->ledger || !c->listeners || !c->connects || !c->cookies ||
-	    (config->news && !c->news) || deaths_init(c) < 0) {
+	if (!c->ledger || !c->listeners || !c->connects || !c->cookies || deaths_init(c) < 0) {
 		census_free(c);
 		return NULL;
 	}
@@ -96,7 +66,6 @@ void census_free(struct census *c)
 	keyed_done(&c->mirror);
 	keyed_done(&c->busy.all);
 	free(c->deferred);
-	free(c->news);
 	deaths_done(c);
 	tally_done(&c->tally);
 	free(c);
@@ -195,8 +164,6 @@ static void count_invisible(struct census *c, struct track_entry *entry)
 	if (entry->maybe_lost)
 		return;
 	ages_dead(entry, &c->context, &look);
-	if (look.reason != STALE_NONE)
-		census_note_stale(c, entry, NULL, &look);
 	view = ledger_view(c->ledger, pair, TIER_FULL);
 	if (!view || tally_add(&c->tally, view, entry, share,
 			       (struct tally_stale){ look.reason, look.stale_ms, NULL }) < 0)
@@ -229,7 +196,6 @@ static void sweep_entry(void *arg, struct track_entry *entry)
 		entry->state = TCP_STATE_CLOSE;
 		/* When it was missing first. */
 		entry->since = ages_tick(c->last_full_ms);
-		entry->reason = STALE_NONE;
 	}
 	count_invisible(c, entry);
 }
@@ -360,13 +326,6 @@ void census_abort(struct census *c)
 			track_remove(c->track, entry);
 	}
 	c->deferred_count = 0;
-}
-
-const struct census_news *census_news(struct census *c, size_t *ret_count)
-{
-	*ret_count = c->news_count;
-	c->news_count = 0;
-	return c->news;
 }
 
 struct connects *census_connects(struct census *c)

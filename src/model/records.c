@@ -238,8 +238,6 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	ages_look(entry, sock, created, &c->context, &look);
 	count_record(c, pair, entry, sock, created);
 	err = add_share(c, view, entry, sock, &look);
-	if (look.reason != STALE_NONE)
-		census_note_stale(c, entry, sock, &look);
 	if (err == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		err = note_ephemeral(c, sock);
 	if (err == 0 && !(c->sample.can & SOURCE_COOKIES))

@@ -13,8 +13,6 @@
 #define HANDSHAKE_SEGMENTS 4u    /* with data, that a client sends in a TLS handshake */
 #define UNASKED_MS         1000u /* what comes so long after the last was sent answers nothing */
 
-_Static_assert(STALE_REASONS <= 16, "struct track_entry has four bits for a reason");
-
 /* -- what must be so ---------------------------------------------------------------------------------- */
 
 static bool is_probed(const struct stale_look *look)

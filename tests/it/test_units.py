@@ -238,7 +238,7 @@ class UnitsTest(NetTest):
         program.wait_value(1, 'tcphealth_listener_info', port=service.port, unit='esc\ufffd"[31m\ufffd.service')
         service.strand()
         program.wait_for(lambda page: page.sum('tcphealth_stale_unit_connections') == 1)
-        told = [entry for entry in program.log_entries() if entry.get('msg') == 'stale connection']
+        told = [entry for entry in program.log_entries() if entry.get('msg') == 'stale connections']
         self.assertEqual([(entry['reason'], entry['unit']) for entry in told],
                          [('close_wait', 'esc\ufffd"[31m\ufffd.service')])
         self.assertNotIn('\x1b', program.log_text())

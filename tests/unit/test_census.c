@@ -23,13 +23,11 @@ struct scene {
 	struct census *census;
 	struct census_sample sample;
 	struct netstat counters;
-	size_t told; /* stale sockets */
-	struct census_news last_told;
 };
 
 static struct census_config config_of(void)
 {
-	struct census_config config = { .keep_ms = KEEP_MS, .kernel_cgroup_id = 1, .news = true };
+	struct census_config config = { .keep_ms = KEEP_MS, .kernel_cgroup_id = 1 };
 
 	for (int i = 0; i < STALE_REASONS; i++)
 		config.thresholds.least[i] = 60000;
@@ -68,23 +66,12 @@ static void see(struct scene *s, const struct tcpsock *sock)
 	assert_int_equal(census_take(s->census, sock, 1, s->sample.now_ms), 0);
 }
 
-static void read_news(struct scene *s)
-{
-	size_t count;
-	const struct census_news *news = census_news(s->census, &count);
-
-	if (count != 0)
-		s->last_told = news[(count < CENSUS_NEWS_MAX ? count : CENSUS_NEWS_MAX) - 1];
-	s->told += count;
-}
-
 static void end(struct scene *s)
 {
 	struct ledger *ledger = census_ledger(s->census);
 
 	assert_int_equal(census_end(s->census), 0);
 	assert_int_equal(census_drained(s->census, &s->counters), 0);
-	read_news(s);
 	assert_int_equal(ledger_arbitrate(&ledger, 1, 1000, s->sample.now_ms, KEEP_MS, 0), 0);
 }
 
@@ -700,13 +687,8 @@ static void test_reset_and_held(void **state)
 		assert_int_equal(in_state(&s, ROLE_CLIENT, 80, TCP_STATE_CLOSE), 1);
 		assert_int_equal(view(&s, ROLE_CLIENT, 80).stale[STALE_DEAD],
 				 i * INTERVAL_MS >= 60000);
-		assert_int_equal(s.told, i * INTERVAL_MS >= 60000);
 	}
-	assert_int_equal(s.last_told.reason, STALE_DEAD);
-	assert_int_equal(s.last_told.port, 80);
-	assert_int_equal(s.last_told.sock.id, 0);
 	/* The cgroup it had while it lived. */
-	assert_int_equal(s.last_told.sock.cgroup_id, 4711);
 	cgroups = census_cgroups(s.census, TIER_FULL, &rows);
 	assert_int_equal(rows, 1);
 	assert_int_equal(cgroups[0].cgroup_id, 4711);
@@ -740,7 +722,6 @@ static void test_missed_once(void **state)
 	dump(&s, &sock, NULL, NULL);
 	dump(&s, NULL, NULL, NULL);
 	expect(&s, ROLE_CLIENT, 80, 0, 0, 0);
-	assert_int_equal(s.told, 1);
 	close_scene(&s);
 }
 
@@ -1363,10 +1344,6 @@ static void test_gauges(void **state)
 	assert_int_equal(v.oldest_ms[TCP_STATE_ESTABLISHED], 0);
 	assert_int_equal(v.stale[STALE_KEEPALIVE], 1);
 	assert_int_equal(v.stale[STALE_CLOSE_WAIT], 1);
-	assert_int_equal(s.told, 2);
-	assert_true(s.last_told.sock.id != 0);
-	dump(&s, &a, &b, &c); /* told once */
-	assert_int_equal(s.told, 2);
 	close_scene(&s);
 }
 
@@ -1386,36 +1363,6 @@ static void test_ages_count_from_when_a_record_was_read(void **state)
 	}
 	assert_in_range(view(&s, ROLE_CLIENT, 80).peak[TALLY_SILENCE], 608000 - 16,
 			608000 + INTERVAL_MS);
-	close_scene(&s);
-}
-
-/* Told once, also those that a sample found which broke off; beyond some number they are but counted. */
-static void test_news_are_bounded(void **state)
-{
-	enum { MANY = CENSUS_NEWS_MAX + 76 };
-	struct scene s;
-	const struct census_news *news;
-	size_t count;
-
-	(void)state;
-	open_scene(&s);
-	begin(&s);
-	for (unsigned int id = 1; id <= MANY; id++) {
-		struct tcpsock sock =
-			record_full(id, TCP_STATE_CLOSE_WAIT, 8080, (uint16_t)(40000 + id));
-
-		sock.last_data_recv_ms = sock.last_ack_recv_ms = 70000;
-		see(&s, &sock);
-	}
-	census_abort(s.census);
-	news = census_news(s.census, &count);
-	assert_int_equal(count, MANY);
-	assert_int_equal(news[0].sock.id, 1);
-	assert_int_equal(news[CENSUS_NEWS_MAX - 1].sock.id, CENSUS_NEWS_MAX);
-	assert_int_equal(news[0].reason, STALE_CLOSE_WAIT);
-	assert_in_range(news[0].age_ms, 69900, 70000);
-	census_news(s.census, &count);
-	assert_int_equal(count, 0);
 	close_scene(&s);
 }
 
@@ -2148,7 +2095,6 @@ int main(void)
 		cmocka_unit_test(test_gauges),
 		cmocka_unit_test(test_ages_count_from_when_a_record_was_read),
 		cmocka_unit_test(test_many_at_a_time),
-		cmocka_unit_test(test_news_are_bounded),
 		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_ephemeral_ports),
 		cmocka_unit_test(test_included_and_listening_ports),

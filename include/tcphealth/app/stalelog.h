@@ -1,28 +1,26 @@
 /*
- * stalelog: logs each connection that becomes stale, without flooding the log.
+ * stalelog: logs when an incident begins, when it has grown tenfold and when it has ended.
  *
- * It writes ten lines a minute at most, and one more that counts what was left out. Must not know
- * counters. One thread.
+ * A line that finds no room in its minute is written later, unless it is no longer true. Each
+ * culprit gets its first line before any gets its second. Must not know counters. One thread.
  */
 #pragma once
 
-#include "tcphealth/base/loglimit.h"
-#include "tcphealth/model/census.h"
-#include "tcphealth/source/units.h"
+#include "tcphealth/model/incidents.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
+#define STALELOG_LINES 10u /* in any minute */
+
+/* Zeroed at first. */
 struct stalelog {
-	struct loglimit limit;
+	struct incidents incidents;
+	/* When the last lines were written, the oldest at `next`; 0: never. */
+	uint64_t line_ms[STALELOG_LINES];
+	unsigned int next;
 };
 
-void stalelog_init(struct stalelog *log);
+/* To be called with each good sample; the time is monotonic, and not 0. */
+void stalelog_tell(struct stalelog *log, const struct snapshot *snapshot, uint64_t now_ms);
 
-/*
- * Logs `count` stale connections as census_news() gives them, or counts them as left out. Logs how
- * many were left out once the minute is over. `netns` is NULL for the exporter's own namespace. To
- * be called with each sample.
- */
-void stalelog_tell(struct stalelog *log, const struct census_news *news, size_t count,
-		   const char *netns, struct units *units, uint64_t now_ms);
+void stalelog_done(struct stalelog *log);

@@ -39,7 +39,6 @@ struct census_config {
 	 * runs in a cgroup of its own.
 	 */
 	uint64_t kernel_cgroup_id;
-	bool news; /* keep what census_news() tells */
 };
 
 struct census_sample {
@@ -86,23 +85,6 @@ int census_drained(struct census *census, const struct netstat *counters);
 
 /* Events were lost: what the next dumps do not show may have died unseen. */
 void census_overrun(struct census *census);
-
-/* A connection that has become stale, and for how long at least. `sock` has only its cgroup, and id 0, if no dump shows it any more. */
-struct census_news {
-	enum role role;
-	uint16_t port;
-	enum stale_reason reason;
-	uint64_t age_ms;
-	struct tcpsock sock;
-};
-
-#define CENSUS_NEWS_MAX 1024
-
-/*
- * What became stale since the last call, each connection once a reason: *ret_count of them, of which the first
- * CENSUS_NEWS_MAX at most are given, until the next record. Nothing without config.news.
- */
-const struct census_news *census_news(struct census *census, size_t *ret_count);
 
 /* Where a socket is counted; port 0: unknown. */
 struct census_place {

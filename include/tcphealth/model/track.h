@@ -87,8 +87,6 @@ struct track_entry {
 	unsigned int keepalive_gone : 1;
 	/* The last record made it a client, although a listener is on its port. */
 	unsigned int doubted : 1;
-	/* The enum stale_reason that was last found. */
-	unsigned int reason : 4;
 	/* The enum role it is counted under. */
 	unsigned int pair_role : 1;
 	unsigned int is_blocked : 1; /* `blocked` is valid */
