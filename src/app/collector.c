@@ -119,9 +119,7 @@ static void log_source(struct collector *c)
 /* A failure is told when it is new, and its end once. */
 static void log_outcome(struct collector *c, int error)
 {
-	if (error == -EFBIG && error != c->logged_error)
-		log_error("the page would be too large and has no data: lower --ports.max", NULL);
-	else if (error != 0 && error != c->logged_error)
+	if (error != 0 && error != c->logged_error)
 		log_error("sample failed, keeping the last data", "err", strerror(-error), NULL);
 	if (error == 0 && c->logged_error != 0)
 		log_info("sampling works again", NULL);
@@ -170,10 +168,10 @@ static int sample_once(struct collector *c, enum tier *tier, enum namespaces_sco
 	return take_snapshot(c, ret_snapshot);
 }
 
-/* What this thread has spent since the last time: on dumps, events and pages. */
+/* What was spent since the last time: here on dumps and events, elsewhere on pages. */
 static void pay(struct collector *c, enum tier tier)
 {
-	uint64_t cpu_ns = clock_thread_cpu_ns();
+	uint64_t cpu_ns = clock_thread_cpu_ns() + publisher_render_ns(c->publisher);
 
 	pace_pay(&c->pace, tier, cpu_ns - c->cpu_ns);
 	c->cpu_ns = cpu_ns;
@@ -185,7 +183,7 @@ static void run_sample(struct collector *c)
 	enum tier tier = pace_choose(&c->pace);
 	struct snapshot *snapshot = NULL;
 	struct health health;
-	int r, published;
+	int r;
 
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
@@ -198,8 +196,8 @@ static void run_sample(struct collector *c)
 		pace_insist(&c->pace);
 	}
 	health = health_of(c, begin_ns);
-	published = publisher_end(c->publisher, r, &health, snapshot);
-	log_outcome(c, r != 0 ? r : published);
+	publisher_end(c->publisher, r, &health, snapshot);
+	log_outcome(c, r);
 	pay(c, tier);
 }
 

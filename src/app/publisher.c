@@ -1,9 +1,10 @@
 /*
- * publisher: editions of the pages, rendered outside the lock.
+ * publisher: what the pages say, rendered outside the lock by whoever asks.
  */
 #include "tcphealth/app/publisher.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/log.h"
 #include "tcphealth/base/version.h"
 #include "tcphealth/render/families.h"
 #include "tcphealth/render/html.h"
@@ -17,37 +18,41 @@
 #define READY_INTERVALS 3u
 /* About 800,000 series, more than a server takes from one target. */
 #define PAGE_MAX (64u << 20)
+/* A page may be larger than the one before by this part of it, before it is moved to another place. */
+#define GROWTH 16u
 /* What a dump of a million sockets may take, however short the interval is. */
 #define HANG_MIN_MS 2000u
 
-/* What all pages that are rendered together say. */
+/* What the pages say. */
 struct edition {
-	/* The later one has the higher number, and is never replaced by an earlier one. */
-	uint64_t number;
-	struct snapshot *snapshot; /* a reference, or NULL */
+	/* Of the last good sample, a reference, or NULL. */
+	struct snapshot *snapshot;
 	struct health health;
 	struct procself procself;
-	/* When the last good sample ended, monotonic; 0: none has. */
-	uint64_t good_ms;
+	/* Whether a sample has ended, or hangs; before, there is a page for people only. */
+	bool begun;
 };
 
 struct publisher {
 	struct publisher_config config;
-	/* Of all below; not held while pages are rendered. */
+	struct pageslot *pages;
+	/* Of all below; not held while a page is rendered. */
 	pthread_mutex_t lock;
-	/* Of the last sample; its snapshot, of the last good one. */
-	struct edition last;
-	/* The number of the edition that config.pages show. */
-	uint64_t shown;
-	/* When the last good sample on the pages ended, monotonic; 0: none has. */
+	struct edition edition;
+	/* When the last good sample ended, monotonic; 0: none has. */
 	uint64_t good_ms;
 	/* When the running sample began, monotonic; 0: none runs. */
 	uint64_t busy_ms;
 	uint64_t took_ms; /* by the last good sample */
-	/* When publisher_watch() last rendered. */
+	/* When publisher_watch() last renewed the pages. */
 	uint64_t watched_ms;
 	int error; /* of the last sample */
 	bool web_config_failed;
+	/* CPU time of all renderings. */
+	uint64_t render_ns;
+	/* Bytes of the last page of each kind, and whether the log says that it would be too large. */
+	size_t len[PAGE_KINDS];
+	bool too_large[PAGE_KINDS];
 };
 
 static struct families_input families_of(const struct publisher_config *config,
@@ -80,7 +85,7 @@ static void render_html(const struct publisher_config *config, const struct edit
 	const struct options *o = config->options;
 	struct html_input input = {
 		.snapshot = edition->snapshot,
-		.health = edition->number != 0 ? &edition->health : NULL,
+		.health = edition->begun ? &edition->health : NULL,
 		.telemetry_path = o->telemetry_path,
 		.version = version_number,
 		.interval_ms = o->interval_ms,
@@ -90,14 +95,16 @@ static void render_html(const struct publisher_config *config, const struct edit
 	html_render(&input, buf);
 }
 
-/* 0 and *ret_page, -ENOMEM, or -EFBIG. */
+/* `expected` bytes. 0 and *ret_page, -ENOMEM, or -EFBIG. */
 static int render(const struct publisher_config *config, const struct edition *edition,
-		  enum page_kind kind, struct page **ret_page)
+		  enum page_kind kind, size_t expected, struct page **ret_page)
 {
 	struct buf buf;
 	int r;
 
 	buf_init(&buf, config->page_max != 0 ? config->page_max : PAGE_MAX);
+	if (expected < buf.limit)
+		(void)buf_reserve(&buf, expected);
 	switch (kind) {
 	case PAGE_METRICS_TEXT:
 		render_metrics(config, edition, EXPO_TEXT, &buf);
@@ -119,81 +126,55 @@ static int render(const struct publisher_config *config, const struct edition *e
 
 /* Instead of a page that would be too large, one without data that says that the sample failed. */
 static int render_bounded(const struct publisher_config *config, const struct edition *edition,
-			  enum page_kind kind, struct page **ret_page)
+			  enum page_kind kind, size_t expected, struct page **ret_page)
 {
 	struct edition blind = *edition;
-	int r = render(config, edition, kind, ret_page);
+	int r = render(config, edition, kind, expected, ret_page);
 
 	if (r != -EFBIG)
 		return r;
 	blind.snapshot = NULL;
 	blind.health.success = false;
-	r = render(config, &blind, kind, ret_page);
+	r = render(config, &blind, kind, 0, ret_page);
 	return r != 0 ? r : -EFBIG;
 }
 
-/* Under `lock`. */
-static struct edition new_edition(struct publisher *p)
+/* Under `lock`: what was rendered, and what it took. */
+static void note(struct publisher *p, enum page_kind kind, int r, const struct page *page,
+		 uint64_t cpu_ns)
 {
-	p->last.number++;
-	p->last.good_ms = p->good_ms;
-	(void)snapshot_ref(p->last.snapshot);
-	return p->last;
+	p->render_ns += cpu_ns;
+	if (page == NULL)
+		return;
+	if (r == -EFBIG && !p->too_large[kind])
+		log_error("the page would be too large and has no data: lower --ports.max", NULL);
+	p->too_large[kind] = r == -EFBIG;
+	p->len[kind] = page_len(page);
 }
 
-/* Takes the pages over: they replace the old ones, unless those are of a later edition. */
-static void show(struct publisher *p, const struct edition *edition, struct page *pages[PAGE_KINDS])
+/* Of the edition as it is now. */
+static struct page *make_page(void *arg, enum page_kind kind)
 {
-	bool newer;
+	struct publisher *p = arg;
+	uint64_t begin_ns = clock_thread_cpu_ns();
+	struct edition edition;
+	struct page *page = NULL;
+	size_t expected;
+	int r;
 
 	pthread_mutex_lock(&p->lock);
-	newer = edition->number > p->shown;
-	if (newer) {
-		p->shown = edition->number;
-		p->good_ms = edition->good_ms;
-	}
-	for (int kind = 0; kind < PAGE_KINDS; kind++) {
-		if (newer)
-			pageslot_put(p->config.pages, (enum page_kind)kind, pages[kind]);
-		else
-			page_unref(pages[kind]);
-	}
+	edition = p->edition;
+	(void)snapshot_ref(edition.snapshot);
+	expected = p->len[kind] + p->len[kind] / GROWTH;
 	pthread_mutex_unlock(&p->lock);
-}
-
-/*
- * Renders the pages of an edition, shows them, and drops its snapshot. 0; -EFBIG if a page is
- * without data; or -ENOMEM: all old pages stay.
- */
-static int publish(struct publisher *p, const struct edition *edition)
-{
-	struct page *pages[PAGE_KINDS];
-	int result = 0;
-
-	for (int kind = 0; kind < PAGE_KINDS; kind++) {
-		int r = render_bounded(&p->config, edition, (enum page_kind)kind, &pages[kind]);
-
-		if (r != 0 && result != -ENOMEM)
-			result = pages[kind] != NULL ? r : -ENOMEM;
-	}
-	if (result != -ENOMEM)
-		show(p, edition, pages);
-	for (int kind = 0; kind < PAGE_KINDS && result == -ENOMEM; kind++)
-		page_unref(pages[kind]);
-	snapshot_unref(edition->snapshot);
-	return result;
-}
-
-/* The page at / before the first sample has ended. */
-static int publish_empty(struct publisher *p)
-{
-	const struct edition none = { 0 };
-	struct page *page;
-	int r = render(&p->config, &none, PAGE_HTML, &page);
-
-	if (r == 0)
-		pageslot_put(p->config.pages, PAGE_HTML, page);
-	return r;
+	if (!edition.begun && kind != PAGE_HTML)
+		return NULL;
+	r = render_bounded(&p->config, &edition, kind, expected, &page);
+	pthread_mutex_lock(&p->lock);
+	note(p, kind, r, page, clock_thread_cpu_ns() - begin_ns);
+	pthread_mutex_unlock(&p->lock);
+	snapshot_unref(edition.snapshot);
+	return page;
 }
 
 struct publisher *publisher_new(const struct publisher_config *config)
@@ -204,7 +185,8 @@ struct publisher *publisher_new(const struct publisher_config *config)
 		return NULL;
 	p->config = *config;
 	pthread_mutex_init(&p->lock, NULL);
-	if (config->pages == NULL || publish_empty(p) == 0)
+	p->pages = pageslot_new(make_page, p);
+	if (p->pages != NULL)
 		return p;
 	publisher_free(p);
 	return NULL;
@@ -214,9 +196,15 @@ void publisher_free(struct publisher *p)
 {
 	if (p == NULL)
 		return;
-	snapshot_unref(p->last.snapshot);
+	pageslot_free(p->pages);
+	snapshot_unref(p->edition.snapshot);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+}
+
+struct pageslot *publisher_pages(const struct publisher *p)
+{
+	return p->pages;
 }
 
 void publisher_begin(struct publisher *p, uint64_t now_ms)
@@ -226,31 +214,52 @@ void publisher_begin(struct publisher *p, uint64_t now_ms)
 	pthread_mutex_unlock(&p->lock);
 }
 
-int publisher_end(struct publisher *p, int error, struct health *health, struct snapshot *snapshot)
+void publisher_end(struct publisher *p, int error, struct health *health, struct snapshot *snapshot)
 {
+	struct edition *edition = &p->edition;
 	struct procself procself = { 0 };
-	struct edition edition;
+	struct snapshot *old = NULL;
 
 	if (!p->config.options->disable_exporter_metrics)
 		procself_read("/proc/self", &procself);
 	pthread_mutex_lock(&p->lock);
 	health->success = error == 0;
-	health->errors = p->last.health.errors + (error != 0);
+	health->errors = edition->health.errors + (error != 0);
 	health->web_config_failed = p->web_config_failed;
-	p->last.health = *health;
-	p->last.procself = procself;
+	edition->health = *health;
+	edition->procself = procself;
+	edition->begun = true;
 	p->error = error;
 	p->busy_ms = 0;
 	if (error == 0) {
-		snapshot_unref(p->last.snapshot);
-		p->last.snapshot = snapshot;
+		old = edition->snapshot;
+		edition->snapshot = snapshot;
 		p->took_ms = (uint64_t)(health->duration_seconds * 1e3);
+		p->good_ms = clock_mono_ms();
 	}
-	edition = new_edition(p);
-	if (error == 0)
-		edition.good_ms = clock_mono_ms();
 	pthread_mutex_unlock(&p->lock);
-	return publish(p, &edition);
+	snapshot_unref(old);
+	pageslot_renew(p->pages);
+}
+
+bool publisher_answers(struct publisher *p)
+{
+	bool begun;
+
+	pthread_mutex_lock(&p->lock);
+	begun = p->edition.begun;
+	pthread_mutex_unlock(&p->lock);
+	return begun;
+}
+
+uint64_t publisher_render_ns(struct publisher *p)
+{
+	uint64_t render_ns;
+
+	pthread_mutex_lock(&p->lock);
+	render_ns = p->render_ns;
+	pthread_mutex_unlock(&p->lock);
+	return render_ns;
 }
 
 /* Under `lock`. */
@@ -279,13 +288,13 @@ static bool is_due(const struct publisher *p, uint64_t now_ms)
 void publisher_web_config(struct publisher *p, bool failed)
 {
 	pthread_mutex_lock(&p->lock);
-	p->web_config_failed = p->last.health.web_config_failed = failed;
+	p->web_config_failed = p->edition.health.web_config_failed = failed;
 	pthread_mutex_unlock(&p->lock);
+	pageslot_renew(p->pages);
 }
 
 void publisher_watch(struct publisher *p)
 {
-	struct edition edition;
 	uint64_t now_ms;
 	bool due;
 
@@ -295,13 +304,13 @@ void publisher_watch(struct publisher *p)
 	due = is_due(p, now_ms);
 	if (due) {
 		p->watched_ms = now_ms;
-		p->last.health.success = false;
-		p->last.health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
-		edition = new_edition(p);
+		p->edition.begun = true;
+		p->edition.health.success = false;
+		p->edition.health.duration_seconds = (double)(now_ms - p->busy_ms) / 1e3;
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (due)
-		(void)publish(p, &edition);
+		pageslot_renew(p->pages);
 }
 
 /* Under `lock`. */
@@ -339,15 +348,15 @@ struct snapshot *publisher_snapshot(struct publisher *p, struct health *ret_heal
 	struct snapshot *snapshot;
 
 	pthread_mutex_lock(&p->lock);
-	snapshot = p->last.snapshot != NULL ? snapshot_ref(p->last.snapshot) : NULL;
-	*ret_health = p->last.health;
+	snapshot = snapshot_ref(p->edition.snapshot);
+	*ret_health = p->edition.health;
 	pthread_mutex_unlock(&p->lock);
 	return snapshot;
 }
 
 uint64_t publisher_served_ms(const struct publisher *p)
 {
-	return pageslot_served(p->config.pages);
+	return pageslot_served(p->pages);
 }
 
 int publisher_once(const struct publisher_config *config, const struct snapshot *snapshot,

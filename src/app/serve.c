@@ -12,7 +12,6 @@
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/sandbox.h"
 #include "tcphealth/base/systemd.h"
-#include "tcphealth/render/page.h"
 #include "tcphealth/web/httpd.h"
 
 #include <errno.h>
@@ -38,7 +37,6 @@ struct service {
 	const struct options *options;
 	struct systemd systemd;
 	int signal_fd;
-	struct pageslot *pages;
 	struct publisher *publisher;
 	struct mailbox *mailbox;
 	struct collector *collector;
@@ -142,15 +140,15 @@ static int prepare(struct service *service)
 	struct publisher_config publishing = { .options = options, .microhttpd = httpd_version() };
 
 	service->signal_fd = open_signals();
-	service->pages = publishing.pages = pageslot_new();
 	service->mailbox = mailbox_new();
-	if (service->signal_fd < 0 || !service->pages || !service->mailbox)
+	if (service->signal_fd < 0 || !service->mailbox)
 		return -ENOMEM;
 	service->publisher = publisher_new(&publishing);
 	service->api = api_new(options, service->publisher, service->mailbox);
 	if (!service->publisher || !service->api)
 		return -ENOMEM;
-	routes_init(&service->routes, options, service->pages, service->publisher, service->api);
+	routes_init(&service->routes, options, publisher_pages(service->publisher),
+		    service->publisher, service->api);
 	return collector_new(options, service->publisher, service->mailbox, &service->collector);
 }
 
@@ -183,11 +181,8 @@ static void log_addresses(const struct service *service)
 /* Ready means that a scrape is answered. A failed sample is an answer, too. */
 static void tell_ready(struct service *service)
 {
-	struct page *page = service->ready ? NULL : pageslot_get(service->pages, PAGE_METRICS_TEXT);
-
-	if (!page)
+	if (service->ready || !publisher_answers(service->publisher))
 		return;
-	page_unref(page);
 	service->ready = true;
 	(void)systemd_ready(&service->systemd, "Serving");
 }
@@ -293,7 +288,6 @@ static int end(struct service *service, int status)
 	}
 	publisher_free(service->publisher);
 	mailbox_free(service->mailbox);
-	pageslot_free(service->pages);
 	systemd_done(&service->systemd);
 	if (service->signal_fd >= 0)
 		close(service->signal_fd);

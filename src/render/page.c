@@ -1,9 +1,5 @@
 /*
- * page: reference counts, the slot of current pages, and the gzip copy.
- *
- * Owns finished bytes and how long they live. Must not know formats nor HTTP. The slot's lock is
- * held while a pointer is swapped or a reference taken; a page is compressed under its own lock
- * only.
+ * page: reference counts, and the gzip copy, which is made under a lock of its own.
  */
 #include "tcphealth/render/page.h"
 
@@ -25,12 +21,6 @@ struct page {
 	bool gzip_tried;
 	char *gzip;
 	size_t gzip_len;
-};
-
-struct pageslot {
-	pthread_mutex_t lock;
-	struct page *pages[PAGE_KINDS];
-	_Atomic uint64_t served;
 };
 
 /* Returns the memory that is not needed: a page lives at least until the next sample. */
@@ -89,6 +79,11 @@ size_t page_len(const struct page *page)
 	return page->len;
 }
 
+uint64_t page_stamp(const struct page *page)
+{
+	return page->stamp;
+}
+
 /* The room is a byte less than the page: libdeflate fails if nothing would be gained. */
 static void compress(struct page *page)
 {
@@ -117,54 +112,4 @@ const char *page_gzip(struct page *page, size_t *ret_len)
 		*ret_len = page->gzip_len;
 	pthread_mutex_unlock(&page->gzip_lock);
 	return gzip;
-}
-
-struct pageslot *pageslot_new(void)
-{
-	struct pageslot *slot = calloc(1, sizeof(*slot));
-
-	if (slot)
-		pthread_mutex_init(&slot->lock, NULL);
-	return slot;
-}
-
-void pageslot_free(struct pageslot *slot)
-{
-	if (!slot)
-		return;
-	for (size_t i = 0; i < PAGE_KINDS; i++)
-		page_unref(slot->pages[i]);
-	pthread_mutex_destroy(&slot->lock);
-	free(slot);
-}
-
-void pageslot_put(struct pageslot *slot, enum page_kind kind, struct page *page)
-{
-	pthread_mutex_lock(&slot->lock);
-	struct page *old = slot->pages[kind];
-	slot->pages[kind] = page;
-	pthread_mutex_unlock(&slot->lock);
-	page_unref(old);
-}
-
-struct page *pageslot_get(struct pageslot *slot, enum page_kind kind)
-{
-	pthread_mutex_lock(&slot->lock);
-	struct page *page = page_ref(slot->pages[kind]);
-	pthread_mutex_unlock(&slot->lock);
-	return page;
-}
-
-void pageslot_serve(struct pageslot *slot, const struct page *page)
-{
-	uint64_t served = atomic_load(&slot->served);
-
-	while (served < page->stamp &&
-	       !atomic_compare_exchange_weak(&slot->served, &served, page->stamp))
-		;
-}
-
-uint64_t pageslot_served(const struct pageslot *slot)
-{
-	return atomic_load(&slot->served);
 }

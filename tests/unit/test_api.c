@@ -22,7 +22,6 @@
 
 struct scene {
 	struct options options;
-	struct pageslot *pages;
 	struct publisher *publisher;
 	struct mailbox *mailbox;
 	struct collector *collector;
@@ -76,10 +75,7 @@ static struct scene *begin(const char *flag)
 	argv[1] = strdup(flag);
 	assert_int_equal(options_parse(3, argv, &s->options, &error), 0);
 	free(argv[1]);
-	s->pages = pageslot_new();
-	config = (struct publisher_config){ .options = &s->options,
-					    .pages = s->pages,
-					    .microhttpd = "1" };
+	config = (struct publisher_config){ .options = &s->options, .microhttpd = "1" };
 	s->publisher = publisher_new(&config);
 	s->mailbox = mailbox_new();
 	assert_int_equal(collector_new(&s->options, s->publisher, s->mailbox, &s->collector), 0);
@@ -99,7 +95,6 @@ static void end(struct scene *s)
 	assert_true(collector_stop(s->collector, PATIENCE_MS));
 	publisher_free(s->publisher);
 	mailbox_free(s->mailbox);
-	pageslot_free(s->pages);
 	free(s);
 }
 

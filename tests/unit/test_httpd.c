@@ -28,7 +28,7 @@
 
 struct server {
 	struct httpd_route routes[7];
-	struct pageslot *pages;
+	struct page *page;
 	struct httpd *httpd;
 	unsigned int port;
 };
@@ -54,7 +54,8 @@ static void put_page(struct server *server, const char *unit, size_t times)
 		buf_puts(&buf, unit);
 	struct page *page = page_new(&buf, 0);
 	assert_non_null(page);
-	pageslot_put(server->pages, PAGE_METRICS_TEXT, page);
+	page_unref(server->page);
+	server->page = page;
 	buf_done(&buf);
 }
 
@@ -67,10 +68,10 @@ static void release_page(void *page)
 }
 
 /* The page, which may be another one before it is sent. */
-static void answer_page(void *pages, const struct httpd_request *request,
-			struct httpd_answer *answer)
+static void answer_page(void *arg, const struct httpd_request *request, struct httpd_answer *answer)
 {
-	struct page *page = pageslot_get(pages, PAGE_METRICS_TEXT);
+	const struct server *server = arg;
+	struct page *page = page_ref(server->page);
 
 	(void)request;
 	answer->negotiated = true;
@@ -130,7 +131,7 @@ static struct httpd_config config_of(struct server *server, struct server_option
 {
 	static char document[] = "<!DOCTYPE html>", healthy[] = "healthy\n", shadow[] = "second\n";
 	const struct httpd_route routes[] = {
-		{ "/metrics", answer_page, server->pages, true },
+		{ "/metrics", answer_page, server, true },
 		{ "/", answer_static, document, true },
 		{ "/-/healthy", answer_text, healthy, false },
 		{ "/-/healthy", answer_text, shadow, false },
@@ -156,8 +157,6 @@ static struct server *server_start(struct server_options options)
 	struct httpd_config config;
 
 	assert_non_null(server);
-	server->pages = pageslot_new();
-	assert_non_null(server->pages);
 	config = config_of(server, options);
 	config.listen = listen;
 	config.listen_count = 1;
@@ -179,7 +178,7 @@ static struct server *server_with_page(struct server_options options)
 static void server_stop(struct server *server)
 {
 	httpd_stop(server->httpd);
-	pageslot_free(server->pages);
+	page_unref(server->page);
 	free(server);
 }
 
@@ -623,7 +622,7 @@ static void test_max_requests(void **state)
 static void test_several_addresses(void **state)
 {
 	static const char *const listen[] = { "127.0.0.1:0", "[::1]:0", ":0", "localhost:0" };
-	struct server server = { .pages = pageslot_new() };
+	struct server server = { 0 };
 	struct httpd_config config = config_of(&server, (struct server_options){ 0 });
 	struct httpd *httpd;
 	struct web_error error;
@@ -645,7 +644,6 @@ static void test_several_addresses(void **state)
 	}
 	assert_int_equal(httpd_port(httpd, 4), 0);
 	httpd_stop(httpd);
-	pageslot_free(server.pages);
 }
 
 /* Starts on `address`, which must fail; the error's text is left in `ret_error`. */

@@ -1,4 +1,4 @@
-/* page: what a reference promises, gzip, and many threads at once. */
+/* page: what a reference promises, and gzip. */
 #include "tcphealth/render/page.h"
 
 #include <setjmp.h>
@@ -11,12 +11,8 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <libdeflate.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
-#define READERS 4
-#define SWAPS   3000
 
 static struct page *page_of(const char *text, size_t times)
 {
@@ -64,7 +60,6 @@ static void test_empty_page(void **state)
 	page_unref(page);
 	page_unref(NULL);
 	assert_null(page_ref(NULL));
-	pageslot_free(NULL);
 }
 
 static void test_gzip_reads_back(void **state)
@@ -103,82 +98,6 @@ static void test_gzip_that_would_grow(void **state)
 	page_unref(few);
 }
 
-static void test_slot_holds_a_reference(void **state)
-{
-	struct pageslot *slot = pageslot_new();
-
-	(void)state;
-	assert_null(pageslot_get(slot, PAGE_METRICS_TEXT));
-	pageslot_put(slot, PAGE_METRICS_TEXT, page_of("one", 1));
-	assert_null(pageslot_get(slot, PAGE_HTML));
-	struct page *one = pageslot_get(slot, PAGE_METRICS_TEXT);
-	pageslot_put(slot, PAGE_METRICS_TEXT, page_of("two", 1));
-	struct page *two = pageslot_get(slot, PAGE_METRICS_TEXT);
-	assert_memory_equal(page_data(one), "one", 3);
-	assert_memory_equal(page_data(two), "two", 3);
-	pageslot_put(slot, PAGE_METRICS_TEXT, NULL);
-	assert_null(pageslot_get(slot, PAGE_METRICS_TEXT));
-	pageslot_put(slot, PAGE_HTML, page_ref(one));
-	pageslot_free(slot);
-	assert_memory_equal(page_data(one), "one", 3);
-	page_unref(one);
-	page_unref(two);
-}
-
-struct race {
-	struct pageslot *slot;
-	atomic_bool over;
-	atomic_uint torn;
-	atomic_uint seen;
-};
-
-/*
- * Every byte of a page is the same letter: a reader sees at once when one changes or is freed under
- * it.
- */
-static bool is_whole(const struct page *page)
-{
-	const char *data = page_data(page);
-
-	return page_len(page) == 4096 && data[0] == data[4095] && memcmp(data, data + 1, 4095) == 0;
-}
-
-static void *read_pages(void *arg)
-{
-	struct race *race = arg;
-
-	while (!atomic_load(&race->over)) {
-		struct page *page = pageslot_get(race->slot, PAGE_HTML);
-		size_t len = 0;
-		if (!page)
-			continue;
-		if (!is_whole(page) || !page_gzip(page, &len) || len > 200)
-			atomic_fetch_add(&race->torn, 1);
-		atomic_fetch_add(&race->seen, 1);
-		page_unref(page);
-	}
-	return NULL;
-}
-
-static void test_readers_beside_a_writer(void **state)
-{
-	struct race race = { .slot = pageslot_new() };
-	pthread_t readers[READERS];
-
-	(void)state;
-	for (size_t i = 0; i < READERS; i++)
-		assert_int_equal(pthread_create(&readers[i], NULL, read_pages, &race), 0);
-	for (unsigned int i = 0; i < SWAPS || atomic_load(&race.seen) < 100; i++) {
-		char letter[2] = { (char)('a' + i % 26), '\0' };
-		pageslot_put(race.slot, PAGE_HTML, page_of(letter, 4096));
-	}
-	atomic_store(&race.over, true);
-	for (size_t i = 0; i < READERS; i++)
-		pthread_join(readers[i], NULL);
-	assert_int_equal(atomic_load(&race.torn), 0);
-	pageslot_free(race.slot);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,8 +105,6 @@ int main(void)
 		cmocka_unit_test(test_empty_page),
 		cmocka_unit_test(test_gzip_reads_back),
 		cmocka_unit_test(test_gzip_that_would_grow),
-		cmocka_unit_test(test_slot_holds_a_reference),
-		cmocka_unit_test(test_readers_beside_a_writer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

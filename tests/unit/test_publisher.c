@@ -31,10 +31,12 @@ static struct {
 	atomic_bool wanted;
 	sem_t is_held, may_go;
 } hold;
+static atomic_uint rendered;
 
 void html_render(const struct html_input *input, struct buf *buf)
 {
-	buf_puts(buf, input->snapshot != NULL ? "data" : "no data");
+	atomic_fetch_add(&rendered, 1);
+	buf_puts(buf, input->snapshot != NULL ? "some data" : "no data");
 	buf_puts(buf, input->health != NULL ? ", health" : ", no health");
 	if (atomic_exchange(&hold.wanted, false)) {
 		sem_post(&hold.is_held);
@@ -42,16 +44,8 @@ void html_render(const struct html_input *input, struct buf *buf)
 	}
 }
 
-static void hold_next(void)
-{
-	sem_init(&hold.is_held, 0, 0);
-	sem_init(&hold.may_go, 0, 0);
-	atomic_store(&hold.wanted, true);
-}
-
 struct scene {
 	struct options options;
-	struct pageslot *pages;
 	struct publisher *publisher;
 };
 
@@ -66,8 +60,6 @@ static void begin_bounded(struct scene *s, const char *interval, size_t page_max
 
 	(void)snprintf(flag, sizeof(flag), "%s", interval);
 	assert_int_equal(options_parse(2, argv, &s->options, &error), 0);
-	s->pages = pageslot_new();
-	config.pages = s->pages;
 	s->publisher = publisher_new(&config);
 	assert_non_null(s->publisher);
 }
@@ -80,21 +72,25 @@ static void begin(struct scene *s, const char *interval)
 static void end(struct scene *s)
 {
 	publisher_free(s->publisher);
-	pageslot_free(s->pages);
 }
 
-static int sample(struct scene *s, int error, double seconds)
+static struct page *get(struct scene *s, enum page_kind kind)
+{
+	return pageslot_get(publisher_pages(s->publisher), kind);
+}
+
+static void sample(struct scene *s, int error, double seconds)
 {
 	struct health health = { .duration_seconds = seconds };
 	struct snapshot *snapshot = error == 0 ? snapshot_new(0) : NULL;
 
 	publisher_begin(s->publisher, clock_mono_ms());
-	return publisher_end(s->publisher, error, &health, snapshot);
+	publisher_end(s->publisher, error, &health, snapshot);
 }
 
 static bool is_on(struct scene *s, enum page_kind kind, const char *line)
 {
-	struct page *page = pageslot_get(s->pages, kind);
+	struct page *page = get(s, kind);
 	bool found = page != NULL && memmem(page_data(page), page_len(page), line, strlen(line));
 
 	page_unref(page);
@@ -134,12 +130,14 @@ static void test_nothing_before_the_first_sample(void **state)
 
 	(void)state;
 	begin(&s, LONG);
-	assert_null(pageslot_get(s.pages, PAGE_METRICS_TEXT));
+	assert_null(get(&s, PAGE_METRICS_TEXT));
+	assert_false(publisher_answers(s.publisher));
 	assert_null(publisher_snapshot(s.publisher, &health));
 	assert_not_ready(&s, "no good sample yet");
 	/* The page for people is there, and tells nothing that is not known yet. */
 	assert_true(is_on(&s, PAGE_HTML, "no data, no health"));
 	sample(&s, -EPERM, 0.05);
+	assert_true(publisher_answers(s.publisher));
 	assert_true(is_on(&s, PAGE_HTML, "no data, health"));
 	end(&s);
 }
@@ -152,7 +150,7 @@ static void test_all_kinds_of_page_come_together(void **state)
 	begin(&s, LONG);
 	sample(&s, 0, 0.05);
 	for (int kind = 0; kind < PAGE_KINDS; kind++) {
-		struct page *page = pageslot_get(s.pages, (enum page_kind)kind);
+		struct page *page = get(&s, (enum page_kind)kind);
 
 		assert_non_null(page);
 		page_unref(page);
@@ -259,7 +257,7 @@ static void test_slow_samples_are_waited_for(void **state)
 
 static size_t text_len(struct scene *s)
 {
-	struct page *page = pageslot_get(s->pages, PAGE_METRICS_TEXT);
+	struct page *page = get(s, PAGE_METRICS_TEXT);
 	size_t len = page_len(page);
 
 	page_unref(page);
@@ -274,50 +272,44 @@ static void test_a_page_that_would_be_too_large(void **state)
 
 	(void)state;
 	begin(&s, LONG);
-	assert_int_equal(sample(&s, 0, 0.05), 0);
+	sample(&s, 0, 0.05);
 	len = text_len(&s);
 	end(&s);
 
 	begin_bounded(&s, LONG, len - 1);
-	assert_int_equal(sample(&s, 0, 0.05), -EFBIG);
+	sample(&s, 0, 0.05);
 	assert_in_range(text_len(&s), 1, len - 1);
 	assert_true(is_on_page(&s, "\ntcphealth_sample_success 0\n"));
 	assert_false(is_on_page(&s, "tcphealth_stale_threshold_seconds"));
 	end(&s);
 }
 
-static void *end_good_sample(void *arg)
+static void test_a_sample_that_nobody_asks_for_is_not_rendered(void **state)
 {
-	assert_int_equal(sample(arg, 0, 0.05), 0);
+	struct scene s;
+	unsigned int before = atomic_load(&rendered);
+
+	(void)state;
+	begin(&s, LONG);
+	for (int i = 0; i < 10; i++)
+		sample(&s, 0, 0.05);
+	assert_int_equal(atomic_load(&rendered), before);
+	assert_int_equal(publisher_render_ns(s.publisher), 0);
+	assert_true(is_on(&s, PAGE_HTML, "some data, health"));
+	assert_true(is_on(&s, PAGE_HTML, "some data, health"));
+	assert_int_equal(atomic_load(&rendered), before + 1);
+	assert_true(publisher_render_ns(s.publisher) > 0);
+	end(&s);
+}
+
+static void *ask_for_html(void *arg)
+{
+	assert_true(is_on(arg, PAGE_HTML, "no data, no health"));
 	return NULL;
 }
 
-static void *watch_once(void *arg)
-{
-	struct scene *s = arg;
-
-	publisher_watch(s->publisher);
-	return NULL;
-}
-
-static pthread_t start_held(void *(*run)(void *arg), struct scene *s)
-{
-	pthread_t thread;
-
-	hold_next();
-	assert_int_equal(pthread_create(&thread, NULL, run, s), 0);
-	sem_wait(&hold.is_held);
-	return thread;
-}
-
-static void release(pthread_t thread)
-{
-	sem_post(&hold.may_go);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-}
-
-/* Pages that are not done do not count yet, and keep nobody from asking. */
-static void test_nobody_waits_for_a_rendering(void **state)
+/* A page that is being rendered keeps nobody from sampling or asking for another, and is not shown for what comes later. */
+static void test_sampling_goes_on_beside_a_rendering(void **state)
 {
 	struct scene s;
 	struct health health;
@@ -326,33 +318,21 @@ static void test_nobody_waits_for_a_rendering(void **state)
 
 	(void)state;
 	begin(&s, LONG);
-	thread = start_held(end_good_sample, &s);
-	assert_not_ready(&s, "no good sample yet");
+	sem_init(&hold.is_held, 0, 0);
+	sem_init(&hold.may_go, 0, 0);
+	atomic_store(&hold.wanted, true);
+	assert_int_equal(pthread_create(&thread, NULL, ask_for_html, &s), 0);
+	sem_wait(&hold.is_held);
+	sample(&s, 0, 0.05);
 	publisher_watch(s.publisher);
 	snapshot = publisher_snapshot(s.publisher, &health);
 	assert_non_null(snapshot);
 	snapshot_unref(snapshot);
-	assert_null(pageslot_get(s.pages, PAGE_METRICS_TEXT));
-	release(thread);
 	assert_ready(&s);
 	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
-	end(&s);
-}
-
-/* The sample that hung ends while the pages are still rendered that say so. */
-static void test_late_pages_do_not_replace_newer_ones(void **state)
-{
-	struct scene s;
-	pthread_t thread;
-
-	(void)state;
-	begin(&s, LONG);
-	sample(&s, 0, 0.05);
-	publisher_begin(s.publisher, clock_mono_ms() - 2 * LONG_MS);
-	thread = start_held(watch_once, &s);
-	sample(&s, 0, 0.05);
-	release(thread);
-	assert_true(is_on_page(&s, "\ntcphealth_sample_success 1\n"));
+	sem_post(&hold.may_go);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(is_on(&s, PAGE_HTML, "some data, health"));
 	end(&s);
 }
 
@@ -367,8 +347,8 @@ int main(void)
 		cmocka_unit_test(test_no_longer_ready),
 		cmocka_unit_test(test_slow_samples_are_waited_for),
 		cmocka_unit_test(test_a_page_that_would_be_too_large),
-		cmocka_unit_test(test_nobody_waits_for_a_rendering),
-		cmocka_unit_test(test_late_pages_do_not_replace_newer_ones),
+		cmocka_unit_test(test_a_sample_that_nobody_asks_for_is_not_rendered),
+		cmocka_unit_test(test_sampling_goes_on_beside_a_rendering),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@
 struct scene {
 	char flag[64]; /* options point into it */
 	struct options options;
-	struct pageslot *pages;
+	struct pageslot *pages; /* in place of the publisher's, or NULL */
 	struct publisher *publisher;
 	struct mailbox *mailbox;
 	struct collector *collector;
@@ -91,14 +91,11 @@ static struct scene *begin(const char *flag)
 	(void)snprintf(s->flag, sizeof(s->flag), "%s", flag);
 	argv[1] = s->flag;
 	assert_int_equal(options_parse(2, argv, &s->options, &error), 0);
-	s->pages = pageslot_new();
-	config = (struct publisher_config){ .options = &s->options,
-					    .pages = s->pages,
-					    .microhttpd = "1" };
+	config = (struct publisher_config){ .options = &s->options, .microhttpd = "1" };
 	s->publisher = publisher_new(&config);
 	s->mailbox = mailbox_new();
 	assert_int_equal(collector_new(&s->options, s->publisher, s->mailbox, &s->collector), 0);
-	routes_init(&s->routes, &s->options, s->pages, s->publisher, NULL);
+	routes_init(&s->routes, &s->options, publisher_pages(s->publisher), s->publisher, NULL);
 	return s;
 }
 
@@ -112,24 +109,31 @@ static void end(struct scene *s)
 	free(s);
 }
 
-static void put_page(struct scene *s, enum page_kind kind, const char *line, size_t lines)
+static struct page *make_page(void *arg, enum page_kind kind)
 {
+	static const struct {
+		const char *line;
+		size_t lines;
+	} texts[PAGE_KINDS] = {
+		[PAGE_METRICS_TEXT] = { "metric_text 1\n", LINES },
+		[PAGE_METRICS_OPENMETRICS] = { "metric_om 1\n", LINES },
+		[PAGE_HTML] = { "<!DOCTYPE html>", 1 },
+	};
 	struct buf buf;
 
+	(void)arg;
 	buf_init(&buf, 0);
-	for (size_t i = 0; i < lines; i++)
-		buf_puts(&buf, line);
-	pageslot_put(s->pages, kind, page_new(&buf, 0));
-	buf_done(&buf);
+	for (size_t i = 0; i < texts[kind].lines; i++)
+		buf_puts(&buf, texts[kind].line);
+	return page_new(&buf, 0);
 }
 
 static struct scene *begin_with_pages(void)
 {
 	struct scene *s = begin("--web.telemetry-path=/metrics");
 
-	put_page(s, PAGE_METRICS_TEXT, "metric_text 1\n", LINES);
-	put_page(s, PAGE_METRICS_OPENMETRICS, "metric_om 1\n", LINES);
-	put_page(s, PAGE_HTML, "<!DOCTYPE html>", 1);
+	s->pages = pageslot_new(make_page, NULL);
+	routes_init(&s->routes, &s->options, s->pages, s->publisher, NULL);
 	return s;
 }
 

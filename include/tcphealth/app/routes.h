@@ -11,7 +11,7 @@
 #include "tcphealth/app/options.h"
 #include "tcphealth/app/publisher.h"
 #include "tcphealth/render/html.h"
-#include "tcphealth/render/page.h"
+#include "tcphealth/render/pageslot.h"
 #include "tcphealth/web/httpd.h"
 
 #define ROUTES_COUNT (6 + HTML_ASSETS)
