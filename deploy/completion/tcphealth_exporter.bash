@@ -6,7 +6,7 @@ _tcphealth_exporter() {
 	local modes='--once --list-stale --config.check --version --help'
 	local values='--web.listen-address --web.config.file --web.telemetry-path --web.max-requests
 		--web.connections
-		--collector.interval --collector.source --collector.netns --collector.cpu-budget
+		--collector.interval --collector.full-every --collector.source --collector.netns --collector.cpu-budget
 		--ports.include --ports.exclude --ports.max --ports.keep
 		--stale.dead --stale.unaccepted --stale.retransmit --stale.unread
 		--stale.zero-window --stale.eof-unread --stale.close-wait --stale.fin-wait2

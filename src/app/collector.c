@@ -335,7 +335,7 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 	clock_mono_cond_init(&c->ended_cond);
 	eventfeed_init(&c->events, o->events && (o->source == SOURCE_AUTO ||
 						 source_table[o->source]->can & SOURCE_EVENTS));
-	pace_init(&c->pace, o->cpu_budget, o->interval_ms);
+	pace_init(&c->pace, o->cpu_budget, o->interval_ms, o->full_every);
 	netsysctl_defaults(&c->sysctl);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->publisher = publisher;

@@ -9,13 +9,20 @@
 #define FIRST_FULL     2u   /* the first dump also fills caches and tables: its cost says little */
 #define PERIOD_MAX     120u /* ticks: at any cost, a full sample is taken now and then */
 
-void pace_init(struct pace *pace, double budget, uint64_t interval_ms)
+void pace_init(struct pace *pace, double budget, uint64_t interval_ms, uint32_t full_every)
 {
 	*pace = (struct pace){
 		.budget = budget,
 		.interval_ns = (double)interval_ms * 1e6,
-		.period = 1,
+		.full_every = full_every,
+		.period = full_every,
 	};
+}
+
+/* The first ones, and the one after a full one that was lost. */
+static bool must_be_full(const struct pace *pace)
+{
+	return pace->full_samples < FIRST_FULL || pace->insists;
 }
 
 static double income_ns(const struct pace *pace)
@@ -29,9 +36,7 @@ static double income_ns(const struct pace *pace)
  */
 static bool affords_full(const struct pace *pace)
 {
-	if (pace->budget <= 0 || pace->full_samples < FIRST_FULL || pace->insists)
-		return true;
-	return pace->cost_ns[TIER_FULL] <= income_ns(pace) ||
+	return pace->budget <= 0 || pace->cost_ns[TIER_FULL] <= income_ns(pace) ||
 	       pace->purse_ns >= pace->cost_ns[TIER_FULL] || pace->since_full >= PERIOD_MAX;
 }
 
@@ -43,9 +48,10 @@ enum tier pace_choose(struct pace *pace)
 	if (pace->purse_ns > most)
 		pace->purse_ns = most;
 	pace->since_full++;
-	if (!affords_full(pace))
+	if (!must_be_full(pace) && (pace->since_full < pace->full_every || !affords_full(pace)))
 		return TIER_STATES;
-	pace->period = pace->since_full;
+	if (!must_be_full(pace))
+		pace->period = pace->since_full;
 	pace->since_full = 0;
 	pace->insists = false;
 	pace->full_samples += pace->full_samples < FIRST_FULL;

@@ -23,6 +23,7 @@ class BudgetTest(NetTest):
         listener = self.b.socket()
         listener.bind(('127.0.0.1', 0))
         listener.listen(4096)
+        self.listener = listener
         port = listener.getsockname()[1]
         ends = []
         for _ in range(sockets // 2):
@@ -54,6 +55,32 @@ class BudgetTest(NetTest):
         self.assertEqual(self.interval(page, 'states'), 0.2)
         self.assertLess(page.value('tcphealth_last_sample_timestamp_seconds', tier='states') -
                         page.value('tcphealth_last_sample_timestamp_seconds', tier='full'), 0.2)
+
+    def test_every_third_sample_is_full(self):
+        port, ends = self.hold(20)
+        program = self.start_exporter(self.b, '--collector.interval=200ms', '--collector.full-every=3',
+                                      '--stale.close-wait=1s', '--stale.unread=1s')
+        page = program.wait_value(10, 'tcphealth_connections', role='client', port=port, state='established')
+        self.assertAlmostEqual(self.interval(page, 'full'), 0.6)
+        self.assertEqual(self.interval(page, 'states'), 0.2)
+        # A state that is in every sample, and a reason of established connections, which is not.
+        ends[0].shutdown(socket.SHUT_WR)
+        self.assertEqual(ends[1].recv(1), b'')
+        ends[2].send(b'unread')
+        page = program.wait_value(1, 'tcphealth_stale_connections', role='server', port=port, reason='close_wait')
+        page = program.wait_value(1, 'tcphealth_stale_connections', role='server', port=port, reason='unread')
+        for state, count in (('established', 9), ('fin_wait2', 1)):
+            self.assertEqual(page.value('tcphealth_connections', role='client', port=port, state=state), count)
+        # What opens and closes between two full samples is counted once, from its end.
+        opened = page.value('tcphealth_opened_connections_total', role='client', port=port)
+        closed = page.value('tcphealth_closed_connections_total', role='client', port=port)
+        for _ in range(50):
+            with self.b.socket() as client:
+                client.connect(('127.0.0.1', port))
+                self.listener.accept()[0].close()
+                self.assertEqual(client.recv(1), b'')
+        program.wait_value(opened + 50, 'tcphealth_opened_connections_total', role='client', port=port)
+        program.wait_value(closed + 50, 'tcphealth_closed_connections_total', role='client', port=port)
 
     def test_two_tiers_and_back(self):
         # Between what a sample costs with them and without: nearer to the latter, so that the end of the load is sure to be seen.

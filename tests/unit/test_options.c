@@ -59,6 +59,7 @@ static void test_defaults(void **state)
 	assert_int_equal(options.max_requests, 40);
 	assert_false(options.disable_exporter_metrics);
 	assert_int_equal(options.interval_ms, 5000);
+	assert_int_equal(options.full_every, 3);
 	assert_int_equal(options.source, SOURCE_AUTO);
 	assert_true(options.events);
 	assert_int_equal(count_ports(&options.ports_include), 0);
@@ -631,7 +632,7 @@ static void test_each(void **state)
 
 	(void)state;
 	options_each(visit_flag, &visit);
-	assert_int_equal(visit.count, 42);
+	assert_int_equal(visit.count, 43);
 	free(text);
 }
 

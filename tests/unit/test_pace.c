@@ -46,7 +46,7 @@ static void test_cheap_dumps_are_always_full(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	assert_int_equal(spend(&pace, HOUR, 200 * MS, 10 * MS).full, HOUR);
 	assert_int_equal(pace_interval_ms(&pace, TIER_FULL), INTERVAL_MS);
 	assert_int_equal(pace_interval_ms(&pace, TIER_STATES), INTERVAL_MS);
@@ -57,7 +57,7 @@ static void test_no_budget_is_no_limit(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0, INTERVAL_MS);
+	pace_init(&pace, 0, INTERVAL_MS, 1);
 	assert_int_equal(spend(&pace, HOUR, 60000u * (uint64_t)MS, MS).full, HOUR);
 }
 
@@ -72,7 +72,7 @@ static void test_dear_dumps_keep_the_budget(void **state)
 		struct spending spending;
 		double wanted = (double)HOUR / ((double)costs_ms[i] - 20) * (250 - 20);
 
-		pace_init(&pace, 0.05, INTERVAL_MS);
+		pace_init(&pace, 0.05, INTERVAL_MS, 1);
 		spend(&pace, 100, costs_ms[i] * MS, 20 * MS);
 		spending = spend(&pace, HOUR, costs_ms[i] * MS, 20 * MS);
 		assert_true(spending.share < 0.0505);
@@ -88,7 +88,7 @@ static void test_however_dear_now_and_then(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.001, INTERVAL_MS);
+	pace_init(&pace, 0.001, INTERVAL_MS, 1);
 	spending = spend(&pace, HOUR, 60000u * (uint64_t)MS, 1000 * MS);
 	assert_in_range(spending.full, HOUR / 121, HOUR / 100);
 	assert_true(spending.longest < 120);
@@ -99,7 +99,7 @@ static void test_end_of_a_load_is_soon_noticed(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	spend(&pace, HOUR, 5000u * (uint64_t)MS, 20 * MS);
 	assert_true(spend(&pace, 100, 10 * MS, MS).full > 60);
 	assert_int_equal(spend(&pace, 100, 10 * MS, MS).full, 100);
@@ -112,7 +112,7 @@ static void test_savings_are_bounded(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	spend(&pace, HOUR, 10 * MS, MS);
 	assert_true(spend(&pace, 60, 2000u * (uint64_t)MS, 20 * MS).share < 0.1);
 }
@@ -122,7 +122,7 @@ static void test_one_slow_dump_changes_little(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	spend(&pace, 100, 100 * MS, 10 * MS);
 	assert_int_equal(pace_choose(&pace), TIER_FULL);
 	pace_pay(&pace, TIER_FULL, 400 * MS);
@@ -135,7 +135,7 @@ static void test_first_two_are_full(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	assert_int_equal(spend(&pace, 2, 9000u * (uint64_t)MS, MS).full, 2);
 	assert_int_equal(spend(&pace, 1, 9000u * (uint64_t)MS, MS).full, 0);
 }
@@ -145,12 +145,48 @@ static void test_insisting_buys_the_next(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	spend(&pace, 3, 9000u * (uint64_t)MS, MS);
 	pace_insist(&pace);
 	assert_int_equal(pace_choose(&pace), TIER_FULL);
 	pace_pay(&pace, TIER_FULL, 9000u * (uint64_t)MS);
 	assert_int_equal(pace_choose(&pace), TIER_STATES);
+}
+
+static void test_full_every_third(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS, 3);
+	assert_int_equal(spend(&pace, 2, 10 * MS, MS).full, 2);
+	for (int round = 0; round < 10; round++) {
+		assert_int_equal(spend(&pace, 2, 10 * MS, MS).full, 0);
+		assert_int_equal(spend(&pace, 1, 10 * MS, MS).full, 1);
+		assert_int_equal(pace_interval_ms(&pace, TIER_FULL), 3 * INTERVAL_MS);
+		assert_int_equal(pace_interval_ms(&pace, TIER_STATES), INTERVAL_MS);
+	}
+	/* A lost one is made up for at once, and the third after it is the next. */
+	pace_insist(&pace);
+	assert_int_equal(spend(&pace, 1, 10 * MS, MS).full, 1);
+	assert_int_equal(spend(&pace, 2, 10 * MS, MS).full, 0);
+	assert_int_equal(spend(&pace, 1, 10 * MS, MS).full, 1);
+}
+
+/* The others save for it: twice an interval's income is there by the third, ten times is not. */
+static void test_the_budget_stretches_further(void **state)
+{
+	struct pace pace;
+	struct spending spending;
+
+	(void)state;
+	pace_init(&pace, 0.05, INTERVAL_MS, 3);
+	assert_int_equal(spend(&pace, HOUR, 500 * MS, 20 * MS).full, HOUR / 3 + 1);
+	pace_init(&pace, 0.05, INTERVAL_MS, 3);
+	spend(&pace, 100, 2500u * (uint64_t)MS, 20 * MS);
+	spending = spend(&pace, HOUR, 2500u * (uint64_t)MS, 20 * MS);
+	assert_in_range(spending.full, HOUR / 13, HOUR / 9);
+	assert_true(spending.share < 0.0505);
 }
 
 /* While the next full dump is waited for longer than the last was, its interval is longer already. */
@@ -159,7 +195,7 @@ static void test_interval_grows_while_waiting(void **state)
 	struct pace pace;
 
 	(void)state;
-	pace_init(&pace, 0.05, INTERVAL_MS);
+	pace_init(&pace, 0.05, INTERVAL_MS, 1);
 	spend(&pace, 2, 9000u * (uint64_t)MS, MS);
 	assert_int_equal(pace_interval_ms(&pace, TIER_FULL), INTERVAL_MS);
 	spend(&pace, 10, 9000u * (uint64_t)MS, MS);
@@ -181,7 +217,7 @@ static void test_no_oscillation(void **state)
 			uint64_t rng = 88172645463325252u;
 			struct pace pace;
 
-			pace_init(&pace, 0.05, INTERVAL_MS);
+			pace_init(&pace, 0.05, INTERVAL_MS, 1);
 			for (unsigned int tick = 0; tick < 3 * HOUR; tick++) {
 				uint64_t full_ms = 250 * percent[i] / 100;
 				enum tier tier = pace_choose(&pace);
@@ -216,6 +252,8 @@ int main(void)
 		cmocka_unit_test(test_one_slow_dump_changes_little),
 		cmocka_unit_test(test_first_two_are_full),
 		cmocka_unit_test(test_insisting_buys_the_next),
+		cmocka_unit_test(test_full_every_third),
+		cmocka_unit_test(test_the_budget_stretches_further),
 		cmocka_unit_test(test_interval_grows_while_waiting),
 		cmocka_unit_test(test_no_oscillation),
 	};

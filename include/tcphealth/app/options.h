@@ -54,6 +54,7 @@ struct options {
 	uint32_t max_requests;
 	bool disable_exporter_metrics;
 	uint64_t interval_ms;
+	uint32_t full_every; /* samples */
 	enum source_id source;
 	/* Share of one processor; 0: no limit. */
 	double cpu_budget;

@@ -1,9 +1,10 @@
 /*
- * pace: which tier of a sample the processor budget allows.
+ * pace: which tier a sample is of: full every so many intervals, or less often, as the processor
+ * budget allows.
  *
- * Each interval earns the budget's share of processor time, and each sample spends what it costs.
- * While a full sample is affordable, each interval has one. If not, intervals have a states sample,
- * and a full one follows as soon as it is affordable. Pure: the caller measures. One thread.
+ * Each interval earns the budget's share of processor time, and each sample spends what it costs. A
+ * full sample that is due is taken as soon as it is affordable; the other intervals have a states
+ * sample. Pure: the caller measures. One thread.
  */
 #pragma once
 
@@ -16,7 +17,8 @@ struct pace {
 	/* Share of one processor; 0: no limit. */
 	double budget;
 	double interval_ns;
-	double purse_ns; /* negative: a debt */
+	uint32_t full_every; /* intervals, at least 1 */
+	double purse_ns;     /* negative: a debt */
 	/* Cost of one sample of each tier, smoothed; 0: not known yet. */
 	double cost_ns[TIERS];
 	/* In intervals: since the last full sample, and between the last two. */
@@ -27,7 +29,7 @@ struct pace {
 	bool insists;
 };
 
-void pace_init(struct pace *pace, double budget, uint64_t interval_ms);
+void pace_init(struct pace *pace, double budget, uint64_t interval_ms, uint32_t full_every);
 
 /* The tier of this interval's sample. Once an interval. */
 enum tier pace_choose(struct pace *pace);

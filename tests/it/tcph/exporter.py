@@ -58,7 +58,7 @@ def _refuse_reports(log):
 
 
 class Exporter:
-    """A running exporter, on `host` at 127.0.0.1:`port`, that samples every 100 ms unless `args` say otherwise.
+    """A running exporter, on `host` at 127.0.0.1:`port`, that samples all every 100 ms unless `args` say otherwise.
 
     Ended by the `with` block, or stop(): it must end by itself on SIGTERM, with status 0 and no sanitizer report.
     """
@@ -68,7 +68,8 @@ class Exporter:
         self.port = port
         self._log = tempfile.TemporaryFile()
         # At ten samples a second the budget would soon leave full samples out: its own test sets one.
-        defaults = [f'--web.listen-address=127.0.0.1:{port}', '--collector.interval=100ms', '--collector.cpu-budget=0']
+        defaults = [f'--web.listen-address=127.0.0.1:{port}', '--collector.interval=100ms', '--collector.full-every=1',
+                    '--collector.cpu-budget=0']
         defaults = [flag for flag in defaults if not any(arg.startswith(flag.split('=')[0]) for arg in args)]
         self.process = host.popen(PROGRAM, *defaults, *args, stdin=subprocess.DEVNULL, stdout=self._log,
                                   stderr=self._log, env=environment())
