@@ -6,8 +6,8 @@
 #pragma once
 
 /*
- * Serves one connection on 127.0.0.1 to a thread of its own, and leaves nothing behind, no
- * TIME_WAIT either. NULL, or the name of the first call that failed. Takes a second where packets
- * are lost, else less than a millisecond.
+ * Serves one connection to a thread of its own, through a UNIX socket: TCP would be seen and counted
+ * by every exporter of this network namespace. NULL, or the name of the first call that failed.
+ * Takes less than a millisecond.
  */
 const char *selftest_run(void);
