@@ -657,6 +657,8 @@ class View:
             if labels['port'] in own:
                 self.scraped += value
                 continue
+            if labels['port'] == 'unknown' and not value:
+                continue
             self.pairs.add((labels['role'], labels['port']))
             if value:
                 self.connections[labels['role'], labels['port'], labels['state']] = value
