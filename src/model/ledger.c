@@ -86,13 +86,12 @@ void ledger_begin(struct ledger *ledger, enum tier tier)
 		ledger->views[i].part[TIER_STATES] = (struct portview){ 0 };
 }
 
-struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port)
+/* Not inlined: hardly ever called, it would slow down what is called for each socket. */
+__attribute__((noinline)) static struct ledger_pair *make_pair(struct ledger *ledger,
+							       enum role role, uint16_t port)
 {
-	uint32_t *slot = &ledger->index[role][port];
 	struct ledger_pair *pair;
 
-	if (*slot != 0)
-		return &ledger->pairs[*slot - 1];
 	if (!array_room((void **)&ledger->pairs, &ledger->cap, ledger->count, sizeof(*pair)))
 		return NULL;
 	pair = &ledger->pairs[ledger->count];
@@ -101,8 +100,15 @@ struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t 
 		.role = (uint8_t)role,
 		.view = LEDGER_NO_VIEW,
 	};
-	*slot = (uint32_t)++ledger->count;
+	ledger->index[role][port] = (uint32_t)++ledger->count;
 	return pair;
+}
+
+struct ledger_pair *ledger_pair(struct ledger *ledger, enum role role, uint16_t port)
+{
+	uint32_t i = ledger->index[role][port];
+
+	return i != 0 ? &ledger->pairs[i - 1] : make_pair(ledger, role, port);
 }
 
 int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
@@ -115,7 +121,9 @@ int ledger_pin(struct ledger *ledger, enum role role, uint16_t port)
 	return 0;
 }
 
-static struct views *make_view(struct ledger *ledger, struct ledger_pair *pair)
+/* As make_pair(). */
+__attribute__((noinline)) static struct views *make_view(struct ledger *ledger,
+							 struct ledger_pair *pair)
 {
 	if (!array_room((void **)&ledger->views, &ledger->view_cap, ledger->view_count,
 			sizeof(*ledger->views)))
