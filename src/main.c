@@ -136,6 +136,9 @@ static void print_stale(const struct options *options, const struct connections_
 	}
 	if (result->partial)
 		note(connections_partial_note);
+	if (!(result->source->can & SOURCE_INFO))
+		note("read from /proc: ages count from first sight, and some reasons cannot be "
+		     "found");
 	if (count_stale(result) == 0)
 		return;
 	connections_render_table(result, holders, terminal_width(), text);
@@ -167,6 +170,12 @@ static int print_all_stale(struct collector *collector, const struct options *op
 	return r;
 }
 
+/* Whether what is not listed is not stale. */
+static bool sees_all(const struct connections_result *result)
+{
+	return !result->partial && result->source->can & SOURCE_INFO;
+}
+
 /* As grep does: 0 and 1 tell whether there was something, 2 that it is not known. */
 static int list_stale(const struct options *options)
 {
@@ -179,7 +188,7 @@ static int list_stale(const struct options *options)
 		r = print_all_stale(collector, options, &dead, &result);
 	if (r < 0)
 		log_error("listing failed", "err", strerror(-r), NULL);
-	if (r < 0 || (count_stale(&result) == 0 && result.partial))
+	if (r < 0 || (count_stale(&result) == 0 && !sees_all(&result)))
 		status = EXIT_USAGE;
 	else
 		status = count_stale(&result) != 0;

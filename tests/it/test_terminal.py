@@ -225,6 +225,11 @@ class TerminalTest(NetTest):
         self.assertEqual((done.returncode, done.stdout), (2, b''))
         self.assertIn(b'CAP_SYS_ADMIN', done.stderr)
 
+    def test_nothing_found_in_proc_is_no_all_clear(self):
+        done = exporter.run(self.b, '--list-stale', '--collector.source=procfs')
+        self.assertEqual((done.returncode, done.stdout), (2, b''))
+        self.assertIn(b'read from /proc', done.stderr)
+
     def test_once_shows_all_namespaces(self):
         names = [f'tcpht-{os.getpid()}-{number}' for number in range(3)]
         for name in names:
