@@ -4,6 +4,7 @@
 #include "tcphealth/app/collector.h"
 
 #include "tcphealth/app/chooser.h"
+#include "tcphealth/app/connectlog.h"
 #include "tcphealth/app/eventfeed.h"
 #include "tcphealth/app/namespaces.h"
 #include "tcphealth/app/pace.h"
@@ -41,6 +42,7 @@ struct collector {
 	struct namespaces *namespaces; /* NULL: the own namespace only */
 	struct eventfeed events;
 	struct stalelog stalelog;
+	struct loglimit connectlog;
 	struct pace pace;
 	double full_timestamp; /* wall clock: when the last full sample ended */
 	struct netstat netstat;
@@ -190,8 +192,11 @@ static void run_sample(struct collector *c)
 	r = sample_once(c, &tier, NAMESPACES_NEXT, begin_ms, &snapshot);
 	if (r == 0) {
 		log_source(c);
-		if (c->options->log_stale)
+		if (c->options->log_stale) {
 			stalelog_tell(&c->stalelog, snapshot, clock_mono_ms());
+			connectlog_tell(&c->connectlog, census_connects(c->census), c->units,
+					clock_mono_ms());
+		}
 	} else {
 		pace_insist(&c->pace);
 	}
@@ -213,6 +218,8 @@ static int find_connections(struct collector *c, const struct connections_query 
 		r = chooser_open(c->chooser, &own.ops, &own.source);
 	if (r == 0)
 		r = connections_add(ret_result, query, &own, now_ms);
+	if (r == 0 && connections_want_netns(query, ""))
+		r = connections_add_failed(ret_result, query, census_connects(c->census), now_ms);
 	if (r == 0 && c->namespaces != NULL)
 		namespaces_add_connections(c->namespaces, query, now_ms, ret_result);
 	if (r == 0)
@@ -337,6 +344,7 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 						 source_table[o->source]->can & SOURCE_EVENTS));
 	pace_init(&c->pace, o->cpu_budget, o->interval_ms, o->full_every);
 	netsysctl_defaults(&c->sysctl);
+	connectlog_init(&c->connectlog);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->publisher = publisher;
 	c->mailbox = mailbox;

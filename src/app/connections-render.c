@@ -255,6 +255,22 @@ static void render_dead(struct json *j, const struct dead_row *row)
 	json_close(j, '}');
 }
 
+static void render_failed(struct json *j, const struct connections_failed *failed, uint64_t now_ms)
+{
+	const struct connects_peer *peer = &failed->peer;
+	char text[ADDRESS_LEN];
+
+	json_open(j, NULL, '{');
+	json_text(j, "address", address_text(&peer->remote, text));
+	ports_json_port(j, peer->port);
+	json_text(j, "reason", connects_failure_name(peer->failure));
+	json_u64(j, "count", peer->count);
+	json_double(j, "first_seconds_ago", (double)(now_ms - peer->first_ms) / 1e3);
+	json_double(j, "last_seconds_ago", (double)(now_ms - peer->last_ms) / 1e3);
+	render_unit(j, &failed->unit);
+	json_close(j, '}');
+}
+
 void connections_render_json(const struct connections_result *result,
 			     const struct connections_holders *holders, struct buf *buf)
 {
@@ -284,6 +300,10 @@ void connections_render_json(const struct connections_result *result,
 			render_dead(&j, &result->dead->rows[i]);
 		json_close(&j, ']');
 	}
+	json_open(&j, "failed_connects", '[');
+	for (size_t i = 0; i < result->failed_count; i++)
+		render_failed(&j, &result->failed[i], result->now_ms);
+	json_close(&j, ']');
 	json_close(&j, '}');
 	json_end(&j);
 }

@@ -332,8 +332,41 @@ int connections_add(struct connections_result *result, const struct connections_
 	return r;
 }
 
+static int compare_failed(const void *a, const void *b)
+{
+	const struct connects_peer *x = &((const struct connections_failed *)a)->peer;
+	const struct connects_peer *y = &((const struct connections_failed *)b)->peer;
+
+	return (x->last_ms < y->last_ms) - (x->last_ms > y->last_ms);
+}
+
+int connections_add_failed(struct connections_result *result, const struct connections_query *query,
+			   const struct connects *connects, uint64_t now_ms)
+{
+	size_t n;
+	const struct connects_peer *peers = connects_peers(connects, &n);
+
+	if (query->has_role && query->role == ROLE_SERVER)
+		return 0;
+	result->failed = calloc(n + 1, sizeof(*result->failed));
+	if (result->failed == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct connections_failed *failed = &result->failed[result->failed_count];
+
+		failed->peer = peers[i];
+		units_find(result->units, peers[i].cgroup_id, now_ms, &failed->unit);
+		if ((!query->has_port || peers[i].port == query->port) &&
+		    (!query->has_unit || strcmp(failed->unit.name, query->unit) == 0))
+			result->failed_count++;
+	}
+	qsort(result->failed, result->failed_count, sizeof(*result->failed), compare_failed);
+	return 0;
+}
+
 void connections_end(struct connections_result *result, uint64_t now_ms)
 {
+	result->now_ms = now_ms;
 	qsort(result->rows, result->count, sizeof(*result->rows), compare_rows);
 	for (size_t i = 0; i < result->count; i++)
 		units_find(result->units, result->rows[i].sock.cgroup_id, now_ms,
@@ -343,6 +376,8 @@ void connections_end(struct connections_result *result, uint64_t now_ms)
 void connections_done(struct connections_result *result)
 {
 	free(result->rows);
+	free(result->failed);
 	result->rows = NULL;
-	result->count = 0;
+	result->failed = NULL;
+	result->count = result->failed_count = 0;
 }

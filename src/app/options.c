@@ -108,7 +108,8 @@ static const struct row rows[] = {
 	  .names = format_names, .def = "logfmt",
 	  .help = "format of log lines, which go to standard error" },
 	{ .name = "log.stale", .kind = &kind_bool, FIELD(log_stale), .def = "true",
-	  .help = "log what becomes stale and when it ends, at most 10 lines a minute" },
+	  .help = "log what becomes stale and when it ends, and peers to which connects fail, "
+		  "at most 10 lines a minute of each" },
 
 	{ .heading = "Program",
 	  .name = "once", .kind = &kind_mode, .min = OPTIONS_ONCE,

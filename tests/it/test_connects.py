@@ -95,6 +95,26 @@ class ConnectsTest(NetTest):
         self.assertEqual(self.fail(False, wait=False), errno.EINPROGRESS)
         self.expect({(self.port, 'abandoned'): 1})
 
+    def test_peers_are_told(self):
+        """In the answer to a question, whether the kernel tells the port or not, with the unit of one that a sample saw; and in the log."""
+        self.b.drop(f'tcp dport {self.port}')
+        self.assertEqual(self.fail(False, wait=False), errno.EINPROGRESS)
+        closed = self.pair.next_port()
+        for blocking in (False, True):
+            for _ in range(5):
+                self.fail(blocking, (self.b.address[4], closed))
+        self.expect({(self.port, 'abandoned'): 1, (closed, 'refused'): 5, ('unknown', 'refused'): 5})
+        answer = self.program.request('/api/v1/connections?role=client').json()['failed_connects']
+        self.assertEqual({(row['address'], row['port'], row['reason'], row['count']) for row in answer},
+                         {(self.b.address[4], self.port, 'abandoned', 1), (self.b.address[4], closed, 'refused', 5),
+                          (self.b.address[4], 'unknown', 'refused', 5)})
+        for row in answer:
+            self.assertTrue(0 <= row['last_seconds_ago'] <= row['first_seconds_ago'] < 20, row)
+        for port in (closed, 'unknown'):
+            self.assertIn(f'msg="connects fail" peer={self.b.address[4]} port={port} reason=refused count=5 ',
+                          self.program.log_text())
+        self.assertNotIn('reason=abandoned', self.program.log_text())
+
 
 class DropsTest(NetTest):
     def setUp(self):

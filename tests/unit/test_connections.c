@@ -575,6 +575,91 @@ static void test_namespaces_are_named_where_there_are_some(void **state)
 	buf_done(&buf);
 }
 
+static bool nothing_is_full(void *arg, const struct in6_addr *remote, uint16_t *ret_port)
+{
+	(void)arg;
+	(void)remote;
+	(void)ret_port;
+	return false;
+}
+
+static int take_failure(void *arg, const struct connects_attempt *attempt,
+			enum connects_failure failure)
+{
+	(void)arg;
+	(void)attempt;
+	(void)failure;
+	return 0;
+}
+
+static void refuse(struct connects *connects, const char *address, uint16_t port, uint64_t now_ms)
+{
+	const struct connects_attempt attempt = {
+		.remote = record_addr(address), .port = port, .segs_out = 1, .segs_in = 1
+	};
+	const struct netstat growth = { 0 };
+	const struct netsysctl sysctl = { 0 };
+
+	assert_int_equal(connects_add(connects, &attempt), 0);
+	assert_int_equal(connects_settle(connects, &growth, &sysctl, now_ms, nothing_is_full,
+					 take_failure, NULL),
+			 0);
+}
+
+/* How many are shown of three peers that refused. */
+static size_t count_failed(const char *word, struct connects *connects, struct buf *buf)
+{
+	struct connections_query query = parse((const char *const[]){ word, NULL });
+	struct connections_result result;
+	size_t count;
+
+	assert_int_equal(connections_begin(&query, NULL, &result), 0);
+	result.source = &source_procfs;
+	assert_int_equal(connections_add_failed(&result, &query, connects, 10000), 0);
+	connections_end(&result, 10000);
+	count = result.failed_count;
+	(void)render_json(&result, NULL, buf);
+	connections_done(&result);
+	return count;
+}
+
+static void test_peers_of_failed_connects(void **state)
+{
+	static const struct {
+		const char *word;
+		size_t count;
+	} cases[] = {
+		{ "role=client", 3 }, { "role=server", 0 }, { "port=80", 1 }, { "port=unknown", 1 },
+		{ "port=81", 0 },     { "unit=a", 0 },      { "unit=", 3 },   { "state=close", 3 },
+	};
+	struct connects *connects = connects_new();
+	const char *first, *last;
+	struct buf buf;
+
+	(void)state;
+	refuse(connects, "192.0.2.7", 0, 7000);
+	refuse(connects, "2001:db8::1", 443, 8000);
+	refuse(connects, "192.0.2.7", 80, 6500);
+	refuse(connects, "192.0.2.7", 80, 9000);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (count_failed(cases[i].word, connects, &buf) != cases[i].count)
+			fail_msg("%s: %s", cases[i].word, buf.data);
+		buf_done(&buf);
+	}
+	(void)count_failed("role=client", connects, &buf);
+	first = strstr(buf.data, "\"failed_connects\"");
+	last = strstr(buf.data, "\"port\": \"unknown\"");
+	assert_non_null(first);
+	assert_non_null(strstr(first, "\"address\": \"192.0.2.7\""));
+	assert_non_null(strstr(first, "\"count\": 2"));
+	assert_non_null(strstr(first, "\"first_seconds_ago\": 3.5"));
+	assert_non_null(strstr(first, "\"last_seconds_ago\": 1"));
+	assert_true(last > strstr(first, "\"2001:db8::1\""));
+	assert_non_null(strstr(last, "\"last_seconds_ago\": 3"));
+	buf_done(&buf);
+	connects_free(connects);
+}
+
 static void test_json_leaves_out_what_is_not_known(void **state)
 {
 	struct connections_row rows[] = { row_of(1, 1500) };
@@ -754,6 +839,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_namespaces_are_named_where_there_are_some),
 		cmocka_unit_test(test_table_fits_every_width),
+		cmocka_unit_test(test_peers_of_failed_connects),
 		cmocka_unit_test(test_json_leaves_out_what_is_not_known),
 		cmocka_unit_test(test_unit_as_named_and_as_claimed),
 		cmocka_unit_test(test_table_names_the_instance),

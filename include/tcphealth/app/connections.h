@@ -61,6 +61,12 @@ struct connections_row {
 	struct unit unit;
 };
 
+/* A peer of failed connects, and the unit that was last seen connecting. */
+struct connections_failed {
+	struct connects_peer peer;
+	struct unit unit;
+};
+
 /* Rows are ordered by how long they have been stale, then by age. */
 struct connections_result {
 	struct connections_row *rows;
@@ -72,6 +78,11 @@ struct connections_result {
 	bool unseen;
 	/* A namespace that was asked for has been looked at, and one or more could not be. */
 	bool looked, partial;
+	/* The peers of failed connects of the own namespace that match by port, role and unit, the latest first. */
+	struct connections_failed *failed;
+	size_t failed_count;
+	/* Monotonic: when it was complete. */
+	uint64_t now_ms;
 	struct units *units;             /* borrowed; may be NULL */
 	const struct source_ops *source; /* of the own namespace */
 	/* What a running exporter adds; borrowed. NULL: nothing is known. */
@@ -88,13 +99,16 @@ struct connections_place {
 
 /*
  * Takes the connections that match: connections_begin(), then for each namespace connections_add(),
- * which dumps, then connections_end(), which sorts and names units. 0 or -errno. The caller frees
- * *ret_result with connections_done() in any case. The collector's thread.
+ * which dumps, for the own one connections_add_failed() as well, then connections_end(), which sorts
+ * and names units. 0 or -errno. The caller frees *ret_result with connections_done() in any case.
+ * The collector's thread.
  */
 int connections_begin(const struct connections_query *query, struct units *units,
 		      struct connections_result *ret_result);
 int connections_add(struct connections_result *result, const struct connections_query *query,
 		    const struct connections_place *place, uint64_t now_ms);
+int connections_add_failed(struct connections_result *result, const struct connections_query *query,
+			   const struct connects *connects, uint64_t now_ms);
 void connections_end(struct connections_result *result, uint64_t now_ms);
 void connections_done(struct connections_result *result);
 
