@@ -145,8 +145,11 @@ static bool never_left(const struct connects_attempt *attempt)
 	return !attempt->wiped && attempt->retransmits != 0 && attempt->total_retrans == 0;
 }
 
-bool connects_is_certain(const struct connects_attempt *attempt, uint32_t syn_limit)
+/* Needs no counter to be decided. `aborted`: some wiped ones may be closes with SO_LINGER 0. */
+static bool is_certain(const struct connects_attempt *attempt, uint32_t syn_limit, bool aborted)
 {
+	if (attempt->wiped && !was_sent_again(attempt) && !aborted)
+		return true;
 	return attempt->never_sent || was_reset(attempt) || never_left(attempt) ||
 	       attempt->retransmits >= syn_limit;
 }
@@ -256,9 +259,11 @@ int connects_settle(struct connects *c, const struct netstat *growth,
 		    connects_fn fn, void *arg)
 {
 	uint32_t limit = sysctl->value[NETSYSCTL_SYN_RETRIES] + sysctl->value[NETSYSCTL_SYN_LINEAR];
+	bool aborted;
 	int error = 0;
 
 	grow_budget(&c->budget, growth);
+	aborted = c->budget.aborts_on_data != 0;
 	for (int certain = 1; certain >= 0; certain--) {
 		for (size_t i = 0; i < c->count; i++) {
 			struct connects_attempt *attempt = &c->attempts[i];
@@ -266,7 +271,7 @@ int connects_settle(struct connects *c, const struct netstat *growth,
 			bool full;
 			int r;
 
-			if (connects_is_certain(attempt, limit) != (certain != 0))
+			if (is_certain(attempt, limit, aborted) != (certain != 0))
 				continue;
 			full = attempt->never_sent &&
 			       full_fn(arg, &attempt->remote, &attempt->port);

@@ -257,6 +257,11 @@ static void test_certain_ones_come_first(void **state)
 	s.growth.value[NETSTAT_ATTEMPT_FAILS] = 1;
 	settle(&s);
 	expect(&s, 1, 0, 1);
+	attempt(&s, (struct tcpdeath)KEPT(1));
+	attempt(&s, (struct tcpdeath)WIPED());
+	s.growth.value[NETSTAT_ATTEMPT_FAILS] = 1;
+	settle(&s);
+	expect(&s, 1, 0, 1);
 	attempt(&s, (struct tcpdeath)KEPT(2, .retransmits = 1, .total_retrans = 1));
 	attempt(&s, (struct tcpdeath)WIPED(.retransmits = 10));
 	s.growth.value[NETSTAT_ATTEMPT_FAILS] = s.growth.value[NETSTAT_ABORT_ON_TIMEOUT] = 1;

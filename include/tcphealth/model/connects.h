@@ -138,6 +138,3 @@ const struct connects_peer *connects_next_told(struct connects *connects, uint64
 enum connects_failure connects_decide(const struct connects_attempt *attempt,
 				      struct connects_budget *budget, uint32_t syn_limit,
 				      bool full);
-
-/* Whether it needs no counter to be decided. */
-bool connects_is_certain(const struct connects_attempt *attempt, uint32_t syn_limit);
