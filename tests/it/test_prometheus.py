@@ -1,8 +1,20 @@
 """A real Prometheus reads the page, misses nothing, and answers the queries that the metrics are for."""
-from tcph import expo, prom, scenes
+import errno
+import os
+import re
+import select
+
+from tcph import exporter, expo, prom, scenes
 from tcph.case import NetTest
 
 TARGET = '127.0.0.1:10793'
+ALERTS = os.path.join(exporter.ROOT, 'deploy/mixin/generated/alerts.yaml')
+
+
+def shipped_alerts():
+    """The rule file, of which nothing is changed but that an alert fires at once."""
+    with open(ALERTS, encoding='utf-8') as file:
+        return re.sub(r'\bfor: "\w+"', 'for: "0s"', file.read())
 
 
 class PrometheusTest(NetTest):
@@ -37,6 +49,24 @@ class PrometheusTest(NetTest):
                 {labels['port'] for labels, _ in prometheus.query(
                     'tcphealth_stale_connections{reason="close_wait"} > 0 and on () tcphealth_sample_success == 1')},
                 {'8080', '8081'})
+
+    def refuse(self, port, blocking):
+        with self.a.socket() as client:
+            client.setblocking(blocking)
+            if client.connect_ex((self.b.address[4], port)) == errno.EINPROGRESS:
+                select.select([], [client], [], 10)
+
+    def test_the_first_failures_of_a_port_raise_the_alert(self):
+        """Five connects are refused at a port that is new, and five more whose port the kernel no longer tells."""
+        self.start_exporter(self.a)
+        port = self.pair.next_port()
+        with prom.Prometheus(self.a, [TARGET], shipped_alerts(), scrape_interval='15s') as prometheus:
+            for blocking in (False, True):
+                for _ in range(5):
+                    self.refuse(port, blocking)
+            fired = prometheus.wait_for('ALERTS{alertname="TCPHealthConnectsRefused",alertstate="firing"}',
+                                        lambda found: len(found) == 2, timeout=45)
+            self.assertEqual({labels['port'] for labels, _ in fired}, {str(port), 'unknown'})
 
     def test_the_checkers_find_nothing(self):
         for recipe in (scenes.close_wait, scenes.zero_window, scenes.syn_recv, scenes.unaccepted, scenes.one_shot):
