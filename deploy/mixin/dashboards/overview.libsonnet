@@ -87,10 +87,10 @@ function(config, lib)
       {
         height: 9,
         panels: [
-          lib.timeseries('Failed connects per second', 'Connection attempts that were refused or timed out, by host and port.', 'none', [
+          lib.timeseries('Failed connects per second', 'Connection attempts that failed, by host and port. Reasons no_route and abandoned are left out.', 'none', [
             lib.target('topk(10, sum by (instance, port) (%s) > 0)' % lib.of('port:tcphealth_failed_connects:rate5m'), '{{instance}} to {{port}}'),
           ]) + lib.orElse('No failed connects'),
-          lib.timeseries('Listener drops per second', 'Packets that listeners dropped, for any reason, by host and port.', 'none', [
+          lib.timeseries('Listener drops per second', 'Connections that listeners turned away, by host and port.', 'none', [
             lib.target('topk(10, sum by (instance, port) (%s) > 0)' % lib.rate('tcphealth_listen_drops_total'), '{{instance}} {{port}}'),
           ]) + lib.orElse('No drops'),
           lib.timeseries('Retransmitted segments', 'Share of the sent segments that are retransmissions, by host.', 'percentunit', [

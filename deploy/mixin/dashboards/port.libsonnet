@@ -79,7 +79,7 @@ function(config, lib)
           lib.timeseries('Accept queue of the fullest listener', 'At 100 %, the kernel drops new connections.', 'percentunit', [
             lib.target('max by (instance) (%s)' % lib.of('tcphealth_listen_queue_saturation_ratio', port()), '{{instance}}'),
           ]) + lib.thresholds([config.acceptQueue.saturation, 1]) + lib.orElse('No listener'),
-          lib.timeseries('Listener drops per second', 'Packets that listeners dropped, for any reason.', 'none', [
+          lib.timeseries('Listener drops per second', 'Connections that listeners turned away.', 'none', [
             lib.target('sum by (instance) (%s)' % lib.rate('tcphealth_listen_drops_total', port()), '{{instance}}'),
           ]) + lib.orElse('No listener'),
           lib.timeseries('Data waiting', 'Bytes received but not read, and bytes written but not acknowledged.', 'bytes', [
