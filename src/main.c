@@ -240,6 +240,7 @@ int main(int argc, char *argv[])
 	case OPTIONS_SERVE:
 		break;
 	}
+	log_open();
 	log_info("starting tcphealth_exporter", "version", version_number, "revision",
 		 version_revision, NULL);
 	return serve_run(&options);

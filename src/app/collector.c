@@ -92,6 +92,7 @@ static struct health health_of(struct collector *c, uint64_t begin_ns)
 	health.event_overruns = stats.overruns;
 	health.forged = skipped.forged + stats.forged;
 	health.malformed = skipped.malformed + stats.malformed;
+	health.log_dropped = log_dropped();
 	return health;
 }
 

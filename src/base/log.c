@@ -1,6 +1,6 @@
 /*
- * log: see the header. Owns the line's form and its bound; must not know what
- * is logged. A line is built on the caller's stack, so that no lock is needed.
+ * log: see the header. Owns the line's form and its bound, and how it is written; must not know
+ * what is logged. A line is built on the caller's stack.
  */
 #include "tcphealth/base/log.h"
 
@@ -8,11 +8,16 @@
 #include "tcphealth/base/utf8.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +42,12 @@ static const char *const level_names[] = {
 
 static enum log_level log_min_level = LOG_LEVEL_INFO;
 static enum log_format log_line_format = LOG_FORMAT_LOGFMT;
+static int log_fd = STDERR_FILENO;
+static bool log_is_socket;
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
+static uint64_t log_dropped_lines, log_dropped_told;
+static bool log_is_torn; /* only the beginning of a line was written */
 
 static void line_put(struct line *line, const char *text, size_t len)
 {
@@ -132,13 +143,90 @@ static void format_time(char *text, size_t size)
 	snprintf(text, size, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
 }
 
-static void write_line(struct line *line)
+/* Begins a line. False once it is full. */
+static bool begin_line(struct line *line, enum log_level level, const char *msg)
+{
+	char time_text[64];
+
+	line->len = 0;
+	line->overflow = false;
+	format_time(time_text, sizeof(time_text));
+	put_pair(line, "ts", time_text);
+	put_pair(line, "level", level_names[level]);
+	return put_pair(line, "msg", msg);
+}
+
+static void end_line(struct line *line)
 {
 	line->overflow = false;
 	line_puts(line, log_line_format == LOG_FORMAT_JSON ? "}\n" : "\n");
-	/* Nobody is left to be told when standard error fails. */
-	while (write(STDERR_FILENO, line->text, line->len) < 0 && errno == EINTR)
-		;
+}
+
+/* How much could be written at once: whoever reads the other end may have stopped. */
+static size_t write_now(const char *text, size_t len)
+{
+	struct pollfd writable = { .fd = log_fd, .events = POLLOUT };
+	ssize_t n = 0;
+
+	if (poll(&writable, 1, 0) != 1 || !(writable.revents & POLLOUT))
+		return 0;
+	do {
+		n = log_is_socket ? send(log_fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+				  : write(log_fd, text, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? 0 : (size_t)n;
+}
+
+static bool write_line(const struct line *line)
+{
+	size_t written;
+
+	if (log_is_torn && write_now("\n", 1) == 0)
+		return false;
+	written = write_now(line->text, line->len);
+	log_is_torn = written > 0 && written < line->len;
+	return written == line->len;
+}
+
+/* Before anything else, whatever the level. False if it cannot be told yet. */
+static bool tell_dropped(void)
+{
+	struct line line;
+	uint64_t count = log_dropped_lines - log_dropped_told;
+
+	if (count == 0)
+		return true;
+	begin_line(&line, LOG_LEVEL_WARN, "log lines dropped, as nobody read them");
+	put_pair(&line, "count", LOG_U64(count));
+	end_line(&line);
+	if (!write_line(&line))
+		return false;
+	log_dropped_told = log_dropped_lines;
+	return true;
+}
+
+void log_open(void)
+{
+	struct stat status = { 0 };
+	int fd = STDERR_FILENO;
+
+	if (log_fd != STDERR_FILENO)
+		close(log_fd);
+	(void)fstat(STDERR_FILENO, &status);
+	log_is_socket = S_ISSOCK(status.st_mode);
+	if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
+		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	log_fd = fd < 0 ? STDERR_FILENO : fd;
+}
+
+uint64_t log_dropped(void)
+{
+	uint64_t count;
+
+	pthread_mutex_lock(&log_lock);
+	count = log_dropped_lines;
+	pthread_mutex_unlock(&log_lock);
+	return count;
 }
 
 void log_setup(enum log_level level, enum log_format format)
@@ -150,18 +238,12 @@ void log_setup(enum log_level level, enum log_format format)
 void log_event(enum log_level level, const char *msg, ...)
 {
 	struct line line;
-	char time_text[64];
 	int saved_errno = errno;
 	va_list args;
 
 	if (level < log_min_level)
 		return;
-	line.len = 0;
-	line.overflow = false;
-	format_time(time_text, sizeof(time_text));
-	put_pair(&line, "ts", time_text);
-	put_pair(&line, "level", level_names[level]);
-	bool fits = put_pair(&line, "msg", msg);
+	bool fits = begin_line(&line, level, msg);
 	va_start(args, msg);
 	while (fits) {
 		const char *key = va_arg(args, const char *);
@@ -171,7 +253,11 @@ void log_event(enum log_level level, const char *msg, ...)
 		fits = put_pair(&line, key, value);
 	}
 	va_end(args);
-	write_line(&line);
+	end_line(&line);
+	pthread_mutex_lock(&log_lock);
+	if (!tell_dropped() || !write_line(&line))
+		log_dropped_lines++;
+	pthread_mutex_unlock(&log_lock);
 	errno = saved_errno;
 }
 

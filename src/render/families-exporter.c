@@ -213,6 +213,11 @@ static const struct families_row rows[] = {
 		OF_HEALTH(malformed),
 	},
 	{
+		.family.name = "tcphealth_log_lines_dropped_total",
+		.family.help = "Log lines dropped because nobody read them in time.",
+		OF_HEALTH(log_dropped),
+	},
+	{
 		.family.name = "tcphealth_web_config_reload_failed",
 		.family.help = "1 while an older web configuration stays in use, because the "
 			       "current files are wrong; the log says why.",

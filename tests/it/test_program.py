@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import threading
@@ -275,6 +276,60 @@ class LogTest(NetTest):
         program = self.start_exporter(self.b, '--log.level=error')
         program.stop()
         self.assertEqual(program.log_text(), '')
+
+    def test_nobody_reads_it(self):
+        """Neither accepting nor sampling nor the end waits for the log, whoever started the program and whatever it is."""
+        for host in (self.b, Through(self.b, *NOBODY)):
+            for make in (os.pipe, self.sockets):
+                with self.subTest(host=type(host).__name__, make=make.__name__):
+                    self.try_full(host, *make())
+
+    @staticmethod
+    def sockets():
+        return [end.detach() for end in socket.socketpair()]
+
+    @staticmethod
+    def fill(writer):
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b'x' * 4096 if stat.S_ISFIFO(os.fstat(writer).st_mode) else b'x')
+        os.set_blocking(writer, True)
+
+    @staticmethod
+    def drain(reader):
+        os.set_blocking(reader, False)
+        text = b''
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text += os.read(reader, 1 << 20)
+        return text.lstrip(b'x')
+
+    def try_full(self, host, reader, writer):
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        self.fill(writer)
+        process = host.popen(exporter.PROGRAM, f'--web.listen-address=127.0.0.1:{exporter.PORT}', stdin=subprocess.DEVNULL,
+                             stderr=writer, env=exporter.environment())
+        self.addCleanup(netns.kill, process)
+        eventually(self.dropped, timeout=exporter.patience(10))
+        self.assertTrue(os.get_blocking(writer))  # it is not the program's alone
+        self.drain(reader)
+        process.send_signal(signal.SIGHUP)
+        lines = eventually(lambda: self.drain(reader).splitlines(), timeout=exporter.patience(5))
+        self.assertRegex(lines[0], b'level=warn msg="log lines dropped.* count=[1-9]')
+        self.assertIn(b'nothing to reload', lines[1])
+        self.fill(writer)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(exporter.patience(3)), 0)
+
+    def dropped(self):
+        """How many lines, by a page; 0 without one."""
+        with contextlib.suppress(OSError):
+            answer = web.request(self.b, exporter.PORT, '/metrics')
+            if answer.status == 200:
+                return expo.check(answer.body).value('tcphealth_log_lines_dropped_total')
+        return 0
 
 
 class DescriptorTest(NetTest):

@@ -185,6 +185,7 @@ static const struct health good_health = {
 	.forged = 5,
 	.malformed = 6,
 	.wiped_closes = 7,
+	.log_dropped = 12,
 	.full_interval_seconds = 15,
 	.states_interval_seconds = 5,
 	.netns = { .used = true, .sampled = 8, .denied = 9, .over_limit = 10, .unreadable = 11 },

@@ -2,13 +2,17 @@
 #include "tcphealth/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -257,6 +261,8 @@ static void test_line_end_always_fits(void **state)
 
 static void test_errno_is_kept(void **state)
 {
+	static struct capture capture;
+
 	(void)state;
 	int saved = dup(STDERR_FILENO);
 	close(STDERR_FILENO);
@@ -266,6 +272,83 @@ static void test_errno_is_kept(void **state)
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	assert_int_equal(after, ENOENT);
+	log_setup(LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+	capture_start(&capture);
+	log_info("later", NULL);
+	capture_stop(&capture);
+	assert_non_null(strstr(capture.text, " count=1\n"));
+}
+
+/* What can be read at once, up to what fits. */
+static void drain(int fd, char *text, size_t size)
+{
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	size_t used = 0;
+
+	while (used < size - 1 && poll(&readable, 1, 0) == 1) {
+		ssize_t got = read(fd, text + used, size - 1 - used);
+		assert_true(got > 0);
+		used += (size_t)got;
+	}
+	text[used] = '\0';
+}
+
+/* Every line is whole, or the last one that was begun before nothing could be written. */
+static void check_lines(char *text, const char *count)
+{
+	unsigned int lines = 0, torn = 0, told = 0;
+
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+		assert_memory_equal(line, "ts=", 3);
+		if (strstr(line, "dropped")) {
+			assert_string_equal(strstr(line, " count="), count);
+			told++;
+		} else if (!strstr(line, " end=yes")) {
+			torn++;
+		}
+	}
+	assert_true(lines > 30);
+	assert_int_equal(told, 1);
+	assert_in_range(torn, 0, 1);
+}
+
+/* Nobody reads for a while: no line waits, and the count of what was dropped comes first. */
+static void test_nobody_reads(void **state)
+{
+	static const struct {
+		bool opens, is_socket;
+	} cases[] = { { false, false }, { true, false }, { true, true } };
+	static char text[4 << 20];
+
+	(void)state;
+	log_setup(LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int saved = dup(STDERR_FILENO), fds[2];
+		uint64_t dropped = log_dropped();
+
+		assert_int_equal(cases[i].is_socket ? socketpair(AF_UNIX, SOCK_STREAM, 0, fds)
+						    : pipe(fds),
+				 0);
+		dup2(fds[1], STDERR_FILENO);
+		if (cases[i].opens)
+			log_open();
+		alarm(20);
+		for (int j = 0; log_dropped() < dropped + 7 && j < 100000; j++)
+			log_info("line", "end", "yes", NULL);
+		alarm(0);
+		assert_int_equal(log_dropped(), dropped + 7);
+		assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0); /* others' */
+		drain(fds[0], text, sizeof(text));
+		log_info("later", "end", "yes", NULL);
+		drain(fds[0], text + strlen(text), sizeof(text) - strlen(text));
+		dup2(saved, STDERR_FILENO);
+		log_open();
+		assert_non_null(strstr(strstr(text, "count=7\n"), "msg=later"));
+		check_lines(text, " count=7");
+		close(saved);
+		close(fds[0]);
+		close(fds[1]);
+	}
 }
 
 #define WRITERS 4
@@ -322,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_line_end_always_fits),
 		cmocka_unit_test(test_errno_is_kept),
 		cmocka_unit_test(test_threads_do_not_mix_lines),
+		cmocka_unit_test(test_nobody_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,7 @@ struct health {
 	uint64_t wiped_closes;
 	/* Between the samples of each tier, as the budget allows now. */
 	double full_interval_seconds, states_interval_seconds;
+	uint64_t log_dropped;
 	/* An older web configuration is in use, because the current files are wrong. */
 	bool web_config_failed;
 	struct health_netns netns;
