@@ -11,6 +11,7 @@
 #include "tcphealth/app/stalelog.h"
 #include "tcphealth/base/await.h"
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/file.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
@@ -18,8 +19,10 @@
 #include "tcphealth/source/units.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +54,9 @@ struct collector {
 	int logged_error;
 	const struct source_ops *source; /* of the last good sample; NULL: none yet */
 	uint32_t can;                    /* enum source_can, of that */
+	/* shared; the thread's number, and when it last began or ended a sample */
+	atomic_int tid;
+	atomic_uint_fast64_t progress_ms;
 	/* shared; not owned */
 	struct publisher *publisher;
 	struct mailbox *mailbox;
@@ -188,6 +194,7 @@ static void run_sample(struct collector *c)
 	struct health health;
 	int r;
 
+	atomic_store(&c->progress_ms, begin_ms);
 	publisher_begin(c->publisher, begin_ms);
 	eventfeed_tend(&c->events, c->census, begin_ms);
 	r = sample_once(c, &tier, NAMESPACES_NEXT, begin_ms, &snapshot);
@@ -205,6 +212,7 @@ static void run_sample(struct collector *c)
 	publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r);
 	pay(c, tier);
+	atomic_store(&c->progress_ms, clock_mono_ms());
 }
 
 /* Of all namespaces that are sampled. -ESRCH: the one that was asked for is none of them. */
@@ -280,6 +288,7 @@ static void *run(void *arg)
 	uint64_t tick_ms = clock_mono_ms();
 
 	pthread_setname_np(pthread_self(), "tcphealth-dump");
+	atomic_store(&c->tid, gettid());
 	/* The reader's thread inherits our priority, and has to keep up with the kernel: it starts before we step back. */
 	eventfeed_tend(&c->events, c->census, tick_ms);
 	(void)setpriority(PRIO_PROCESS, 0,
@@ -362,8 +371,27 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 	return 0;
 }
 
+bool collector_is_in_kernel(const struct collector *c)
+{
+	char path[48], stat[512] = "";
+	const char *end;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&c->tid));
+	(void)file_read(AT_FDCWD, path, stat, sizeof(stat));
+	end = strrchr(stat, ')');
+	return end != NULL && strncmp(end, ") D", 3) == 0;
+}
+
+bool collector_is_alive(const struct collector *c, uint64_t within_ms)
+{
+	uint64_t until_ms = atomic_load(&c->progress_ms) + c->options->interval_ms + within_ms;
+
+	return clock_mono_ms() <= until_ms || collector_is_in_kernel(c);
+}
+
 int collector_start(struct collector *c)
 {
+	atomic_store(&c->progress_ms, clock_mono_ms());
 	int r = pthread_create(&c->thread, NULL, run, c);
 
 	c->started = r == 0;

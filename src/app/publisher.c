@@ -326,7 +326,7 @@ static bool is_ready(const struct publisher *p, struct buf *why)
 		buf_printf(why, "the last good sample ended %.1f s ago (allowed: %.1f s)",
 			   (double)(now_ms - p->good_ms) / 1e3, (double)limit_ms / 1e3);
 	if (is_hanging(p, now_ms))
-		buf_printf(why, "; a sample has been waiting for the kernel for %.1f s",
+		buf_printf(why, "; a sample has been running for %.1f s",
 			   (double)(now_ms - p->busy_ms) / 1e3);
 	else if (p->error != 0)
 		buf_printf(why, "; the last one failed: %s", strerror(-p->error));

@@ -44,8 +44,8 @@ struct service {
 	struct httpd *httpd;
 	struct routes routes;
 	/*
-	 * What the service manager was told: that we are ready, and when that we are
-	 * alive.
+	 * What the service manager was told: that we are ready, and when it was to be told
+	 * that we are alive.
 	 */
 	bool ready;
 	uint64_t alive_ms;
@@ -187,11 +187,19 @@ static void tell_ready(struct service *service)
 	(void)systemd_ready(&service->systemd, "Serving");
 }
 
-/*
- * A sign of life says that this thread runs and just got the publisher's lock. It says
- * nothing about samples: one that hangs in the kernel shows in the metrics, and a restart
- * would not end it.
- */
+/* Accepting and sampling go on. What the kernel holds shows in the metrics: no restart would end it. */
+static bool is_alive(struct service *service)
+{
+	bool accepts = httpd_is_alive(service->httpd);
+	bool samples = collector_is_alive(service->collector, service->systemd.watchdog_ms);
+
+	if (!accepts || !samples)
+		log_error("a thread hangs, so the service manager gets no sign of life", "thread",
+			  accepts ? "sampling" : "accepting", NULL);
+	return accepts && samples;
+}
+
+/* A sign of life also says that this thread runs and just got the publisher's lock. */
 static void tell_alive(struct service *service)
 {
 	uint64_t now_ms = clock_mono_ms();
@@ -200,7 +208,8 @@ static void tell_alive(struct service *service)
 	    now_ms - service->alive_ms < service->systemd.watchdog_ms / 2)
 		return;
 	service->alive_ms = now_ms;
-	(void)systemd_alive(&service->systemd);
+	if (is_alive(service))
+		(void)systemd_alive(&service->systemd);
 }
 
 static void reload(struct service *service)
@@ -282,7 +291,10 @@ static int end(struct service *service, int status)
 	end_httpd(service, status);
 	api_free(service->api);
 	if (service->collector && !collector_stop(service->collector, STOP_WAIT_MS)) {
-		log_warn("the kernel still holds the sampling thread, exiting without waiting",
+		log_warn(collector_is_in_kernel(service->collector)
+				 ? "the kernel still holds the sampling thread, exiting without "
+				   "waiting"
+				 : "the sampling thread is still busy, exiting without waiting",
 			 NULL);
 		_exit(status);
 	}

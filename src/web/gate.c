@@ -42,6 +42,7 @@ struct gate {
 	bool quiescing;
 	bool stopping;
 	bool listening;
+	bool called; /* by gate_is_alive() */
 	struct places places;
 };
 
@@ -184,6 +185,7 @@ static bool plan(struct gate *gate, nfds_t *ret_count, int *ret_timeout)
 	bool accepts, go_on, waits = now_ms < gate->resume_ms;
 
 	pthread_mutex_lock(&gate->lock);
+	gate->called = false;
 	if (gate->quiescing && gate->listening)
 		close_listeners(gate);
 	until_ms = sweep(gate, now_ms);
@@ -304,6 +306,18 @@ void gate_quiesce(struct gate *gate)
 	while (gate->listening)
 		pthread_cond_wait(&gate->quiet, &gate->lock);
 	pthread_mutex_unlock(&gate->lock);
+}
+
+bool gate_is_alive(struct gate *gate)
+{
+	bool alive;
+
+	pthread_mutex_lock(&gate->lock);
+	alive = !gate->called;
+	gate->called = true;
+	pthread_mutex_unlock(&gate->lock);
+	wake(gate);
+	return alive;
 }
 
 void gate_stop(struct gate *gate)

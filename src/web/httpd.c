@@ -363,6 +363,11 @@ bool httpd_reload_failed(const struct httpd *httpd)
 	return httpd->guard && guard_has_failed(httpd->guard);
 }
 
+bool httpd_is_alive(struct httpd *httpd)
+{
+	return gate_is_alive(httpd->gate);
+}
+
 int httpd_check(const char *web_config, struct web_error *ret_error)
 {
 	struct guard *guard = NULL;

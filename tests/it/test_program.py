@@ -419,7 +419,7 @@ class HangTest(NetTest):
         with self.held_lock():
             self.wait_told(program)
             eventually(lambda: program.request('/-/ready').status == 503, timeout=exporter.patience(5), what='503')
-            self.assertIn(b'waiting for the kernel', program.request('/-/ready').body)
+            self.assertIn(b'a sample has been running for', program.request('/-/ready').body)
             end = time.monotonic() + 1
             while time.monotonic() < end:  # and on it goes, at once and with the last data
                 begun = time.monotonic()
@@ -446,6 +446,7 @@ class HangTest(NetTest):
             eventually(lambda: self.is_served(successor), timeout=exporter.patience(1), what='the successor')
             self.assertLess(time.monotonic() - begun, exporter.patience(2))
         self.assertEqual(program.process.wait(5), 0)
+        self.assertIn('the kernel still holds the sampling thread', program.log_text())
         successor.wait_ready()
 
     def alive(self, pid):

@@ -1,4 +1,6 @@
 """What the exporter tells the service manager, and the sockets it gets from it."""
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -8,6 +10,8 @@ import time
 from tcph import exporter, netns, web
 from tcph.case import NetTest
 from tcph.poll import eventually
+
+PTRACE_ATTACH, PTRACE_DETACH, WALL = 16, 17, 0x40000000
 
 
 class Manager:
@@ -119,6 +123,39 @@ class SystemdTest(NetTest):
         process.send_signal(signal.SIGCONT)
         manager.wait_for(WATCHDOG='1')
         self.end(process)
+
+    def test_watchdog_covers_accepting_and_sampling(self):
+        """Each is stopped by a debugger for a while: nobody tells the service manager that all is well."""
+        manager = self.manager()
+        process = self.start('--web.listen-address=127.0.0.1:0',
+                             environment={'NOTIFY_SOCKET': manager.name, 'WATCHDOG_USEC': '1000000'})
+        manager.wait_for(READY='1')
+        for name, word in (('http-accept', 'accepting'), ('tcphealth-dump', 'sampling')):
+            with self.subTest(thread=name):
+                manager.wait_for(WATCHDOG='1')
+                with self.stopped(process.pid, name):
+                    eventually(lambda word=word: f'thread={word}' in self.log_text(), timeout=exporter.patience(5))
+                    manager.receive().clear()
+                    time.sleep(1.5)
+                    self.assertEqual(manager.receive(), [])
+                manager.wait_for(WATCHDOG='1')
+        self.end(process)
+
+    @contextlib.contextmanager
+    def stopped(self, pid, name):
+        (task,) = [task for task in os.listdir(f'/proc/{pid}/task') if self.name_of(pid, task) == name]
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.assertEqual(libc.ptrace(PTRACE_ATTACH, int(task), None, None), 0, os.strerror(ctypes.get_errno()))
+        os.waitpid(int(task), WALL)
+        try:
+            yield
+        finally:
+            libc.ptrace(PTRACE_DETACH, int(task), None, None)
+
+    @staticmethod
+    def name_of(pid, task):
+        with open(f'/proc/{pid}/task/{task}/comm', encoding='ascii') as file:
+            return file.read().strip()
 
     def test_watchdog_of_another_process_is_not_ours(self):
         manager = self.manager()

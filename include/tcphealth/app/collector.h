@@ -31,8 +31,17 @@ int collector_new(const struct options *options, struct publisher *publisher,
 int collector_start(struct collector *collector);
 
 /*
+ * Whether the sampling thread lives: it began or ended a sample within an interval and
+ * `within_ms`, or it is in the kernel, which a restart would not end. Any thread.
+ */
+bool collector_is_alive(const struct collector *collector, uint64_t within_ms);
+
+/* Whether the thread sleeps in the kernel so that no signal reaches it. Any thread. */
+bool collector_is_in_kernel(const struct collector *collector);
+
+/*
  * Ends the thread, if it was started, and frees everything. Waits `wait_ms` at most: a thread
- * that hangs in the kernel is left alone, with its memory. True if it ended. NULL is fine.
+ * that hangs is left alone, with its memory. True if it ended. NULL is fine.
  */
 bool collector_stop(struct collector *collector, uint64_t wait_ms);
 

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 struct gate;
@@ -49,6 +50,12 @@ int gate_start(struct gate *gate);
 
 /* Closes the listeners, and returns once they are closed. Connections stay. Any thread. */
 void gate_quiesce(struct gate *gate);
+
+/*
+ * Whether the thread has answered the last call of this, as it does at once if it lives; asks it
+ * again. True at first. Any thread.
+ */
+bool gate_is_alive(struct gate *gate);
 
 /* Quiesces and joins the thread. gate_closed() may still be called. */
 void gate_stop(struct gate *gate);

@@ -113,6 +113,9 @@ bool httpd_reload_failed(const struct httpd *httpd);
  */
 int httpd_check(const char *web_config, struct web_error *ret_error);
 
+/* Whether connections are accepted; see gate_is_alive(). */
+bool httpd_is_alive(struct httpd *httpd);
+
 /* Closes the listeners, ends the connections and joins the threads. NULL is fine. */
 void httpd_stop(struct httpd *httpd);
 
