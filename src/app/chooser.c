@@ -51,13 +51,8 @@ static bool is_refusal(int err)
 
 static void add_skipped(struct source_skipped *to, const struct chooser *chooser, unsigned int id)
 {
-	struct source_skipped skipped;
-
-	if (chooser->candidates[id].source == NULL)
-		return;
-	skipped = source_table[id]->skipped(chooser->candidates[id].source);
-	to->forged += skipped.forged;
-	to->malformed += skipped.malformed;
+	if (chooser->candidates[id].source != NULL)
+		source_add_skipped(to, source_table[id]->skipped(chooser->candidates[id].source));
 }
 
 static int open_source(struct chooser *chooser, unsigned int id)

@@ -13,6 +13,7 @@
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/file.h"
 #include "tcphealth/base/log.h"
+#include "tcphealth/base/shortage.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
 #include "tcphealth/source/netstat.h"
@@ -96,6 +97,8 @@ static struct health health_of(struct collector *c, uint64_t begin_ns)
 	health.events = stats.received;
 	health.events_lost = stats.lost;
 	health.event_overruns = stats.overruns;
+	if (c->namespaces != NULL)
+		source_add_skipped(&skipped, namespaces_skipped(c->namespaces));
 	health.forged = skipped.forged + stats.forged;
 	health.malformed = skipped.malformed + stats.malformed;
 	health.log_dropped = log_dropped();
@@ -364,8 +367,9 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 	c->namespaces = own_only ? NULL : create_namespaces(o, &census);
 	if (c->stop_fd < 0 || c->units == NULL || c->chooser == NULL || c->census == NULL ||
 	    (c->namespaces == NULL && !own_only)) {
+		int r = shortage();
 		free_all(c);
-		return -ENOMEM;
+		return r;
 	}
 	*ret_collector = c;
 	return 0;

@@ -47,6 +47,8 @@ struct namespaces {
 	uint64_t scanned_ms;
 	/* Of the last scan. */
 	uint64_t over_limit, unreadable;
+	/* By all sources so far. */
+	struct source_skipped skipped;
 };
 
 static void free_netns(struct known_netns *netns)
@@ -249,14 +251,15 @@ static int open_visit(const struct namespaces *s, unsigned int id, const struct 
 	return r;
 }
 
-static void close_visit(const struct namespaces *s, struct visit *visit)
+static void close_visit(struct namespaces *s, struct visit *visit)
 {
+	source_add_skipped(&s->skipped, visit->ops->skipped(visit->source));
 	visit->ops->close(visit->source);
 	if (visit->place.pid == 0)
 		netns_leave(&s->home);
 }
 
-static int sample_by(const struct namespaces *s, unsigned int id, struct known_netns *netns,
+static int sample_by(struct namespaces *s, unsigned int id, struct known_netns *netns,
 		     uint64_t now_ms)
 {
 	struct sample sample = { .now_ms = now_ms,
@@ -278,7 +281,7 @@ static bool is_denied(int err)
 	return err == -EPERM || err == -EACCES;
 }
 
-static int sample_netns(const struct namespaces *s, struct known_netns *netns, uint64_t now_ms)
+static int sample_netns(struct namespaces *s, struct known_netns *netns, uint64_t now_ms)
 {
 	int r = -EPERM;
 
@@ -372,7 +375,7 @@ int namespaces_sample(struct namespaces *s, enum namespaces_scope scope, uint64_
 	return error;
 }
 
-static int add_connections(const struct namespaces *s, const struct known_netns *netns,
+static int add_connections(struct namespaces *s, const struct known_netns *netns,
 			   const struct connections_query *query, uint64_t now_ms,
 			   struct connections_result *result)
 {
@@ -430,6 +433,11 @@ size_t namespaces_fill(const struct namespaces *s, struct survey_ns *ret_ns, siz
 						  .timestamp = netns->timestamp };
 	}
 	return n;
+}
+
+struct source_skipped namespaces_skipped(const struct namespaces *s)
+{
+	return s->skipped;
 }
 
 struct health_netns namespaces_health(const struct namespaces *s)

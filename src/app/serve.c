@@ -11,6 +11,7 @@
 #include "tcphealth/base/clock.h"
 #include "tcphealth/base/log.h"
 #include "tcphealth/base/sandbox.h"
+#include "tcphealth/base/shortage.h"
 #include "tcphealth/base/systemd.h"
 #include "tcphealth/web/httpd.h"
 
@@ -139,14 +140,15 @@ static int prepare(struct service *service)
 	const struct options *options = service->options;
 	struct publisher_config publishing = { .options = options, .microhttpd = httpd_version() };
 
+	errno = 0;
 	service->signal_fd = open_signals();
 	service->mailbox = mailbox_new();
 	if (service->signal_fd < 0 || !service->mailbox)
-		return -ENOMEM;
+		return shortage();
 	service->publisher = publisher_new(&publishing);
 	service->api = api_new(options, service->publisher, service->mailbox);
 	if (!service->publisher || !service->api)
-		return -ENOMEM;
+		return shortage();
 	routes_init(&service->routes, options, publisher_pages(service->publisher),
 		    service->publisher, service->api);
 	return collector_new(options, service->publisher, service->mailbox, &service->collector);

@@ -8,6 +8,7 @@
 #include "httpd-internal.h"
 
 #include "tcphealth/base/clock.h"
+#include "tcphealth/base/shortage.h"
 #include "tcphealth/web/listenaddr.h"
 
 #include <errno.h>
@@ -316,11 +317,12 @@ static int start(struct httpd *httpd, const struct httpd_config *config,
 	if (err)
 		return err;
 	watch_clients(httpd);
+	errno = 0;
 	httpd->gate = make_gate(httpd);
 	if (!httpd->gate)
-		return web_fail(ret_error, "start http", -ENOMEM);
+		return web_fail(ret_error, "start http", shortage());
 	httpd->daemon = start_daemon(httpd);
-	err = httpd->daemon ? gate_start(httpd->gate) : -EAGAIN;
+	err = httpd->daemon ? gate_start(httpd->gate) : shortage();
 	return err ? web_fail(ret_error, "start http", err) : 0;
 }
 

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -16,6 +17,7 @@ MANY = 66       # more than are sampled
 MOST = 64
 ID = 'fedcba9876543210' * 4
 
+NETLINK_SOCK_DIAG = 4
 LAST_SAMPLE = 'tcphealth_netns_last_sample_timestamp_seconds'
 OTHERS = 'tcphealth_other_namespaces'
 
@@ -48,6 +50,20 @@ class NamespacesTest(NetTest):
         self.assertIn(f'in {self.b.name}', program.request('/').body.decode())
         told = [entry for entry in program.log_entries() if entry.get('reason') == 'close_wait']
         self.assertEqual([(entry['netns'], entry['port']) for entry in told], [(self.b.name, str(scene.port))])
+
+    def test_forged_messages_are_counted_there_as_well(self):
+        program = self.start_exporter(self.a, f'--collector.netns={self.b.name}')
+        program.wait_value(1, OTHERS, status='sampled', timeout=SCAN)
+        with self.b.entered():
+            sender = self.enterContext(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG))
+
+        def is_counted():
+            for _ in range(20000):  # its socket there lives for the time of a sample, and has the program's number
+                with contextlib.suppress(ConnectionRefusedError):
+                    sender.sendto(bytes(20), (program.process.pid, 0))
+            return program.page().value('tcphealth_forged_messages_total')
+
+        eventually(is_counted, timeout=exporter.patience(20))
 
     def test_pattern_that_fits_none(self):
         program = self.start_exporter(self.b, '--collector.netns=no-such-*')

@@ -357,6 +357,29 @@ class DescriptorTest(NetTest):
         self.assertIn(b'writing failed', done.stderr)
 
 
+    def test_too_few_are_named(self):
+        """Whatever lacks one at the start: it is not memory, nor something that will come by itself."""
+        failed = 0
+        for few in range(5, 40):
+            host = Through(self.b, 'prlimit', f'--nofile={few}')
+            program = exporter.Exporter(host, ready=False)
+            with contextlib.suppress(AssertionError):
+                eventually(lambda program=program: program.process.poll() is not None or self.answers(), timeout=exporter.patience(5))
+            status = program.process.poll()
+            netns.kill(program.process)
+            if status is None:
+                break
+            errors = [line for line in program.log_text().splitlines() if 'level=error' in line]
+            self.assertIn('Too many open files', errors[-1] if errors else program.log_text())
+            failed += 1
+        self.assertGreater(failed, 3)
+
+    def answers(self):
+        with contextlib.suppress(OSError):
+            return web.request(self.b, exporter.PORT, '/-/healthy').status == 200
+        return False
+
+
 class PrivilegeTest(NetTest):
     def test_as_nobody_without_any_capability(self):
         host = Through(self.b, *NOBODY)

@@ -12,6 +12,7 @@
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/health.h"
 #include "tcphealth/model/survey.h"
+#include "tcphealth/source/source.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -52,5 +53,8 @@ void namespaces_add_connections(struct namespaces *namespaces,
 
 /* The namespaces sampled so far, at most `max`. The pointers are valid until the next sample. */
 size_t namespaces_fill(const struct namespaces *namespaces, struct survey_ns *ret_ns, size_t max);
+
+/* In all namespaces, since the start. */
+struct source_skipped namespaces_skipped(const struct namespaces *namespaces);
 
 struct health_netns namespaces_health(const struct namespaces *namespaces);

@@ -57,6 +57,8 @@ struct source_skipped {
 	uint64_t malformed; /* records or lines */
 };
 
+void source_add_skipped(struct source_skipped *to, struct source_skipped skipped);
+
 struct source_ops {
 	const char *name; /* in flag, label and JSON */
 	uint32_t can;     /* enum source_can */
