@@ -13,7 +13,6 @@
 #include <libdeflate.h>
 #include <stdbool.h>
 
-
 static struct page *page_of(const char *text, size_t times)
 {
 	struct buf buf;
