@@ -5,8 +5,7 @@
  * Reads its page of metrics; must not know the tables of this process. What it says is cut and
  * cleaned like any text from outside.
  */
-#ifndef TCPHEALTH_APP_DEAD_H
-#define TCPHEALTH_APP_DEAD_H
+#pragma once
 
 #include "tcphealth/app/options.h"
 #include "tcphealth/source/netns.h"
@@ -41,5 +40,3 @@ void dead_done(struct dead *dead);
 
 /* From a page in OpenMetrics: 0, -EPROTO where it is not whole, or -ENOMEM. */
 int dead_parse(const char *page, struct dead *ret_dead);
-
-#endif

@@ -4,8 +4,7 @@
  * Speaks HTTP/1.0, in TLS if asked to. Tells the server nothing, and checks no certificate: the
  * caller must take the page as a text that anybody may have written. Any thread.
  */
-#ifndef TCPHEALTH_WEB_FETCH_H
-#define TCPHEALTH_WEB_FETCH_H
+#pragma once
 
 #include "tcphealth/base/buf.h"
 
@@ -25,5 +24,3 @@ struct fetch {
  * refuses or wants a password. That the body is whole is for the caller to tell.
  */
 int fetch_page(const struct fetch *fetch, struct buf *ret_body);
-
-#endif
