@@ -16,11 +16,13 @@
 #include "tcphealth/base/shortage.h"
 #include "tcphealth/model/census.h"
 #include "tcphealth/model/survey.h"
+#include "tcphealth/source/cgroupfs.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -43,6 +45,7 @@ struct collector {
 	struct chooser *chooser;
 	struct census *census;
 	struct units *units;
+	struct holderunits *holderunits;
 	struct namespaces *namespaces; /* NULL: the own namespace only */
 	struct eventfeed events;
 	struct stalelog stalelog;
@@ -211,6 +214,7 @@ static void run_sample(struct collector *c)
 	} else {
 		pace_insist(&c->pace);
 	}
+	(void)holderunits_search(c->holderunits, begin_ms);
 	health = health_of(c, begin_ns);
 	publisher_end(c->publisher, r, &health, snapshot);
 	log_outcome(c, r);
@@ -315,6 +319,7 @@ static void free_all(struct collector *c)
 	chooser_free(c->chooser);
 	census_free(c->census);
 	units_free(c->units);
+	holderunits_free(c->holderunits);
 	namespaces_free(c->namespaces);
 	stalelog_done(&c->stalelog);
 	if (c->stop_fd >= 0)
@@ -362,15 +367,17 @@ int collector_new(const struct options *o, struct publisher *publisher, struct m
 	c->publisher = publisher;
 	c->mailbox = mailbox;
 	c->units = units_new(o->path_cgroupfs, o->path_procfs);
+	c->holderunits = census.holderunits = holderunits_new(o->path_procfs, o->path_cgroupfs);
 	c->chooser = chooser_new(o->source, o->path_procfs);
 	c->census = census_new(&census);
 	c->namespaces = own_only ? NULL : create_namespaces(o, &census);
-	if (c->stop_fd < 0 || c->units == NULL || c->chooser == NULL || c->census == NULL ||
-	    (c->namespaces == NULL && !own_only)) {
+	if (c->stop_fd < 0 || c->units == NULL || c->holderunits == NULL || c->chooser == NULL ||
+	    c->census == NULL || (c->namespaces == NULL && !own_only)) {
 		int r = shortage();
 		free_all(c);
 		return r;
 	}
+	units_use_holders(c->units, c->holderunits);
 	*ret_collector = c;
 	return 0;
 }
@@ -393,11 +400,42 @@ bool collector_is_alive(const struct collector *c, uint64_t within_ms)
 	return clock_mono_ms() <= until_ms || collector_is_in_kernel(c);
 }
 
+/* Whether the descriptors of other users' processes can be seen. */
+static bool sees_holders(void)
+{
+	const uint64_t needed = UINT64_C(1) << CAP_SYS_PTRACE | UINT64_C(1) << CAP_DAC_READ_SEARCH;
+	char line[FILE_LINE_SIZE];
+
+	return file_find_line(AT_FDCWD, "/proc/self/status", "CapEff:", line) &&
+	       (strtoull(line, NULL, 16) & needed) == needed;
+}
+
+/* Where the sockets do not tell their cgroups. */
+static void log_units(const struct options *o)
+{
+	struct cgroupfs mount;
+	int err = cgroupfs_open(o->path_cgroupfs, o->path_procfs, CGROUPFS_UNIFIED, &mount);
+
+	cgroupfs_close(&mount);
+	if (err == 0)
+		return;
+	if (sees_holders())
+		log_info("no cgroup2 is mounted: stale connections get the units of the processes "
+			 "that hold them",
+			 NULL);
+	else
+		log_warn("units are unknown: no cgroup2 is mounted, and without CAP_SYS_PTRACE and "
+			 "CAP_DAC_READ_SEARCH no holders are seen",
+			 NULL);
+}
+
 int collector_start(struct collector *c)
 {
-	atomic_store(&c->progress_ms, clock_mono_ms());
-	int r = pthread_create(&c->thread, NULL, run, c);
+	int r;
 
+	log_units(c->options);
+	atomic_store(&c->progress_ms, clock_mono_ms());
+	r = pthread_create(&c->thread, NULL, run, c);
 	c->started = r == 0;
 	return -r;
 }
@@ -449,6 +487,12 @@ int collector_once(struct collector *c, const struct publisher_config *config, s
 	uint64_t begin_ns = clock_mono_ns();
 	int r = sample_once(c, &tier, NAMESPACES_ALL, begin_ns / 1000000, &snapshot);
 
+	/* There is no next sample to show what was found. */
+	if (r == 0 && holderunits_search(c->holderunits, begin_ns / 1000000)) {
+		snapshot_unref(snapshot);
+		snapshot = NULL;
+		r = sample_once(c, &tier, NAMESPACES_ALL, clock_mono_ms(), &snapshot);
+	}
 	if (r < 0)
 		return r;
 	c->cpu_ns = clock_thread_cpu_ns();

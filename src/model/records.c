@@ -212,6 +212,23 @@ static int change_pair(struct census *c, struct track_entry *entry, uint16_t por
 	return 0;
 }
 
+/* On a host with cgroup1 alone, all are in the root of cgroup2. */
+static bool lacks_cgroup(const struct census *c, const struct tcpsock *sock)
+{
+	return sock->cgroup_id == 0 || (sock->cgroup_id == 1 && c->config.kernel_cgroup_id == 0);
+}
+
+/* By which its holder is found: of one that nobody has accepted, the listener's. 0: nobody holds it. */
+static uint32_t held_inode(const struct census *c, const struct tcpsock *sock)
+{
+	struct role_guess guess;
+	uint32_t inode = sock->inode;
+
+	if (inode == 0 && role_from_state(sock, &guess) && guess.evidence == ROLE_BY_ACCEPT_QUEUE)
+		(void)listeners_queueing(c->listeners, &sock->local, sock->local_port, &inode, 1);
+	return inode;
+}
+
 static int count_socket(struct census *c, struct track_entry *entry, const struct tcpsock *sock,
 			bool created)
 {
@@ -223,7 +240,7 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 
 	if (err < 0)
 		return err;
-	if (!mini && (created || entry->mini))
+	if (!mini && (created || entry->mini || c->config.holderunits))
 		track_note_cgroup(c->track, entry, sock->cgroup_id);
 	entry->mini = mini;
 	entry->eventless = c->config.kernel_cgroup_id != 0 &&
@@ -238,6 +255,8 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	ages_look(entry, sock, created, &c->context, &look);
 	count_record(c, pair, entry, sock, created);
 	err = add_share(c, view, entry, sock, &look);
+	if (look.reason != STALE_NONE && c->config.holderunits && lacks_cgroup(c, sock))
+		holderunits_want(c->config.holderunits, held_inode(c, sock), true);
 	if (err == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		err = note_ephemeral(c, sock);
 	if (err == 0 && !(c->sample.can & SOURCE_COOKIES))
@@ -268,6 +287,8 @@ static bool is_worth_waiting(const struct census *c, const struct tcpsock *sock,
 static int take_listener(struct census *c, const struct tcpsock *sock)
 {
 	c->listening++;
+	if (c->config.holderunits && lacks_cgroup(c, sock))
+		holderunits_want(c->config.holderunits, sock->inode, false);
 	return listeners_add(c->listeners, sock, c->sample.now_ms);
 }
 
@@ -312,6 +333,22 @@ static int take_connection(struct census *c, const struct tcpsock *sock)
 	return count_socket(c, entry, sock, created);
 }
 
+static int take(struct census *c, const struct tcpsock *sock)
+{
+	return sock->state == TCP_STATE_LISTEN ? take_listener(c, sock) : take_connection(c, sock);
+}
+
+/* With what stands for the cgroup of its holder, if that is known by now. */
+static int take_held(struct census *c, const struct tcpsock *sock)
+{
+	struct tcpsock held = *sock;
+	uint64_t id = holderunits_id(c->config.holderunits, held_inode(c, sock));
+
+	if (id != 0)
+		held.cgroup_id = id;
+	return take(c, &held);
+}
+
 int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_t read_ms)
 {
 	struct census *c = census;
@@ -320,8 +357,8 @@ int census_take(void *census, const struct tcpsock *socks, size_t count, uint64_
 	/* Ages count from when the kernel filled the record, which may be long after the dump began. */
 	c->context.now_ms = read_ms;
 	for (size_t i = 0; i < count && err == 0; i++)
-		err = socks[i].state == TCP_STATE_LISTEN ? take_listener(c, &socks[i])
-							 : take_connection(c, &socks[i]);
+		err = c->config.holderunits && lacks_cgroup(c, &socks[i]) ? take_held(c, &socks[i])
+									  : take(c, &socks[i]);
 	return err;
 }
 

@@ -20,6 +20,7 @@
 #include "tcphealth/model/tally.h"
 #include "tcphealth/model/tier.h"
 #include "tcphealth/source/events.h"
+#include "tcphealth/source/holderunits.h"
 #include "tcphealth/source/netstat.h"
 #include "tcphealth/source/source.h"
 #include "tcphealth/source/tcpsock.h"
@@ -39,6 +40,11 @@ struct census_config {
 	 * runs in a cgroup of its own.
 	 */
 	uint64_t kernel_cgroup_id;
+	/*
+	 * Gives units to sockets that do not tell their cgroup, and is asked for those of what is stale. Borrowed, NULL: they have
+	 * none.
+	 */
+	struct holderunits *holderunits;
 };
 
 struct census_sample {

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "tcphealth/source/holderunits.h"
 #include "tcphealth/source/unit.h"
 
 #include <stdint.h>
@@ -18,6 +19,9 @@ struct units;
 /* As cgroups_new(). */
 struct units *units_new(const char *cgroupfs, const char *procfs);
 void units_free(struct units *units); /* NULL is fine */
+
+/* Ids may be those of holderunits_id() as well, from now on. Borrowed. */
+void units_use_holders(struct units *units, const struct holderunits *holderunits);
 
 /*
  * The unit of a cgroup, all "" if it is unknown or `units` is NULL. May walk cgroupfs. An engine's
