@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs, and only those that are missing.
 #
-#   deploy/setup.sh COMPONENT...      build, alerts, check, bench, healthy, fuzz, robust, deb, packages, lint, ci
+#   deploy/setup.sh COMPONENT...      build, alerts, check, bench, healthy, fuzz, robust, deb, packages, platforms, lint, ci
 #
 # Prints what it installs, and runs apt-get as root or through sudo. If it cannot (another distribution,
 # no root and no sudo), it lists the packages and exits with status 1. It never prompts.
@@ -28,6 +28,8 @@ ROBUST='strace valgrind slowhttptest devscripts'
 DEB='build-essential debhelper libcmocka-dev'
 PACKAGES="$DEB"' lintian rpm mmdebstrap podman runc systemd unzip npm nodejs
 	python3 python3-yaml mandoc curl openssl ansible-core ansible-lint yamllint'
+# Other compilers, and what a small system for i386 is made with.
+PLATFORMS='gcc-11 clang-19 mmdebstrap'
 LINT='clang-format-14 clang-tidy-14 cppcheck shellcheck python3'
 CI='git curl'
 
@@ -53,10 +55,11 @@ packages_of() {
 	robust) echo "$ROBUST" ;;
 	deb) echo "$DEB" ;;
 	packages) echo "$PACKAGES" ;;
+	platforms) echo "$PLATFORMS" ;;
 	lint) echo "$LINT" ;;
 	ci) echo "$CI" ;;
 	*)
-		say "unknown component '$1': build, alerts, check, bench, healthy, fuzz, robust, deb, packages, lint or ci"
+		say "unknown component '$1': build, alerts, check, bench, healthy, fuzz, robust, deb, packages, platforms, lint or ci"
 		return 2
 		;;
 	esac
@@ -144,7 +147,7 @@ install_missing() {
 }
 
 if [ $# -eq 0 ]; then
-	say "usage: deploy/setup.sh COMPONENT... (build, alerts, check, bench, healthy, fuzz, robust, deb, packages, lint, ci)"
+	say "usage: deploy/setup.sh COMPONENT... (build, alerts, check, bench, healthy, fuzz, robust, deb, packages, platforms, lint, ci)"
 	exit 2
 fi
 wanted=

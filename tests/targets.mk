@@ -47,7 +47,8 @@ $(BUILD)/robust/%.so: tests/robust/%.c
 
 -include $(UNIT:=.d) $(HELPERS:=.d) $(BENCH:=.d) $(FUZZ:=.d) $(REPLAY:=.d) $(BUILD)/tests/fuzz/replay.d
 
-programs: $(UNIT) $(HELPERS) $(REPLAY) $(BENCH)
+unit-programs: $(UNIT)
+programs: unit-programs $(HELPERS) $(REPLAY) $(BENCH)
 
 suite: all programs
 	@UNIT='$(UNIT)' REPLAY='$(REPLAY)' tests/run $(BUILD)
@@ -177,6 +178,10 @@ packages: ## test each file in deploy/ with the tool that reads it (PARTS='deb c
 	+@$(AGAIN) all
 	@tests/packages/run $(BUILD) $(PARTS)
 
+platforms: ## build with gcc-11 and clang-19, build and test for i386 (PARTS='gcc-11 i386 ...'; as root)
+	@deploy/setup.sh build platforms
+	@tests/platforms/run $(PARTS)
+
 first-alert: ## follow docs/first-alert.md and compare its output (as root, four minutes, leaves nothing behind)
 	@deploy/setup.sh build alerts
 	+@$(AGAIN) all
@@ -185,6 +190,6 @@ first-alert: ## follow docs/first-alert.md and compare its output (as root, four
 help-tests: ## show this list
 	$(call targets_of,tests/targets.mk)
 
-.PHONY: programs suite unit fuzz-replay it healthy asan tsan lint lint-run format count-lines words instructions
+.PHONY: programs unit-programs suite unit fuzz-replay it healthy asan tsan lint lint-run format count-lines words instructions
 .PHONY: bench-quick bench-docs bench-run fuzz fuzz-run robust $(ROBUST_PARTS) robust-run hardening coverage coverage-run
-.PHONY: mixin panels scale packages first-alert help-tests
+.PHONY: mixin panels scale packages platforms first-alert help-tests

@@ -10,8 +10,11 @@
 
 static int open_file(int dir, const char *path)
 {
-	int fd = (int)TEMP_FAILURE_RETRY(openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	int fd;
 
+	do
+		fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }
 

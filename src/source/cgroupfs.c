@@ -104,7 +104,7 @@ static int open_point(const char *point, const char *root, const struct kind *ki
 
 	if (fd < 0)
 		return -errno;
-	if (fstatfs(fd, &fs) != 0 || fs.f_type != kind->magic ||
+	if (fstatfs(fd, &fs) != 0 || (long)fs.f_type != kind->magic ||
 	    strlen(root) >= sizeof(cgroupfs->root)) {
 		close(fd);
 		return -ENOENT;

@@ -363,7 +363,9 @@ static int dump_file(struct dump *dump, const char *netdir, const char *name, bo
 
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return -ENAMETOOLONG;
-	reader.fd = (int)TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+	do
+		reader.fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (reader.fd < 0 && errno == EINTR);
 	/* A host without IPv6 has no tcp6. */
 	if (reader.fd < 0)
 		return v6 && errno == ENOENT ? 0 : -errno;
