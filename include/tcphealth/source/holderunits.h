@@ -10,7 +10,6 @@
 #include "tcphealth/source/unit.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* A search takes that long at most, and comes that often. */
