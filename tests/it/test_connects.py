@@ -95,6 +95,24 @@ class ConnectsTest(NetTest):
         self.assertEqual(self.fail(False, wait=False), errno.EINPROGRESS)
         self.expect({(self.port, 'abandoned'): 1})
 
+    def test_the_program_sets_the_time(self):
+        """TCP_USER_TIMEOUT ends it before the kernel's own limit."""
+        self.b.drop(f'tcp dport {self.port}')
+        with self.a.socket() as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1500)
+            self.assertEqual(client.connect_ex((self.b.address[4], self.port)), errno.ETIMEDOUT)
+        self.expect({(self.port, 'timeout'): 1})  # a sample saw it wait
+
+    def test_thrown_away(self):
+        """SO_LINGER 0 wipes the event, as a refusal does to a blocking connect()."""
+        self.b.drop(f'tcp dport {self.port}')
+        with self.a.socket() as client:
+            client.setblocking(False)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            self.assertEqual(client.connect_ex((self.b.address[4], self.port)), errno.EINPROGRESS)
+        self.program.wait_for(lambda page: page.sum(FAILED) == 1)
+        self.assertEqual({reason for _, reason in failures(self.program.page())}, {'abandoned'})
+
     def test_peers_are_told(self):
         """In the answer to a question, whether the kernel tells the port or not, with the unit of one that a sample saw; and in the log."""
         self.b.drop(f'tcp dport {self.port}')
