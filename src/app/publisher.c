@@ -29,7 +29,7 @@ struct edition {
 	struct snapshot *snapshot;
 	struct health health;
 	struct procself procself;
-	/* Whether a sample has ended, or hangs; before, there is a page for people only. */
+	/* Whether a sample has ended, or hangs; before, there is only the page at /. */
 	bool begun;
 };
 

@@ -75,7 +75,7 @@ bool publisher_ready(struct publisher *publisher, struct buf *why);
 /* A new reference to the last good snapshot, NULL before the first; and the health. Any thread. */
 struct snapshot *publisher_snapshot(struct publisher *publisher, struct health *ret_health);
 
-/* `now_ms` of the last snapshot whose metrics were given to a scraper; 0: none were. Any thread. */
+/* `now_ms` of the last snapshot with metrics that a scraper was given; 0: none was. Any thread. */
 uint64_t publisher_served_ms(const struct publisher *publisher);
 
 /*

@@ -30,7 +30,10 @@ struct pageslot *pageslot_new(pageslot_make *make, void *arg);
 /* Takes NULL. */
 void pageslot_free(struct pageslot *slot);
 
-/* The pages have become old: whoever asks next for one makes it anew. Waits for nobody who does. */
+/*
+ * The pages have become old: the next one asked for is made again. Does not wait for pages that are
+ * being made.
+ */
 void pageslot_renew(struct pageslot *slot);
 
 /*
