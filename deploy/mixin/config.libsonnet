@@ -46,7 +46,7 @@
     acceptQueue: { saturation: 0.8, window: '5m', hold: '5m' },
     listenDrops: { count: 10, share: 0.01, window: '5m', hold: '5m' },
     retransmissions: { ratio: 0.05, segments: 1000, window: '10m', hold: '15m' },
-    ephemeralPorts: { ratio: 0.8, window: '5m', hold: '10m', pageRatio: 0.98, pageHold: '2m' },
+    ephemeralPorts: { ratio: 0.8, window: '5m', hold: '10m', pageRatio: 1, pageHold: '2m' },
 
     // The exporter itself. `late` is in seconds and has to exceed --collector.interval.
     exporter: { downHold: '5m', missingHold: '10m', window: '5m', failingHold: '5m', late: 120, lateHold: '10m', overrunWindow: '15m', overrunHold: '30m' },

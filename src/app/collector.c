@@ -54,6 +54,7 @@ struct collector {
 	double full_timestamp; /* wall clock: when the last full sample ended */
 	struct netstat netstat;
 	struct netsysctl sysctl;
+	bool settings_told;
 	uint64_t cpu_ns;
 	int logged_error;
 	const struct source_ops *source; /* of the last good sample; NULL: none yet */
@@ -131,6 +132,17 @@ static void log_source(struct collector *c)
 	c->source = source;
 }
 
+/* Once. */
+static void log_settings(struct collector *c)
+{
+	if (c->settings_told || c->sysctl.known >> NETSYSCTL_PORT_LOW & 1)
+		return;
+	log_warn("cannot read net.ipv4.ip_local_port_range: tcphealth_ephemeral_ports_used_ratio "
+		 "is left out",
+		 NULL);
+	c->settings_told = true;
+}
+
 /* A failure is told when it is new, and its end once. */
 static void log_outcome(struct collector *c, int error)
 {
@@ -206,6 +218,7 @@ static void run_sample(struct collector *c)
 	r = sample_once(c, &tier, NAMESPACES_NEXT, begin_ms, &snapshot);
 	if (r == 0) {
 		log_source(c);
+		log_settings(c);
 		if (c->options->log_stale) {
 			stalelog_tell(&c->stalelog, snapshot, clock_mono_ms());
 			connectlog_tell(&c->connectlog, census_connects(c->census), c->units,

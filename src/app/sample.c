@@ -9,10 +9,12 @@
 
 #define CONNECTIONS (TCP_STATES_ALL & ~TCP_STATE_BIT(TCP_STATE_LISTEN))
 
-static void read_settings(const struct sample *sample)
+static void read_settings(const struct sample *sample, struct portset *ret_reserved)
 {
 	if (sample->place.pid == 0)
 		netsysctl_read(sample->place.procfs, sample->sysctl);
+	if (sample->place.pid == 0 && sample->tier == TIER_FULL)
+		netsysctl_read_reserved(sample->place.procfs, ret_reserved);
 }
 
 static void read_counters(const struct sample *sample)
@@ -59,12 +61,13 @@ static int settle(const struct source_ops *ops, void *source, struct census *cen
 
 /* From census_begin() to census_end(). */
 static int fill(const struct sample *sample, const struct source_ops *ops, void *source,
-		struct census *census, uint32_t can)
+		struct census *census, uint32_t can, const struct portset *reserved)
 {
 	const struct census_sample begin = { .tier = sample->tier,
 					     .can = can,
 					     .now_ms = sample->now_ms,
-					     .sysctl = *sample->sysctl };
+					     .sysctl = *sample->sysctl,
+					     .reserved = reserved };
 	int r = census_begin(census, &begin);
 
 	if (r == 0)
@@ -80,15 +83,16 @@ static int fill(const struct sample *sample, const struct source_ops *ops, void 
 int take_sample(const struct sample *sample, const struct source_ops *ops, void *source,
 		struct census *census, uint32_t *ret_can)
 {
+	struct portset reserved = { { 0 } };
 	uint32_t can = ops->can;
 	int r;
 
 	if (sample->events == NULL || !eventfeed_active(sample->events))
 		can &= ~(uint32_t)SOURCE_EVENTS;
-	read_settings(sample);
+	read_settings(sample, &reserved);
 	/* The TIME_WAIT of a connection that no dump has shown gets its role from them. */
 	drain(sample, census);
-	r = fill(sample, ops, source, census, can);
+	r = fill(sample, ops, source, census, can, &reserved);
 	if (r == 0) {
 		drain(sample, census);
 		/* Last: a counter must not stand for an event or a drop that is yet to be read. */

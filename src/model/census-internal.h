@@ -8,6 +8,7 @@
 
 #include "tcphealth/base/keyed.h"
 #include "tcphealth/model/census.h"
+#include "tcphealth/model/localports.h"
 #include "tcphealth/model/role.h"
 #include "tcphealth/model/tally.h"
 #include "tcphealth/model/track.h"
@@ -40,33 +41,6 @@ int mirror_add(struct keyed *mirror, const struct tcpsock *sock, enum role role)
 
 /* The role of the other end of `sock`; false if it was not added. */
 bool mirror_find(const struct keyed *mirror, const struct tcpsock *sock, enum role *ret_role);
-
-/* Connections by local address, remote address and remote port. */
-struct busyport {
-	uint64_t key;
-	struct in6_addr remote;
-	uint32_t sockets;
-	uint16_t port;
-};
-
-#define BUSYPORTS_FULL 64u
-
-struct busyports {
-	struct keyed all; /* struct busyport */
-	/* Those that took all local ports when they were last judged, as far as there is room. */
-	struct busyport full[BUSYPORTS_FULL];
-	size_t full_count;
-};
-
-/* As mirror_add(). */
-int busyports_add(struct busyports *busy, const struct tcpsock *sock);
-
-/* Once all have been added: finds those that take all local ports, of which there are so many. */
-void busyports_judge(struct busyports *busy, uint32_t local_ports);
-
-/* As a connects_full_fn, by the last judgement. */
-bool busyports_full(const struct busyports *busy, const struct in6_addr *remote,
-		    uint16_t *ret_port);
 
 /*
  * Addresses and ports that connections were opened to, by keys of 64 bits. Each has one slot: whoever comes later takes it.
@@ -118,8 +92,8 @@ struct census {
 	size_t deferred_count, deferred_cap, deferred_next;
 	struct addrset local;
 	struct keyed mirror; /* struct mirrored; without cookies only */
-	struct busyports busy;
 	struct services services;
+	struct localports *localports;
 	struct death_role *deaths;
 	/* Cookies of entries that had to go before their event. */
 	uint64_t *tombs;

@@ -1,5 +1,5 @@
 /*
- * census-tables: addresses, mirrored roles, busy ports and services.
+ * census-tables: addresses, mirrored roles and services.
  */
 #include "census-internal.h"
 
@@ -7,8 +7,6 @@
 #include <string.h>
 
 #define MIRROR_MAX 262144u
-#define BUSY_MAX   65536u
-#define FULL       0.95 /* of the local ports: some are reserved */
 
 static uint64_t hash_addr(const struct in6_addr *addr)
 {
@@ -57,44 +55,6 @@ bool mirror_find(const struct keyed *mirror, const struct tcpsock *sock, enum ro
 	if (end)
 		*ret_role = (enum role)end->role;
 	return end;
-}
-
-int busyports_add(struct busyports *busy, const struct tcpsock *sock)
-{
-	uint64_t key = tcptuple_hash(&sock->local, 0, &sock->remote, sock->remote_port);
-	struct busyport *port = keyed_find(&busy->all, sizeof(*port), key);
-
-	if (port) {
-		port->sockets++;
-		return 0;
-	}
-	if (busy->all.count >= BUSY_MAX)
-		return 0;
-	port = keyed_add(&busy->all, sizeof(*port), key);
-	if (!port)
-		return -ENOMEM;
-	*port = (struct busyport){ key, sock->remote, 1, sock->remote_port };
-	return 0;
-}
-
-void busyports_judge(struct busyports *busy, uint32_t local_ports)
-{
-	const struct busyport *ports = busy->all.elements;
-
-	busy->full_count = 0;
-	for (size_t i = 0; i < busy->all.count && busy->full_count < BUSYPORTS_FULL; i++)
-		if (ports[i].sockets >= FULL * local_ports)
-			busy->full[busy->full_count++] = ports[i];
-}
-
-bool busyports_full(const struct busyports *busy, const struct in6_addr *remote, uint16_t *ret_port)
-{
-	size_t found = 0;
-
-	for (size_t i = 0; i < busy->full_count; i++)
-		if (memcmp(&busy->full[i].remote, remote, sizeof(*remote)) == 0)
-			*ret_port = found++ == 0 ? busy->full[i].port : 0;
-	return found != 0;
 }
 
 /* The end that the other one connected to. */

@@ -45,8 +45,10 @@ struct census *census_new(const struct census_config *config)
 	c->ledger = ledger_new(config->exclude);
 	c->listeners = listeners_new(config->keep_ms);
 	c->connects = connects_new();
+	c->localports = localports_new();
 	c->cookies = track_new();
-	if (!c->ledger || !c->listeners || !c->connects || !c->cookies || deaths_init(c) < 0) {
+	if (!c->ledger || !c->listeners || !c->connects || !c->localports || !c->cookies ||
+	    deaths_init(c) < 0) {
 		census_free(c);
 		return NULL;
 	}
@@ -64,7 +66,7 @@ void census_free(struct census *c)
 	connects_free(c->connects);
 	hash_done(&c->local.hash);
 	keyed_done(&c->mirror);
-	keyed_done(&c->busy.all);
+	localports_free(c->localports);
 	free(c->deferred);
 	deaths_done(c);
 	tally_done(&c->tally);
@@ -132,8 +134,8 @@ int census_begin(struct census *c, const struct census_sample *sample)
 	ledger_begin(c->ledger, sample->tier);
 	tally_begin(&c->tally, sample->tier);
 	if (sample->tier == TIER_FULL)
-		keyed_reset(&c->busy.all);
-	return pin_included(c);
+		err = localports_begin(c->localports, &sample->sysctl, sample->reserved);
+	return err < 0 ? err : pin_included(c);
 }
 
 static void forget(struct census *c, struct track_entry *entry)
@@ -237,28 +239,30 @@ static void thin_invisible(struct census *c)
 	}
 }
 
-static int fill_ephemeral(struct census *c)
+/* The port of what a listener has accepted is taken from every connect() as well, also when the listener has gone. */
+static void block_server_ports(struct census *c)
 {
-	uint32_t range = c->sample.sysctl.value[NETSYSCTL_PORT_HIGH] -
-			 c->sample.sysctl.value[NETSYSCTL_PORT_LOW] + 1;
+	size_t n;
+	const struct ledger_pair *pairs = ledger_pairs(c->ledger, &n);
 
-	/* A connect() takes the even offsets first and then as many odd ones. */
-	busyports_judge(&c->busy, range > 1 ? range & ~1u : range);
-	for (size_t i = 0; range >= 1 && i < c->busy.all.count; i++) {
-		const struct busyport *b = (const struct busyport *)c->busy.all.elements + i;
-		struct ledger_pair *pair;
-		struct portview *view;
-		double ratio;
-
-		/* Millionths: more than a share of some ten thousand ports tells, and still a short text. */
-		ratio = (double)(uint64_t)((double)b->sockets / range * 1e6 + 0.5) / 1e6;
-		pair = ledger_pair(c->ledger, ROLE_CLIENT, b->port);
-		view = pair ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
-		if (!view)
-			return -ENOMEM;
-		if (ratio > view->ephemeral_ratio)
-			view->ephemeral_ratio = ratio;
+	for (size_t i = 0; i < n; i++) {
+		if (pairs[i].role == ROLE_SERVER && ledger_pair_view(c->ledger, &pairs[i]))
+			localports_block(c->localports, pairs[i].port);
 	}
+}
+
+static int note_local_ports(void *arg, uint16_t remote_port, double ratio)
+{
+	struct census *c = arg;
+	struct ledger_pair *pair = ledger_pair(c->ledger, ROLE_CLIENT, remote_port);
+	struct portview *view = pair ? ledger_view(c->ledger, pair, TIER_FULL) : NULL;
+
+	if (!view)
+		return -ENOMEM;
+	/* Millionths: more than a share of some ten thousand ports tells, and still a short text. */
+	ratio = (double)(uint64_t)(ratio * 1e6 + 0.5) / 1e6;
+	if (ratio > view->ephemeral_ratio)
+		view->ephemeral_ratio = ratio;
 	return 0;
 }
 
@@ -294,8 +298,9 @@ static void settle_full(struct census *c)
 	if (c->sample.can & SOURCE_COOKIES)
 		settle_cookies(c);
 	c->last_full_ms = c->sample.now_ms;
+	block_server_ports(c);
 	if (c->error == 0)
-		c->error = fill_ephemeral(c);
+		c->error = localports_end(c->localports, note_local_ports, c);
 }
 
 int census_end(struct census *c)

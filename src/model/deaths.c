@@ -191,7 +191,7 @@ static bool has_full_ports(void *arg, const struct in6_addr *remote, uint16_t *r
 {
 	struct census *c = arg;
 
-	return busyports_full(&c->busy, remote, ret_port);
+	return localports_full(c->localports, remote, ret_port);
 }
 
 int census_drained(struct census *c, const struct netstat *counters)

@@ -180,17 +180,6 @@ static int add_share(struct census *c, struct portview *view, struct track_entry
 			 (struct tally_stale){ look->reason, look->stale_ms, sock });
 }
 
-/* The busiest pair of addresses towards a remote port decides when connect() finds no local port. */
-static int note_ephemeral(struct census *c, const struct tcpsock *sock)
-{
-	const struct netsysctl *sysctl = &c->sample.sysctl;
-
-	if (sock->local_port < sysctl->value[NETSYSCTL_PORT_LOW] ||
-	    sock->local_port > sysctl->value[NETSYSCTL_PORT_HIGH])
-		return 0;
-	return busyports_add(&c->busy, sock);
-}
-
 /*
  * Better evidence, or a new peer, moves a connection to another pair: it is closed in the old one and opened in the new one,
  * so that in each the difference stays what is open.
@@ -258,7 +247,7 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	if (look.reason != STALE_NONE && c->config.holderunits && lacks_cgroup(c, sock))
 		holderunits_want(c->config.holderunits, held_inode(c, sock), true);
 	if (err == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
-		err = note_ephemeral(c, sock);
+		err = localports_add(c->localports, sock);
 	if (err == 0 && !(c->sample.can & SOURCE_COOKIES))
 		err = mirror_add(&c->mirror, sock, (enum role)entry->role);
 	return err;
@@ -289,6 +278,8 @@ static int take_listener(struct census *c, const struct tcpsock *sock)
 	c->listening++;
 	if (c->config.holderunits && lacks_cgroup(c, sock))
 		holderunits_want(c->config.holderunits, sock->inode, false);
+	if (c->sample.tier == TIER_FULL)
+		localports_block(c->localports, sock->local_port);
 	return listeners_add(c->listeners, sock, c->sample.now_ms);
 }
 

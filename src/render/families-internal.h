@@ -82,6 +82,8 @@ struct families_row {
 	const char *labels;
 	/* enum source_can: without these the family is left out. */
 	uint32_t needs;
+	/* 1 << enum netsysctl_key: where these are not known it is left out. */
+	uint32_t settings;
 	enum families_of of;
 	struct families_figure figure;
 	enum families_scale scale;

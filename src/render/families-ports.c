@@ -96,9 +96,10 @@ static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_ephemeral_ports_used_ratio",
 		.family.help =
-			"Share of the local port range in use for this remote port, by the pair of "
-			"local and remote address that uses most; at 1 connect() fails.",
+			"Share of the local ports that connect() to this remote port can no longer "
+			"take, for the pair of addresses with the fewest left; at 1 it fails.",
 		.labels = "port",
+		.settings = UINT32_C(1) << NETSYSCTL_PORT_LOW,
 		/*
 		 * Local ports of connections with an unknown remote port belong to some other
 		 * port.

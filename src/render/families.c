@@ -221,7 +221,8 @@ static void walk_figures(const struct families_walk *walk)
 
 static void walk_ns(const struct families_walk *walk)
 {
-	if (!families_knows(walk->ns, walk->row->needs))
+	if (!families_knows(walk->ns, walk->row->needs) ||
+	    (walk->ns->sysctl.known & walk->row->settings) != walk->row->settings)
 		return;
 	if (walk->row->ns)
 		walk->row->ns(walk);

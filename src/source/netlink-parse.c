@@ -61,8 +61,9 @@ enum tcp_info_offset {
 _Static_assert((sizeof(struct tcpsock) == 208 && INFO_PART == 96) || _Alignof(struct tcpsock) == 4,
 	       "a new field must be set in read_fixed_part(), or belong to tcp_info");
 
-/* tcpi_options: a Fast Open child before its handshake ended. Younger than many a linux/tcp.h. */
-#define TCP_INFO_OPT_TFO_CHILD 0x80
+/* tcpi_options: timestamps, and a Fast Open child before its handshake ended, which is younger than many a linux/tcp.h. */
+#define TCP_INFO_OPT_TIMESTAMPS 0x01
+#define TCP_INFO_OPT_TFO_CHILD  0x80
 
 /* Where sk_drops is in INET_DIAG_SKMEMINFO (include/uapi/linux/sock_diag.h: SK_MEMINFO_DROPS). */
 #define SKMEMINFO_DROPS_OFFSET 32
@@ -170,6 +171,7 @@ static inline uint32_t read_info(const uint8_t *info, size_t len, struct tcpsock
 		sock->info_state = state;
 	if (sock->state == TCP_STATE_SYN_RECV && (info[TCP_INFO_OPTIONS] & TCP_INFO_OPT_TFO_CHILD))
 		known |= TCPSOCK_FASTOPEN;
+	known |= (info[TCP_INFO_OPTIONS] & TCP_INFO_OPT_TIMESTAMPS) * TCPSOCK_TIMESTAMPS;
 	sock->retransmits = info[TCP_INFO_RETRANSMITS];
 	sock->probes = info[TCP_INFO_PROBES];
 	sock->backoff = info[TCP_INFO_BACKOFF];
@@ -210,6 +212,10 @@ static inline void read_attribute(unsigned int type, const uint8_t *value, size_
 	} else if (type == INET_DIAG_CGROUP_ID && size >= sizeof(uint64_t)) {
 		found->known |= TCPSOCK_CGROUP;
 		sock->cgroup_id = load64(value);
+	} else if (type == INET_DIAG_SOCKOPT && size >= sizeof(struct inet_diag_sockopt)) {
+		const struct inet_diag_sockopt *option = (const void *)value;
+
+		found->known |= option->bind_address_no_port * TCPSOCK_BIND_NO_PORT;
 	} else if (type == INET_DIAG_SKMEMINFO &&
 		   size >= SKMEMINFO_DROPS_OFFSET + sizeof(uint32_t)) {
 		found->known |= TCPSOCK_DROPS;

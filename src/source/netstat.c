@@ -16,7 +16,9 @@
 /* TcpExt has about 130 columns, about 3 KiB, and grows with every kernel. */
 #define NETSTAT_TEXT_SIZE (64 * 1024)
 #define SYSCTL_TEXT_SIZE  64
-#define SYSCTL_NUMBERS    2
+/* Every second port, six bytes each. */
+#define PORTS_TEXT_SIZE (256 * 1024)
+#define SYSCTL_NUMBERS  2
 
 #define BLANKS " \t\r"
 
@@ -70,6 +72,9 @@ static const struct sysctl_file {
 	{ "ip_local_port_range", NETSYSCTL_PORT_LOW, 2, 1, UINT16_MAX },
 	{ "tcp_syn_retries", NETSYSCTL_SYN_RETRIES, 1, 1, INT32_MAX },
 	{ "tcp_syn_linear_timeouts", NETSYSCTL_SYN_LINEAR, 1, 0, INT32_MAX },
+	{ "tcp_timestamps", NETSYSCTL_TIMESTAMPS, 1, 0, INT32_MAX },
+	{ "tcp_tw_reuse", NETSYSCTL_TW_REUSE, 1, 0, INT32_MAX },
+	{ "tcp_tw_reuse_delay", NETSYSCTL_TW_REUSE_DELAY_MS, 1, 0, INT32_MAX },
 };
 
 static bool is_word(struct word word, const char *text)
@@ -218,6 +223,9 @@ void netsysctl_defaults(struct netsysctl *ret_sysctl)
 			[NETSYSCTL_PORT_LOW] = 32768,
 			[NETSYSCTL_PORT_HIGH] = 60999,
 			[NETSYSCTL_SYN_RETRIES] = 6,
+			[NETSYSCTL_TIMESTAMPS] = 1,
+			[NETSYSCTL_TW_REUSE] = 2,
+			[NETSYSCTL_TW_REUSE_DELAY_MS] = 1000,
 		},
 	};
 }
@@ -231,4 +239,36 @@ void netsysctl_read(const char *procfs, struct netsysctl *sysctl)
 	for (size_t i = 0; i < sizeof(sysctl_files) / sizeof(sysctl_files[0]); i++)
 		read_sysctl(dir, &sysctl_files[i], sysctl);
 	close(dir);
+}
+
+/* "8080,9148-9152"; what is not a port ends it. */
+static void take_ports(const char *text, struct portset *set)
+{
+	uint64_t low, high;
+
+	while (number_take(&text, NULL, UINT16_MAX, &low) == 0) {
+		high = low;
+		if (*text == '-') {
+			text++;
+			if (number_take(&text, NULL, UINT16_MAX, &high) < 0)
+				return;
+		}
+		for (; low <= high; low++)
+			portset_add(set, (uint16_t)low);
+		text += *text == ',';
+	}
+}
+
+void netsysctl_read_reserved(const char *procfs, struct portset *ret_ports)
+{
+	int dir = open(procfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char *text = malloc(PORTS_TEXT_SIZE);
+
+	memset(ret_ports, 0, sizeof(*ret_ports));
+	if (text &&
+	    file_read(dir, "sys/net/ipv4/ip_local_reserved_ports", text, PORTS_TEXT_SIZE) > 0)
+		take_ports(text, ret_ports);
+	free(text);
+	if (dir >= 0)
+		close(dir);
 }

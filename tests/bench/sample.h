@@ -96,6 +96,7 @@ static inline void bench_sample(const struct bench_dump *dump, struct census *ce
 	struct census_sample s = { .can = SOURCE_COOKIES | SOURCE_EVENTS, .now_ms = now_ms };
 
 	netsysctl_defaults(&s.sysctl);
+	s.sysctl.known = UINT32_C(1) << NETSYSCTL_PORT_LOW;
 	if (census_begin(census, &s) < 0)
 		bench_die("census_begin");
 	bench_parse(dump, now_ms, census_take, census);

@@ -238,8 +238,8 @@ local cases = [
     alert: 'TCPHealthEphemeralPortsExhausted',
     severity: 'critical',
     labels: { port: '443' },
-    series: [gaugeOf('tcphealth_ephemeral_ports_used_ratio', 'port="443"', 0.1, 0.98)],
-    below: [[0.97]],
+    series: [gaugeOf('tcphealth_ephemeral_ports_used_ratio', 'port="443"', 0.1, 1)],
+    below: [[0.999]],
     by: 7,
   },
   {

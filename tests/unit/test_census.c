@@ -45,6 +45,7 @@ static void open_scene(struct scene *s)
 	netsysctl_defaults(&s->sample.sysctl);
 	s->sample.sysctl.value[NETSYSCTL_PORT_LOW] = 32768;
 	s->sample.sysctl.value[NETSYSCTL_PORT_HIGH] = 60999;
+	s->sample.sysctl.known = UINT32_C(1) << NETSYSCTL_PORT_LOW;
 	config = config_of();
 	s->census = census_new(&config);
 	assert_non_null(s->census);
@@ -1439,7 +1440,7 @@ static void test_ephemeral_ports(void **state)
 		struct tcpsock sock = client(id, 0);
 
 		sock.local_port =
-			(uint16_t)(id <= 100 ? id : 32768 + id); /* outside the range: bound */
+			(uint16_t)(id <= 100 ? id : 32768 + 2 * id); /* outside the range: bound */
 		sock.remote = record_addr(id % 3 == 0 ? "192.0.2.1" : "192.0.2.2");
 		see(&s, &sock);
 	}

@@ -509,6 +509,23 @@ static void test_what_is_not_known_is_absent(void **state)
 	}
 }
 
+static void test_local_ports_need_the_range(void **state)
+{
+	(void)state;
+	struct snapshot *snapshot = make_snapshot(all_needs, 1);
+	struct buf page;
+
+	for (int round = 0; round < 2; round++) {
+		render((struct families_input){ .snapshot = snapshot, .health = &good_health },
+		       EXPO_TEXT, &page);
+		assert_int_equal(page_has(&page, "tcphealth_ephemeral_ports_used_ratio{"),
+				 round == 0);
+		buf_done(&page);
+		snapshot->ns[0].sysctl.known &= ~(UINT32_C(1) << NETSYSCTL_PORT_LOW);
+	}
+	snapshot_unref(snapshot);
+}
+
 /* Events come from the own namespace alone. */
 static void test_foreign_namespaces_have_no_events(void **state)
 {
@@ -654,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_page_before_the_first_sample),
 		cmocka_unit_test(test_page_of_a_single_sample),
 		cmocka_unit_test(test_what_is_not_known_is_absent),
+		cmocka_unit_test(test_local_ports_need_the_range),
 		cmocka_unit_test(test_foreign_namespaces_have_no_events),
 		cmocka_unit_test(test_a_full_buffer_is_an_error),
 		cmocka_unit_test(test_promtool_accepts_the_pages),

@@ -180,8 +180,8 @@ static void parse_every_truncation(void **state)
 
 static void sysctl_fixtures(void **state)
 {
-	static const uint32_t want[NETSYSCTL_COUNT] = { 600,    20,    6,     8, 30,
-							100000, 20000, 29999, 3, 2 };
+	static const uint32_t want[NETSYSCTL_COUNT] = { 600,   20, 6, 8, 30, 100000, 20000,
+							29999, 3,  2, 0, 1,  2500 };
 	struct netsysctl sysctl;
 
 	(void)state;
@@ -193,8 +193,8 @@ static void sysctl_fixtures(void **state)
 
 static void sysctl_defaults(void **state)
 {
-	static const uint32_t want[NETSYSCTL_COUNT] = { 7200,   75,    9,     15, 60,
-							200000, 32768, 60999, 6,  0 };
+	static const uint32_t want[NETSYSCTL_COUNT] = { 7200,  75, 9, 15, 60, 200000, 32768,
+							60999, 6,  0, 1,  2,  1000 };
 	struct netsysctl sysctl;
 
 	(void)state;
@@ -218,6 +218,22 @@ static void sysctl_stays(void **state)
 	before = sysctl;
 	netsysctl_read("/nonexistent", &sysctl);
 	assert_memory_equal(&sysctl, &before, sizeof(before));
+}
+
+static void reserved_ports(void **state)
+{
+	static const uint16_t in[] = { 20000, 20002, 20003, 20004, 65535 },
+			      out[] = { 0, 1, 19999, 20001, 20005, 65534 };
+	struct portset set;
+
+	(void)state;
+	netsysctl_read_reserved(FIXTURES, &set);
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+		assert_true(portset_has(&set, in[i]));
+	for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++)
+		assert_false(portset_has(&set, out[i]));
+	netsysctl_read_reserved("/nonexistent", &set);
+	assert_false(portset_has(&set, 20000));
 }
 
 struct sysctl_case {
@@ -322,7 +338,7 @@ int main(void)
 		cmocka_unit_test(parse_adds),        cmocka_unit_test(parse_every_truncation),
 		cmocka_unit_test(sysctl_fixtures),   cmocka_unit_test(sysctl_defaults),
 		cmocka_unit_test(sysctl_stays),      cmocka_unit_test(sysctl_texts),
-		cmocka_unit_test(sysctl_own_kernel),
+		cmocka_unit_test(sysctl_own_kernel), cmocka_unit_test(reserved_ports),
 	};
 
 	return cmocka_run_group_tests_name("netstat", tests, NULL, NULL);

@@ -79,9 +79,9 @@ function(config, lib) {
     '%s >= %g' % [lib.median(lib.ofPort('tcphealth_ephemeral_ports_used_ratio'), config.ephemeralPorts.window), ratio],
     summary,
     [
-      '%s, %s: %s of the local ports for one peer address are in use. %s' % [lib.host, lib.portOf.client, lib.percent, what],
-      lib.units(lib.cured('client'), role='client', otherwise='No stale connection that a program here should close uses them: look at TIME_WAIT.'),
-      'Confirm: ss -tan \'dport = :{{ $labels.port }}\' | cut -d" " -f1 | sort | uniq -c; sysctl net.ipv4.ip_local_port_range',
+      '%s, %s: connect() can no longer take %s of the local ports towards one peer address. %s' % [lib.host, lib.portOf.client, lib.percent, what],
+      lib.units(lib.cured('client'), role='client', otherwise='No stale connection that a program here should close uses them: look at TIME_WAIT, and at programs that bind before they connect.'),
+      'Confirm: ss -tan \'dport = :{{ $labels.port }}\' | cut -d" " -f1 | sort | uniq -c; sysctl net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports',
       'Fix: if most are in TIME_WAIT, sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. {{ if $units }}If the stale ones are many, %s.{{ else }}If most are ESTABLISHED, the program needs fewer, or more addresses.{{ end }}' % lib.restart,
     ],
   ),
@@ -148,7 +148,7 @@ function(config, lib) {
       config.ephemeralPorts.hold,
       config.ephemeralPorts.ratio,
       'The local ports for connections to one address are running out.',
-      'Once all are used, connect() fails with EADDRNOTAVAIL.',
+      'At 100% connect() fails with EADDRNOTAVAIL.',
     ),
     ephemeral(
       'TCPHealthEphemeralPortsExhausted',
@@ -156,7 +156,7 @@ function(config, lib) {
       config.ephemeralPorts.pageHold,
       config.ephemeralPorts.pageRatio,
       'No local port is left for connections to one address: connect() fails.',
-      'connect() fails with EADDRNOTAVAIL, or soon will.',
+      'connect() fails with EADDRNOTAVAIL, or bind() before it with EADDRINUSE.',
     ),
   ],
 }

@@ -53,6 +53,8 @@ struct census_sample {
 	uint32_t can;
 	uint64_t now_ms; /* monotonic */
 	struct netsysctl sysctl;
+	/* Local ports that connect() never takes; NULL: none. Borrowed until census_end(). */
+	const struct portset *reserved;
 };
 
 struct census;

@@ -53,7 +53,7 @@ struct portview {
 	uint32_t stale[STALE_REASONS]; /* not of STALE_NONE */
 	/* Longest time in each state, ms. */
 	uint64_t oldest_ms[TCP_STATE_COUNT];
-	/* Clients: share of the local ports that the busiest pair of addresses uses. */
+	/* Clients: share of the local ports that connect() can no longer take, for the pair of addresses with the fewest left. */
 	double ephemeral_ratio;
 };
 

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "tcphealth/base/portset.h"
+
 #include <stdint.h>
 
 /* In the order of the table in netstat.c, by their names in the kernel (Tcp: RFC 4022). */
@@ -39,7 +41,7 @@ struct netstat {
 	uint32_t known; /* 1 << enum netstat_counter */
 };
 
-/* Times are in seconds, but for the one in us. */
+/* Times are in seconds, but for those in us and ms. */
 enum netsysctl_key {
 	NETSYSCTL_KEEPALIVE_TIME,   /* tcp_keepalive_time */
 	NETSYSCTL_KEEPALIVE_INTVL,  /* tcp_keepalive_intvl */
@@ -49,8 +51,11 @@ enum netsysctl_key {
 	NETSYSCTL_RTO_MIN_US,       /* tcp_rto_min_us (Linux 6.11) */
 	NETSYSCTL_PORT_LOW,         /* ip_local_port_range */
 	NETSYSCTL_PORT_HIGH,
-	NETSYSCTL_SYN_RETRIES, /* tcp_syn_retries */
-	NETSYSCTL_SYN_LINEAR,  /* tcp_syn_linear_timeouts; 0 before Linux 6.5 */
+	NETSYSCTL_SYN_RETRIES,       /* tcp_syn_retries */
+	NETSYSCTL_SYN_LINEAR,        /* tcp_syn_linear_timeouts; 0 before Linux 6.5 */
+	NETSYSCTL_TIMESTAMPS,        /* tcp_timestamps: 0 is off */
+	NETSYSCTL_TW_REUSE,          /* tcp_tw_reuse: 1 is on, 2 on for loopback only */
+	NETSYSCTL_TW_REUSE_DELAY_MS, /* tcp_tw_reuse_delay (Linux 6.14) */
 	NETSYSCTL_COUNT,
 };
 
@@ -72,6 +77,9 @@ struct netstat netstat_growth(const struct netstat *before, const struct netstat
  * no setting.
  */
 void netsysctl_read(const char *procfs, struct netsysctl *sysctl);
+
+/* Reads PROCFS/sys/net/ipv4/ip_local_reserved_ports; empty if it cannot be read. */
+void netsysctl_read_reserved(const char *procfs, struct portset *ret_ports);
 
 /* The kernel's defaults, nothing known. */
 void netsysctl_defaults(struct netsysctl *ret_sysctl);

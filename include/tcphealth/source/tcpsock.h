@@ -85,6 +85,8 @@ enum tcpsock_known {
 	/* A Fast Open child still in SYN_RECV (TCPI_OPT_TFO_CHILD). */
 	TCPSOCK_FASTOPEN = 1 << 16,
 	TCPSOCK_RWND_LIMITED = 1 << 17, /* rwnd_limited_us (184, 4.10) */
+	TCPSOCK_TIMESTAMPS = 1 << 18,   /* with TCPSOCK_INFO: both ends send timestamps */
+	TCPSOCK_BIND_NO_PORT = 1 << 19, /* connect() chose the local port, not bind() (5.14) */
 };
 
 /*
