@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "tcphealth/base/hash.h"
 #include "tcphealth/source/netlink.h"
 #include "tcphealth/source/source.h"
 
@@ -20,6 +21,14 @@
 enum netlink_habit {
 	NETLINK_NO_LEGACY = 1 << 0, /* refuses TCPDIAG_GETSOCK */
 	NETLINK_NO_EQ = 1 << 1,     /* refuses INET_DIAG_BC_S_EQ and D_EQ */
+	NETLINK_NO_MPTCP = 1 << 2,  /* has no mptcp_diag */
+};
+
+/* Connections that MPTCP knows to be half-closed, as records of their TCP. Empty when zeroed. */
+struct mptcp {
+	struct tcpsock *socks;
+	size_t count, cap;
+	struct hash hash; /* of their ids */
 };
 
 /*
@@ -28,6 +37,7 @@ enum netlink_habit {
  */
 struct netlink {
 	struct mnl_socket *nl;
+	const char *procfs; /* NULL: no MPTCP; borrowed */
 	uint32_t seq;
 	/* Sequence number of a dump that was given up and may still hold the socket, or 0. */
 	uint32_t unfinished;
@@ -35,6 +45,7 @@ struct netlink {
 	/* Bytes read since the processor was last yielded. */
 	size_t unyielded;
 	struct source_skipped skipped;
+	struct mptcp mptcp; /* of the dump under way */
 	uint8_t buffer[NETLINK_DATAGRAM] __attribute__((aligned(8)));
 };
 
@@ -44,6 +55,8 @@ struct netlink_walk {
 	uint64_t records; /* handed to take_fn */
 	uint64_t read_ms; /* of the datagram */
 	struct source_skipped *skipped;
+	/* Have been handed over before; NULL: none. */
+	const struct mptcp *mptcp;
 	source_take_fn take_fn;
 	void *arg;
 };
@@ -55,6 +68,22 @@ struct netlink_walk {
  * has no handler for TCP).
  */
 int netlink_walk_datagram(struct netlink_walk *walk, const void *data, size_t len);
+
+/* The MPTCP connections that match, of one family. 0 or a negative error. */
+int netlink_dump_mptcp(struct netlink *diag, const struct source_query *query, int family,
+		       struct netlink_walk *walk);
+
+/* As the function of a source. */
+int netlink_find(void *source, const struct tcpsock *sock, struct tcpsock *ret_other);
+
+/*
+ * Hands the half-closed connections that only MPTCP knows to be so to the walk's take_fn, and leaves them to be left out of what follows. 0, or
+ * what take_fn returned.
+ */
+int mptcp_take(struct netlink *diag, const struct source_query *query, struct netlink_walk *walk);
+
+bool mptcp_has(const struct mptcp *mptcp, uint64_t id);
+void mptcp_done(struct mptcp *mptcp);
 
 /*
  * Whether `err`, at the end of a request that gave `records`, means that the kernel does not know

@@ -385,6 +385,8 @@ static inline int read_message(struct netlink_walk *walk, const struct nlmsghdr 
 		return 0;
 	}
 	walk->records++;
+	if (walk->mptcp && mptcp_has(walk->mptcp, sock->id))
+		return 0;
 	/* One by one: by eight or sixteen it takes fewer instructions, and a fifth more time. */
 	err = walk->take_fn(walk->arg, sock, 1, walk->read_ms);
 	return err < 0 ? err : 0;

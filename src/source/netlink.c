@@ -304,6 +304,23 @@ static int dump_v2(struct netlink *diag, const struct source_query *query,
 	return err;
 }
 
+/* Asked as version 2, by an attribute: the field of the protocol has a byte. */
+int netlink_dump_mptcp(struct netlink *diag, const struct source_query *query, int family,
+		       struct netlink_walk *walk)
+{
+	uint8_t request[REQUEST_SIZE] __attribute__((aligned(8)));
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(request);
+	struct inet_diag_req_v2 *req = put_v2(msg, query, family);
+
+	msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	req->sdiag_protocol = 0;
+	put_filter(msg, query, true);
+	mnl_attr_put_u32(msg, INET_DIAG_REQ_PROTOCOL, IPPROTO_MPTCP);
+	msg->nlmsg_seq = next_seq(diag);
+	finish_unfinished(diag, MSG_DONTWAIT);
+	return exchange(diag, msg, walk);
+}
+
 /* The socket that is looked for: the other end of `sock`. */
 struct wanted {
 	const struct tcpsock *sock;
@@ -399,6 +416,7 @@ static void close_netlink(void *source)
 		return;
 	if (diag->nl)
 		mnl_socket_close(diag->nl);
+	mptcp_done(&diag->mptcp);
 	free(diag);
 }
 
@@ -407,9 +425,9 @@ static int open_netlink(const struct source_place *place, void **ret_source)
 	struct netlink *diag = calloc(1, sizeof(*diag));
 	int err;
 
-	(void)place;
 	if (!diag)
 		return -ENOMEM;
+	diag->procfs = place->procfs;
 	diag->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	if (!diag->nl || mnl_socket_bind(diag->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		err = -errno;
@@ -430,8 +448,10 @@ static int dump_netlink(void *source, const struct source_query *query, source_t
 		.take_fn = take_fn,
 		.arg = arg,
 	};
-	int err;
+	int err = mptcp_take(diag, query, &walk);
 
+	if (err < 0)
+		return err;
 	if (diag->habits & NETLINK_NO_LEGACY)
 		return dump_v2(diag, query, &walk);
 	err = dump_family(diag, query, AF_UNSPEC, &walk);
@@ -444,7 +464,7 @@ static int dump_netlink(void *source, const struct source_query *query, source_t
 	return err;
 }
 
-static int find_netlink(void *source, const struct tcpsock *sock, struct tcpsock *ret_other)
+int netlink_find(void *source, const struct tcpsock *sock, struct tcpsock *ret_other)
 {
 	struct wanted wanted = { .sock = sock, .ret_other = ret_other };
 	bool v4 = IN6_IS_ADDR_V4MAPPED(&sock->local) && IN6_IS_ADDR_V4MAPPED(&sock->remote);
@@ -467,6 +487,6 @@ const struct source_ops source_netlink = {
 	.open = open_netlink,
 	.close = close_netlink,
 	.dump = dump_netlink,
-	.find = find_netlink,
+	.find = netlink_find,
 	.skipped = netlink_skipped,
 };
