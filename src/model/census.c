@@ -272,7 +272,8 @@ static int pin_listening(struct census *c)
 	const struct listener_port *rows = listeners_ports(c->listeners, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		if (rows[i].sockets != 0 && ledger_pin(c->ledger, ROLE_SERVER, rows[i].port) < 0)
+		if (rows[i].sockets != 0 && !rows[i].diverted &&
+		    ledger_pin(c->ledger, ROLE_SERVER, rows[i].port) < 0)
 			return -ENOMEM;
 	}
 	return 0;

@@ -23,6 +23,8 @@ struct listeners {
 	uint64_t keep_ms;
 	/* Of ListenDrops: dropped between a look at the listeners and one at the counter, perhaps. */
 	uint64_t unclaimed;
+	/* Of this sample: those that TPROXY may divert connections to. */
+	uint32_t transparent;
 	/* A sample has ended: the drops of a new listener count from 0. */
 	bool counting;
 	/* Until a sample ends: a source may fail before it has shown all. */
@@ -137,6 +139,7 @@ void listeners_free(struct listeners *ls)
 void listeners_begin(struct listeners *ls, bool forget_ids)
 {
 	ls->forget_ids |= forget_ids;
+	ls->transparent = 0;
 	for (size_t i = 0; i < ls->count; i++) {
 		ls->sockets[i].alive = false;
 		if (ls->forget_ids)
@@ -146,6 +149,7 @@ void listeners_begin(struct listeners *ls, bool forget_ids)
 		struct listener_port *r = &ls->rows[i];
 
 		r->sockets = 0;
+		r->diverted = false;
 		r->queue_length = r->queue_limit = 0;
 		r->saturation = 0;
 	}
@@ -187,6 +191,7 @@ int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now
 	socket->was_full = socket->full;
 	socket->full = is_full(sock);
 	socket->was_full |= socket->full;
+	ls->transparent += tcpsock_knows(sock, TCPSOCK_TRANSPARENT);
 	socket->addr = sock->local;
 	socket->v6only = sock->v6only;
 	socket->cgroup_id = sock->cgroup_id;
@@ -197,6 +202,27 @@ int listeners_add(struct listeners *ls, const struct tcpsock *sock, uint64_t now
 	r->last_alive_ms = now_ms;
 	add_queue(r, sock);
 	return 0;
+}
+
+int listeners_divert(struct listeners *ls, uint16_t port, uint64_t now_ms)
+{
+	struct listener_port *r = row(ls, port);
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->diverted_ms = now_ms;
+	return 0;
+}
+
+/* Nobody else listens there, and nobody has to. */
+static void count_diverted(struct listeners *ls, struct listener_port *r, uint64_t now_ms)
+{
+	r->diverted = r->sockets == 0 && ls->transparent != 0 && r->diverted_ms != 0 &&
+		      now_ms - r->diverted_ms < ls->keep_ms;
+	if (!r->diverted)
+		return;
+	r->sockets = ls->transparent;
+	r->last_alive_ms = now_ms;
 }
 
 static size_t keep_sockets(struct listeners *ls, uint64_t now_ms, uint64_t keep_ms)
@@ -241,6 +267,7 @@ void listeners_end(struct listeners *ls, uint64_t now_ms)
 	for (size_t i = 0; i < ls->row_count; i++) {
 		struct listener_port *r = &ls->rows[i];
 
+		count_diverted(ls, r, now_ms);
 		r->kept = r->sockets != 0 || now_ms - r->last_alive_ms < ls->keep_ms;
 	}
 	if (ls->row_count != 0)

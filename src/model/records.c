@@ -246,6 +246,8 @@ static int count_socket(struct census *c, struct track_entry *entry, const struc
 	err = add_share(c, view, entry, sock, &look);
 	if (look.reason != STALE_NONE && c->config.holderunits && lacks_cgroup(c, sock))
 		holderunits_want(c->config.holderunits, held_inode(c, sock), true);
+	if (err == 0 && tcpsock_knows(sock, TCPSOCK_TRANSPARENT) && entry->role == ROLE_SERVER)
+		err = listeners_divert(c->listeners, sock->local_port, c->sample.now_ms);
 	if (err == 0 && entry->role == ROLE_CLIENT && c->sample.tier == TIER_FULL)
 		err = localports_add(c->localports, sock);
 	if (err == 0 && !(c->sample.can & SOURCE_COOKIES))

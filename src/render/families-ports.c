@@ -46,7 +46,9 @@ static void emit_folded(const struct families_walk *walk)
 static const struct families_row rows[] = {
 	{
 		.family.name = "tcphealth_listeners",
-		.family.help = "Listeners on the port; 0 for a while after the last has closed.",
+		.family.help = "Listeners on the port, or else those that take its connections by "
+			       "TPROXY; 0 for a "
+			       "while after the last has closed.",
 		OF_LISTENERS(sockets),
 		.json = "listeners",
 	},

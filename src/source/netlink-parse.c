@@ -215,7 +215,10 @@ static inline void read_attribute(unsigned int type, const uint8_t *value, size_
 	} else if (type == INET_DIAG_SOCKOPT && size >= sizeof(struct inet_diag_sockopt)) {
 		const struct inet_diag_sockopt *option = (const void *)value;
 
-		found->known |= option->bind_address_no_port * TCPSOCK_BIND_NO_PORT;
+		if (option->transparent)
+			found->known |= TCPSOCK_TRANSPARENT;
+		if (option->bind_address_no_port)
+			found->known |= TCPSOCK_BIND_NO_PORT;
 	} else if (type == INET_DIAG_SKMEMINFO &&
 		   size >= SKMEMINFO_DROPS_OFFSET + sizeof(uint32_t)) {
 		found->known |= TCPSOCK_DROPS;

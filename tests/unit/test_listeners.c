@@ -510,6 +510,43 @@ static void test_gone_listeners_are_bounded(void **state)
 	listeners_free(ls);
 }
 
+/* What TPROXY diverts has its listener on another port. */
+static void test_diverted_ports(void **state)
+{
+	(void)state;
+	struct tcpsock socks[2] = { record_listener(1, "0.0.0.0", 50080),
+				    record_listener(2, "0.0.0.0", 22) };
+	struct listeners *ls = listeners_new(1000);
+	uint64_t now_ms = 5000;
+
+	assert_non_null(ls);
+	for (int round = 0; round < 3; round++, now_ms += 100) {
+		/* A listener that TPROXY does not divert to helps nobody. */
+		socks[0].known = round == 1 ? socks[0].known | TCPSOCK_TRANSPARENT
+					    : socks[0].known & ~(uint32_t)TCPSOCK_TRANSPARENT;
+		listeners_begin(ls, false);
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(listeners_add(ls, &socks[i], now_ms), 0);
+		assert_int_equal(listeners_divert(ls, 8080, now_ms), 0);
+		assert_int_equal(listeners_divert(ls, 22, now_ms), 0);
+		listeners_end(ls, now_ms);
+		assert_int_equal(row_of(ls, 8080)->sockets, round == 1);
+		assert_int_equal(row_of(ls, 8080)->diverted, round == 1);
+		assert_int_equal(row_of(ls, 8080)->kept, round >= 1);
+		assert_int_equal(row_of(ls, 22)->sockets, 1);
+		assert_false(row_of(ls, 22)->diverted);
+	}
+	/* Nor is it waited for when no connection has been seen for so long. */
+	socks[0].known |= TCPSOCK_TRANSPARENT;
+	now_ms += 2000;
+	listeners_begin(ls, false);
+	assert_int_equal(listeners_add(ls, &socks[0], now_ms), 0);
+	listeners_end(ls, now_ms);
+	assert_int_equal(row_of(ls, 8080)->sockets, 0);
+	assert_false(row_of(ls, 8080)->kept);
+	listeners_free(ls);
+}
+
 static void test_free_null(void **state)
 {
 	(void)state;
@@ -535,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_source_change_with_reuseport),
 		cmocka_unit_test(test_aborted_sample),
 		cmocka_unit_test(test_gone_listeners_are_bounded),
+		cmocka_unit_test(test_diverted_ports),
 		cmocka_unit_test(test_free_null),
 	};
 

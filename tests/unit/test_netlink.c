@@ -436,7 +436,8 @@ static void tells_minis_and_fast_open_apart(void **state)
 		{ TCP_STATE_ESTABLISHED, 0, NOTHING, 0, 0 },
 		{ TCP_STATE_CLOSE_WAIT, 1, SHUTDOWN, 0, 0 },
 		{ TCP_STATE_LISTEN, 0, NOTHING, 0, TCPSOCK_BACKLOG },
-		{ TCP_STATE_ESTABLISHED, 0, OPTIONS, 0xff, TCPSOCK_BIND_NO_PORT },
+		{ TCP_STATE_ESTABLISHED, 0, OPTIONS, 0x01, TCPSOCK_BIND_NO_PORT },
+		{ TCP_STATE_ESTABLISHED, 0, OPTIONS, 0x20, TCPSOCK_TRANSPARENT },
 		{ TCP_STATE_ESTABLISHED, 0, OPTIONS, 0, 0 },
 	};
 
@@ -455,7 +456,8 @@ static void tells_minis_and_fast_open_apart(void **state)
 		if (rows[i].attribute == INFO)
 			put_attr(&made, INET_DIAG_INFO, info, 280);
 		if (rows[i].attribute == OPTIONS) {
-			const uint8_t options[2] = { 0, rows[i].options };
+			const uint8_t options[2] = { rows[i].options & 0xf0,
+						     rows[i].options & 0x0f };
 
 			put_attr(&made, INET_DIAG_SOCKOPT, options, sizeof(options));
 		}

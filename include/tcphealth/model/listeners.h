@@ -29,12 +29,17 @@ struct listener_port {
 	bool backlog_known;
 	/* Has series: alive, or not gone for keep_ms yet. */
 	bool kept;
-	uint32_t sockets; /* alive */
+	/* alive; those that take its connections by TPROXY if it has none of its own */
+	uint32_t sockets;
+	/* All listen on other ports. */
+	bool diverted;
 	/* Connections that nobody has accepted yet, and the backlogs: sums. */
 	uint64_t queue_length, queue_limit;
 	/* Of the fullest listener: length / (limit + 1). */
 	double saturation;
 	uint64_t last_alive_ms; /* monotonic */
+	/* When a connection was last seen that TPROXY had diverted to a listener; 0: never. */
+	uint64_t diverted_ms;
 };
 
 struct listener {
@@ -86,6 +91,9 @@ int listeners_add(struct listeners *listeners, const struct tcpsock *sock, uint6
 typedef int (*listeners_drops_fn)(void *arg, uint16_t port, uint64_t drops);
 int listeners_settle_drops(struct listeners *listeners, uint64_t listen_drops,
 			   listeners_drops_fn fn, void *arg);
+
+/* A connection to this port, seen now, was accepted by a listener on any port (TCPSOCK_TRANSPARENT). 0 or -ENOMEM. */
+int listeners_divert(struct listeners *listeners, uint16_t port, uint64_t now_ms);
 
 /* Forgets what is gone for too long. */
 void listeners_end(struct listeners *listeners, uint64_t now_ms);

@@ -87,6 +87,7 @@ enum tcpsock_known {
 	TCPSOCK_RWND_LIMITED = 1 << 17, /* rwnd_limited_us (184, 4.10) */
 	TCPSOCK_TIMESTAMPS = 1 << 18,   /* with TCPSOCK_INFO: both ends send timestamps */
 	TCPSOCK_BIND_NO_PORT = 1 << 19, /* connect() chose the local port, not bind() (5.14) */
+	TCPSOCK_TRANSPARENT = 1 << 20,  /* IP_TRANSPARENT: takes what TPROXY diverts (5.14) */
 };
 
 /*
