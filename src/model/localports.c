@@ -149,11 +149,9 @@ static int begin_pools(struct localports *ports)
 	return 0;
 }
 
-/* Takes the reserved ones off. Mostly there are none. */
-static void begin_usable(struct localports *ports)
+/* From the ports that can be used. Mostly there are none. */
+static void drop_reserved(struct localports *ports)
 {
-	ports->usable[0] = (ports->count + 1) / 2;
-	ports->usable[1] = ports->count / 2;
 	for (uint32_t port = 0; port < 65536; port++) {
 		uint32_t offset = port - ports->low;
 
@@ -176,7 +174,10 @@ static void begin_range(struct localports *ports, const struct netsysctl *sysctl
 	ports->low = sysctl->value[NETSYSCTL_PORT_LOW];
 	ports->closed = reserved ? *reserved : (struct portset){ { 0 } };
 	memset(ports->blocked, 0, sizeof(ports->blocked));
-	begin_usable(ports);
+	ports->usable[0] = (ports->count + 1) / 2;
+	ports->usable[1] = ports->count / 2;
+	if (reserved)
+		drop_reserved(ports);
 	ports->reuse = sysctl->value[NETSYSCTL_TIMESTAMPS] ? sysctl->value[NETSYSCTL_TW_REUSE] : 0;
 	ports->reuse_delay_ms = sysctl->value[NETSYSCTL_TW_REUSE_DELAY_MS];
 }
@@ -223,14 +224,16 @@ static int find_pool(struct localports *ports, const struct in6_addr *address, u
 	return 0;
 }
 
-/* Addresses of this host come into it folded: nobody else chooses them. */
+/* One step for all of it. The factor of what peers choose is secret, lest they choose the keys as well. */
 static uint64_t peer_key(const struct tcpsock *sock)
 {
-	uint64_t local[2];
+	uint64_t local[2], remote[2];
 
 	memcpy(local, &sock->local, sizeof(local));
-	local[0] = (local[0] ^ sock->remote_port) * UINT64_C(0x9e3779b97f4a7c15) + local[1];
-	return hash_mix_address(hash_mix(hash_seed, local[0]), &sock->remote);
+	memcpy(remote, &sock->remote, sizeof(remote));
+	local[1] += (local[0] ^ sock->remote_port) * UINT64_C(0x9e3779b97f4a7c15);
+	remote[1] += remote[0] * (hash_seed | 1);
+	return hash_mix(local[1], remote[1]);
 }
 
 /* *ret_peer is NULL where there is no room for one more. */
@@ -257,7 +260,8 @@ static int add_peer(struct localports *ports, const struct tcpsock *sock, uint64
 	return 0;
 }
 
-static bool is_reusable(const struct localports *ports, const struct tcpsock *sock)
+__attribute__((noinline)) static bool is_reusable(const struct localports *ports,
+						  const struct tcpsock *sock)
 {
 	bool allowed = ports->reuse == REUSE_ALL ||
 		       (ports->reuse == REUSE_LOOPBACK &&
@@ -277,9 +281,32 @@ static void note_owner(struct localports *ports, const struct peer *peer, uint32
 		*owner = (uint32_t)(peer - peer_at(&ports->now, 0)) + 1;
 }
 
+static inline void count(struct localports *ports, struct peer *peer, uint32_t offset,
+			 const struct tcpsock *sock)
+{
+	peer->sockets[offset & 1]++;
+	if (sock->state == TCP_STATE_TIME_WAIT)
+		peer->reusable[offset & 1] += is_reusable(ports, sock);
+	else if (ports->reuse == REUSE_ALL && sock->state == TCP_STATE_ESTABLISHED)
+		peer->plain |= (sock->known & (TCPSOCK_INFO | TCPSOCK_TIMESTAMPS)) == TCPSOCK_INFO;
+	if (peer->pooled)
+		note_owner(ports, peer, offset, sock);
+}
+
+/* Apart, so that those that follow need no room on the stack. */
+__attribute__((noinline)) static int add_first(struct localports *ports, const struct tcpsock *sock,
+					       uint64_t key)
+{
+	struct peer *peer;
+	int err = add_peer(ports, sock, key, &peer);
+
+	if (err == 0 && peer)
+		count(ports, peer, sock->local_port - ports->low, sock);
+	return err;
+}
+
 int localports_add(struct localports *ports, const struct tcpsock *sock)
 {
-	uint32_t offset = sock->local_port - ports->low, odd = offset & 1;
 	struct peer *peer;
 	uint64_t key;
 
@@ -287,17 +314,9 @@ int localports_add(struct localports *ports, const struct tcpsock *sock)
 		return 0;
 	key = peer_key(sock);
 	peer = keyed_find(&ports->now, sizeof(*peer), key);
-	if (!peer && add_peer(ports, sock, key, &peer) < 0)
-		return -ENOMEM;
 	if (!peer)
-		return 0;
-	peer->sockets[odd]++;
-	if (sock->state == TCP_STATE_TIME_WAIT)
-		peer->reusable[odd] += is_reusable(ports, sock);
-	else if (ports->reuse == REUSE_ALL && sock->state == TCP_STATE_ESTABLISHED)
-		peer->plain |= (sock->known & (TCPSOCK_INFO | TCPSOCK_TIMESTAMPS)) == TCPSOCK_INFO;
-	if (peer->pooled)
-		note_owner(ports, peer, offset, sock);
+		return add_first(ports, sock, key);
+	count(ports, peer, sock->local_port - ports->low, sock);
 	return 0;
 }
 

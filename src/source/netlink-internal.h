@@ -29,6 +29,8 @@ struct mptcp {
 	struct tcpsock *socks;
 	size_t count, cap;
 	struct hash hash; /* of their ids */
+	source_take_fn take_fn;
+	void *arg;
 };
 
 /*
@@ -55,8 +57,6 @@ struct netlink_walk {
 	uint64_t records; /* handed to take_fn */
 	uint64_t read_ms; /* of the datagram */
 	struct source_skipped *skipped;
-	/* Have been handed over before; NULL: none. */
-	const struct mptcp *mptcp;
 	source_take_fn take_fn;
 	void *arg;
 };
@@ -77,12 +77,11 @@ int netlink_dump_mptcp(struct netlink *diag, const struct source_query *query, i
 int netlink_find(void *source, const struct tcpsock *sock, struct tcpsock *ret_other);
 
 /*
- * Hands the half-closed connections that only MPTCP knows to be so to the walk's take_fn, and leaves them to be left out of what follows. 0, or
+ * Hands the half-closed connections that only MPTCP knows to be so to the walk's take_fn, which leaves them out from then on. 0, or
  * what take_fn returned.
  */
 int mptcp_take(struct netlink *diag, const struct source_query *query, struct netlink_walk *walk);
 
-bool mptcp_has(const struct mptcp *mptcp, uint64_t id);
 void mptcp_done(struct mptcp *mptcp);
 
 /*

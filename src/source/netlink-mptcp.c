@@ -26,7 +26,7 @@ static uint64_t hash_id(uint64_t id)
 	return hash_mix(hash_seed, id);
 }
 
-bool mptcp_has(const struct mptcp *mptcp, uint64_t id)
+static bool has(const struct mptcp *mptcp, uint64_t id)
 {
 	uint32_t i;
 
@@ -108,6 +108,19 @@ static int collect(struct netlink *diag, const struct source_query *query)
 	return err;
 }
 
+/* Those that have not been handed over as half-closed. */
+static int take_others(void *arg, const struct tcpsock *socks, size_t count, uint64_t read_ms)
+{
+	const struct mptcp *mptcp = arg;
+	int err = 0;
+
+	for (size_t i = 0; i < count && err >= 0; i++) {
+		if (!has(mptcp, socks[i].id))
+			err = mptcp->take_fn(mptcp->arg, &socks[i], 1, read_ms);
+	}
+	return err;
+}
+
 /* The record of the TCP beneath in the state that the program sees. Nothing tells whether it has read the end. */
 static bool find_beneath(struct netlink *diag, const struct tcpsock *half, struct tcpsock *ret_sock)
 {
@@ -153,7 +166,11 @@ int mptcp_take(struct netlink *diag, const struct source_query *query, struct ne
 		if (query->states & TCP_STATE_BIT(sock.state))
 			err = walk->take_fn(walk->arg, &sock, 1, clock_mono_coarse_ms());
 	}
-	mptcp->count = found;
-	walk->mptcp = found != 0 ? mptcp : NULL;
+	mptcp->take_fn = walk->take_fn;
+	mptcp->arg = walk->arg;
+	if (found != 0) {
+		walk->take_fn = take_others;
+		walk->arg = mptcp;
+	}
 	return err < 0 ? err : 0;
 }

@@ -186,6 +186,9 @@ static inline uint32_t read_info(const uint8_t *info, size_t len, struct tcpsock
 	return known | read_info_growth(info, len, sock);
 }
 
+/* Of struct nlattr. */
+#define ATTR_HEADER 4u
+
 /* What the attributes of a record brought besides the fields they filled. */
 struct attributes {
 	/* NULL, or tcp_info of info_len bytes. */
@@ -195,6 +198,18 @@ struct attributes {
 	/* An attribute that only a full socket has. */
 	bool full;
 };
+
+/* The options of a socket that matter. Few sockets have one. */
+static const union {
+	struct inet_diag_sockopt each;
+	uint16_t all;
+} socket_options = { .each = { .transparent = 1, .bind_address_no_port = 1 } };
+
+static uint32_t read_options(const struct inet_diag_sockopt *options)
+{
+	return (options->transparent ? TCPSOCK_TRANSPARENT : 0u) |
+	       (options->bind_address_no_port ? TCPSOCK_BIND_NO_PORT : 0u);
+}
 
 /* Not a switch: the jump table costs about 5 % of a record's time in this loop. */
 static inline void read_attribute(unsigned int type, const uint8_t *value, size_t size,
@@ -213,12 +228,8 @@ static inline void read_attribute(unsigned int type, const uint8_t *value, size_
 		found->known |= TCPSOCK_CGROUP;
 		sock->cgroup_id = load64(value);
 	} else if (type == INET_DIAG_SOCKOPT && size >= sizeof(struct inet_diag_sockopt)) {
-		const struct inet_diag_sockopt *option = (const void *)value;
-
-		if (option->transparent)
-			found->known |= TCPSOCK_TRANSPARENT;
-		if (option->bind_address_no_port)
-			found->known |= TCPSOCK_BIND_NO_PORT;
+		if (load16(value) & socket_options.all)
+			found->known |= read_options((const void *)value);
 	} else if (type == INET_DIAG_SKMEMINFO &&
 		   size >= SKMEMINFO_DROPS_OFFSET + sizeof(uint32_t)) {
 		found->known |= TCPSOCK_DROPS;
@@ -232,20 +243,20 @@ static inline struct attributes read_attributes(const uint8_t *from, size_t len,
 						struct tcpsock *sock)
 {
 	struct attributes found = { .info = NULL };
+	int left = (int)len; /* below 0 where padding is missing at the end */
 
-	while (len >= sizeof(struct nlattr)) {
+	while (left >= (int)ATTR_HEADER) {
 		const struct nlattr *attr = (const void *)from;
-		size_t size = attr->nla_len;
+		/* Too short a length wraps, and is too long as well. */
+		unsigned int size = attr->nla_len - ATTR_HEADER, step;
 
-		if (size < sizeof(*attr) || size > len)
+		if (size > (unsigned int)left - ATTR_HEADER)
 			break;
-		read_attribute(attr->nla_type & (unsigned int)NLA_TYPE_MASK, from + sizeof(*attr),
-			       size - sizeof(*attr), sock, &found);
-		size = align4(size);
-		if (size >= len)
-			break;
-		from += size;
-		len -= size;
+		read_attribute(attr->nla_type & (unsigned int)NLA_TYPE_MASK, from + ATTR_HEADER,
+			       size, sock, &found);
+		step = (size + ATTR_HEADER + 3) & ~3u;
+		from += step;
+		left -= (int)step;
 	}
 	return found;
 }
@@ -388,8 +399,6 @@ static inline int read_message(struct netlink_walk *walk, const struct nlmsghdr 
 		return 0;
 	}
 	walk->records++;
-	if (walk->mptcp && mptcp_has(walk->mptcp, sock->id))
-		return 0;
 	/* One by one: by eight or sixteen it takes fewer instructions, and a fifth more time. */
 	err = walk->take_fn(walk->arg, sock, 1, walk->read_ms);
 	return err < 0 ? err : 0;
