@@ -72,14 +72,17 @@ function(config, lib) {
   local retransmitted = lib.increase(lib.ofPort('tcphealth_retransmitted_segments_total'), config.retransmissions.window),
   local sent = lib.increase(lib.ofPort('tcphealth_sent_segments_total'), config.retransmissions.window),
 
-  local ephemeral(alert, severity, hold, ratio, summary, what) = lib.alert(
+  // A program may have a range of its own, which only its failures tell of.
+  local noLocalPort = lib.failed('reason="no_local_port"'),
+
+  local ephemeral(alert, severity, hold, ratio, summary, what, orElse='') = lib.alert(
     alert,
     severity,
     hold,
-    '%s >= %g' % [lib.median(lib.ofPort('tcphealth_ephemeral_ports_used_ratio'), config.ephemeralPorts.window), ratio],
+    '%s >= %g%s' % [lib.median(lib.ofPort('tcphealth_ephemeral_ports_used_ratio'), config.ephemeralPorts.window), ratio, orElse],
     summary,
     [
-      '%s, %s: connect() can no longer take %s of the local ports towards one peer address. %s' % [lib.host, lib.portOf.client, lib.percent, what],
+      '%s, %s: {{ if le $value 1.0 }}connect() can no longer take %s of the local ports towards one peer address.{{ else }}%s connection attempts in %s found no local port.{{ end }} %s' % [lib.host, lib.portOf.client, lib.percent, lib.value, config.connects.window, what],
       lib.units(lib.cured('client'), role='client', otherwise='No stale connection that a program here should close uses them: look at TIME_WAIT, and at programs that bind before they connect.'),
       'Confirm: ss -tan \'dport = :{{ $labels.port }}\' | cut -d" " -f1 | sort | uniq -c; sysctl net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports',
       'Fix: if most are in TIME_WAIT, sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. {{ if $units }}If the stale ones are many, %s.{{ else }}If most are ESTABLISHED, the program needs fewer, or more addresses.{{ end }}' % lib.restart,
@@ -157,6 +160,7 @@ function(config, lib) {
       config.ephemeralPorts.pageRatio,
       'No local port is left for connections to one address: connect() fails.',
       'connect() fails with EADDRNOTAVAIL, or bind() before it with EADDRINUSE.',
+      '\nor\n%s >= %d' % [noLocalPort, config.connects.count],
     ),
   ],
 }
