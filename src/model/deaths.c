@@ -179,7 +179,7 @@ static int count(struct census *c, enum role role, uint16_t port, unsigned int c
 static int count_failure(void *arg, const struct connects_attempt *attempt,
 			 enum connects_failure failure)
 {
-	return count(arg, ROLE_CLIENT, attempt->port, LEDGER_FAILED + failure, 1);
+	return count(arg, ROLE_CLIENT, attempt->port, LEDGER_FAILED + (unsigned int)failure, 1);
 }
 
 static int count_drops(void *arg, uint16_t port, uint64_t drops)

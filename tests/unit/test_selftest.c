@@ -106,10 +106,14 @@ static _Noreturn void do_without_tcp(void)
 /* Every exporter of the namespace would count it. */
 static void test_makes_no_tcp_connection(void **state)
 {
-	pid_t pid = fork();
+	pid_t pid;
 	int status;
 
 	(void)state;
+#ifdef __i386__ /* socketcall(2): no filter sees its arguments */
+	skip();
+#endif
+	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
 		do_without_tcp();
