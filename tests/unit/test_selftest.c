@@ -93,11 +93,12 @@ static void test_names_the_first_call_that_fails(void **state)
 
 static _Noreturn void do_without_tcp(void)
 {
+	const struct scmp_arg_cmp inet = { .arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_INET };
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
 	if (filter == NULL ||
-	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-			     SCMP_A0(SCMP_CMP_EQ, AF_INET)) != 0 ||
+	    seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, &inet) !=
+		    0 ||
 	    seccomp_load(filter) != 0 || socket(AF_INET, SOCK_STREAM, 0) >= 0)
 		_exit(2);
 	_exit(selftest_run() == NULL ? 0 : 1);
