@@ -42,7 +42,8 @@ static struct place *leaver_of_largest(const struct places *places, enum share_w
 		if (!is_staying(place) || (within && !share_is_same(&place->share, within, wider)))
 			continue;
 		unsigned int count = count_staying(places, &place->share, width);
-		if (count < largest || (count == largest && !goes_before(place, leaver)))
+		if (leaver &&
+		    (count < largest || (count == largest && !goes_before(place, leaver))))
 			continue;
 		largest = count;
 		leaver = place;
