@@ -128,9 +128,9 @@ function(config, lib) {
       ],
       'A listener turns connections away.',
       '%s connections were turned away in %s. Clients wait, then time out.' % [lib.value, config.listenDrops.window]
-      + fullQueue('tcphealth_kernel_listen_overflows_total', 'An accept queue was full.')
+      + fullQueue('tcphealth_kernel_listen_overflows_total', 'An accept queue was full: a longer one (backlog and net.core.somaxconn) bridges bursts.')
       + fullQueue('tcphealth_kernel_request_queue_full_drops_total', 'A SYN queue was full.'),
-      'if the listening program hangs or is out of descriptors, restart it; if it is merely slow, reduce its load and lengthen its queue (backlog and net.core.somaxconn).',
+      'if the listening program hangs or is out of descriptors, restart it; if it is merely slow, reduce its load.',
     ),
     lib.alert(
       'TCPHealthRetransmissionsHigh',

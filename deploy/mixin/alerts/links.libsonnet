@@ -57,7 +57,7 @@ function(config, lib) {
         counts('Clients', clients) + ' ' + counts('Servers', servers),
         stale(selector, side, port),
         "Confirm: on a host of the %s, ss -tnop '%s = :%s'; look for each of them on its peer." % [here, if side == 'client' then 'dport' else 'sport', port],
-        'Fix: on the %s, restart the unit that has them: its connections lead nowhere. Then find out why it did not notice.' % here,
+        'Fix: these connections lead nowhere. Find out why the unit on the %s did not notice: no SO_KEEPALIVE or TCP_USER_TIMEOUT, or a missing close().' % here,
       ],
       { link: link.name, port: port, side: side },
     ),
