@@ -186,9 +186,9 @@ static int list_stale(const struct options *options)
 
 	if (r == 0)
 		r = print_all_stale(collector, options, &dead, &result);
-	if (r < 0)
+	if (r != 0)
 		log_error("listing failed", "err", strerror(-r), NULL);
-	if (r < 0 || (count_stale(&result) == 0 && !sees_all(&result)))
+	if (r != 0 || (count_stale(&result) == 0 && !sees_all(&result)))
 		status = EXIT_USAGE;
 	else
 		status = count_stale(&result) != 0;
