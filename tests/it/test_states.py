@@ -109,7 +109,7 @@ class StatesTest(NetTest):
         self.assertEqual(counts_of_page(page, ports), wanted)
         self.assertEqual(page.sum('tcphealth_ports_folded'), 0)
         self.assertEqual({labels['port'] for labels, _ in page.series('tcphealth_connections')},
-                         {str(port) for port in (*ports, exporter.PORT)})
+                         {str(port) for port in (*ports, exporter.PORT)} | {'unknown'})
         for source in ('netlink', 'procfs'):  # one look alone
             with self.subTest(source=source):
                 started = self.start_exporter(self.b, '--collector.source=' + source, '--no-log.stale', port=10794)
