@@ -3,6 +3,7 @@ import errno
 import select
 import socket
 import struct
+import time
 
 from tcph.case import NetTest
 from tcph.poll import eventually
@@ -115,6 +116,7 @@ class ConnectsTest(NetTest):
 
     def test_peers_are_told(self):
         """In the answer to a question, whether the kernel tells the port or not, with the unit of one that a sample saw; and in the log."""
+        begun = time.monotonic()
         self.b.drop(f'tcp dport {self.port}')
         self.assertEqual(self.fail(False, wait=False), errno.EINPROGRESS)
         closed = self.pair.next_port()
@@ -127,7 +129,7 @@ class ConnectsTest(NetTest):
                          {(self.b.address[4], self.port, 'abandoned', 1), (self.b.address[4], closed, 'refused', 5),
                           (self.b.address[4], 'unknown', 'refused', 5)})
         for row in answer:
-            self.assertTrue(0 <= row['last_seconds_ago'] <= row['first_seconds_ago'] < 20, row)
+            self.assertTrue(0 <= row['last_seconds_ago'] <= row['first_seconds_ago'] <= time.monotonic() - begun + 1, row)
         for port in (closed, 'unknown'):
             self.assertIn(f'msg="connects fail" peer={self.b.address[4]} port={port} reason=refused count=5 ',
                           self.program.log_text())

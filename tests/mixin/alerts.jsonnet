@@ -246,10 +246,10 @@ local cases = [
     alert: 'TCPHealthEphemeralPortsExhausted',
     name: 'range-of-its-own',
     severity: 'critical',
-    labels: { port: '443' },
+    labels: { port: 'unknown' },
     series: [
       gaugeOf('tcphealth_ephemeral_ports_used_ratio', 'port="443"', 0.1, 0.2),
-      counterOf('tcphealth_failed_connects_total', 'port="443",reason="no_local_port"', 0, 0.56),
+      counterOf('tcphealth_failed_connects_total', 'port="unknown",reason="no_local_port"', 0, 0.56),
     ],
     below: [[0.2, 0.4]],
     by: 14,

@@ -63,7 +63,10 @@ function(config, lib) {
     ],
   ),
 
-  local dropped = lib.increase(lib.ofPort('tcphealth_listen_drops_total'), config.listenDrops.window),
+  local drops(port) = lib.increase(lib.ofPort('tcphealth_listen_drops_total', port), config.listenDrops.window),
+  local dropped = drops('port!="unknown"'),
+  // Whose listener it was is not known: compared with all that the namespace accepts.
+  local lost = drops('port="unknown"'),
   local accepted = 'sum without (role) (%s)' % lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="server"'), config.listenDrops.window),
   // Which queue was full, if one was: the kernel counts that by network namespace.
   local fullQueue(metric, sentence) =
@@ -84,7 +87,7 @@ function(config, lib) {
     [
       '%s, %s: {{ if le $value 1.0 }}connect() can no longer take %s of the local ports towards one peer address.{{ else }}%s connection attempts in %s found no local port.{{ end }} %s' % [lib.host, lib.portOf.client, lib.percent, lib.value, config.connects.window, what],
       lib.units(lib.cured('client'), role='client', otherwise='No stale connection that a program here should close uses them: look at TIME_WAIT, and at programs that bind before they connect.'),
-      'Confirm: ss -tan \'dport = :{{ $labels.port }}\' | cut -d" " -f1 | sort | uniq -c; sysctl net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports',
+      'Confirm: ' + lib.inNamespace + 'ss -tan{{ if match "^[0-9]+$" $labels.port }} \'dport = :{{ $labels.port }}\'{{ end }} | cut -d" " -f1 | sort | uniq -c; ' + lib.inNamespace + 'sysctl net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports',
       'Fix: if most are in TIME_WAIT, sysctl -w net.ipv4.tcp_tw_reuse=1 and a wider net.ipv4.ip_local_port_range help at once. {{ if $units }}If the stale ones are many, %s.{{ else }}If most are ESTABLISHED, the program needs fewer, or more addresses.{{ end }}' % lib.restart,
     ],
   ),
@@ -119,12 +122,29 @@ function(config, lib) {
       'TCPHealthListenerDropping',
       'page',
       config.listenDrops.hold,
-      '%s >= %d\nunless\n%s > %g * %s' % [
+      |||
+        (
+          %s >= %d
+          unless
+          %s > %g * %s
+        )
+        or
+        (
+          %s >= %d
+          unless on (job, instance, netns)
+          sum without (port) (%s) > %g * sum without (port) (%s)
+        )
+      ||| % [
         dropped,
         config.listenDrops.count,
         accepted,
         1 / config.listenDrops.share - 1,
         dropped,
+        lost,
+        config.listenDrops.count,
+        accepted,
+        1 / config.listenDrops.share - 1,
+        lost,
       ],
       'A listener turns connections away.',
       '%s connections were turned away in %s. Clients wait, then time out.' % [lib.value, config.listenDrops.window]

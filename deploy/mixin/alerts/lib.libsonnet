@@ -76,15 +76,15 @@ function(config) {
   // "Listening: a.service, b.service."
   listeners::
     '{{ $listeners := printf `tcphealth_listener_info{job=%q,instance=%q,netns=%q,port=%q}` $labels.job $labels.instance $labels.netns $labels.port | query | sortByLabel "unit" }}'
-    + '{{ if $listeners }}Listening: {{ range $i, $listener := $listeners }}{{ if $i }}, {{ end }}{{ with $listener.Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }}{{ end }}.{{ else }}The port has no listener now.{{ end }}',
+    + '{{ if $listeners }}Listening: {{ range $i, $listener := $listeners }}{{ if $i }}, {{ end }}{{ with $listener.Labels.unit }}{{ . }}{{ else }}an unknown unit{{ end }}{{ end }}.{{ else if match "^[0-9]+$" $labels.port }}The port has no listener now.{{ else }}The port is not known.{{ end }}',
 
   // Commands that show the connections on the host, in the right network namespace.
-  local inNamespace = '{{ with $labels.netns }}ip netns exec {{ . }} {{ end }}',
+  inNamespace:: '{{ with $labels.netns }}ip netns exec {{ . }} {{ end }}',
   ss(states, role='label')::
     local filters = { server: 'sport', client: 'dport', label: '{{ if eq $labels.role "server" }}sport{{ else }}dport{{ end }}' };
-    inNamespace + 'ss -tnop' + (if states == '' then '' else ' ' + states)
+    lib.inNamespace + 'ss -tnop' + (if states == '' then '' else ' ' + states)
     + '{{ if match "^[0-9]+$" $labels.port }} \'' + filters[role] + " = :{{ $labels.port }}'{{ end }}",
-  ssListeners:: inNamespace + "ss -tlnp 'sport = :{{ $labels.port }}'",
+  ssListeners:: lib.inNamespace + "ss -tlnp{{ if match \"^[0-9]+$\" $labels.port }} 'sport = :{{ $labels.port }}'{{ end }}",
   ofConnection:: "curl -s 'http://localhost:%d/api/v1/connections?reason=any{{ if match \"^[0-9]+$\" $labels.port }}&port={{ $labels.port }}{{ end }}'" % config.listenPort,
   metrics(metric, labels):: "curl -s http://localhost:%d/metrics | grep -E '^tcphealth_%s.*port=\"{{ $labels.port }}\",%s'" % [config.listenPort, metric, labels],
 }

@@ -166,10 +166,10 @@ function(config, lib) {
       ],
       'A program has not noticed that its peers have closed.',
       [
-        '%s, %s: %s in CLOSE_WAIT with the end of the stream unread{{ if eq $labels.role "client" }}, and the server behind them is gone: connects to this port fail, or its listener on this host has closed{{ end }}.' % [lib.host, lib.portOf.label, lib.connections()],
+        '%s, %s: %s in CLOSE_WAIT with the end of the stream unread{{ if eq $labels.role "client" }}, and a server may be gone: connects to this port fail, at these peers or at others, or a listener on this port of this host has closed{{ end }}.' % [lib.host, lib.portOf.label, lib.connections()],
         lib.units('eof_unread'),
         'Confirm: %s (Recv-Q is 1)' % lib.ss('state close-wait'),
-        'Fix: {{ if eq $labels.role "client" }}bring back the server. A pool notices at its next use; if the program does not recover, check its threads.{{ else }}check its threads: are they blocked or overloaded? Then %s.{{ end }}' % restart,
+        'Fix: {{ if eq $labels.role "client" }}if these peers are those that fail, bring back the server; else nothing. A pool notices at its next use; if the program does not recover, check its threads.{{ else }}check its threads: are they blocked or overloaded? Then %s.{{ end }}' % restart,
       ],
     ) { reason:: 'eof_unread' },
 
@@ -210,7 +210,7 @@ function(config, lib) {
         '%s, %s: %s more connections in CLOSE_WAIT than %s ago, and the number has never fallen. The program does not close them. Out of descriptors, it can neither accept nor connect.' % [lib.host, lib.portOf.label, lib.value, config.leak.twoPeriods],
         lib.units('close_wait|eof_unread'),
         'Confirm: %s; compare systemctl show -p LimitNOFILESoft -p MainPID UNIT with ls /proc/PID/fd | wc -l.' % lib.ss('state close-wait'),
-        'Fix: %s before the descriptors run out. The bug is in the program: it must close on end of file.' % lib.restart,
+        'Fix: {{ if eq $labels.role "client" }}if Recv-Q is 1, it may be an idle pool that grows: check its limit, and restart nothing. Otherwise, {{ end }}%s before the descriptors run out. The bug is in the program: it must close on end of file.' % lib.restart,
       ],
     ) { reason:: 'close_wait' },
 
