@@ -224,7 +224,9 @@ static int find_pool(struct localports *ports, const struct in6_addr *address, u
 	return 0;
 }
 
-/* One step for all of it. The factor of what peers choose is secret, lest they choose the keys as well. */
+/*
+ * As few steps as keep apart what differs. What peers choose is mixed with what is secret, lest they choose the keys as well.
+ */
 static uint64_t peer_key(const struct tcpsock *sock)
 {
 	uint64_t local[2], remote[2];
@@ -233,7 +235,7 @@ static uint64_t peer_key(const struct tcpsock *sock)
 	memcpy(remote, &sock->remote, sizeof(remote));
 	local[1] += (local[0] ^ sock->remote_port) * UINT64_C(0x9e3779b97f4a7c15);
 	remote[1] += remote[0] * (hash_seed | 1);
-	return hash_mix(local[1], remote[1]);
+	return hash_mix(hash_mix(hash_seed, local[1]), remote[1]);
 }
 
 /* *ret_peer is NULL where there is no room for one more. */
@@ -501,6 +503,8 @@ bool localports_full(const struct localports *ports, const struct in6_addr *remo
 
 	for (size_t i = 0; i < ports->full_count; i++)
 		if (memcmp(&ports->full[i].remote, remote, sizeof(*remote)) == 0)
-			*ret_port = found++ == 0 ? ports->full[i].remote_port : 0;
+			*ret_port = found++ == 0 || *ret_port == ports->full[i].remote_port
+					    ? ports->full[i].remote_port
+					    : 0;
 	return found != 0;
 }

@@ -309,6 +309,28 @@ static void test_many_addresses(void **state)
 	close_world(&w);
 }
 
+/* Neighbours on both sides: the same socket numbers to each, so that a mix-up would count double. */
+static void test_pairs_of_addresses_are_kept_apart(void **state)
+{
+	struct world w;
+	char text[INET6_ADDRSTRLEN];
+
+	(void)state;
+	open_world(&w);
+	assert_int_equal(localports_begin(w.ports, &w.sysctl, NULL), 0);
+	for (unsigned int i = 0; i < 2 * 254; i++) {
+		struct tcpsock sock = record_full(1 + i, TCP_STATE_ESTABLISHED, LOW, 100);
+
+		sock.local = record_addr(i % 2 == 0 ? "10.0.0.5" : "10.0.0.6");
+		snprintf(text, sizeof(text), "10.0.1.%u", 1 + i / 2);
+		sock.remote = record_addr(text);
+		assert_int_equal(localports_add(w.ports, &sock), 0);
+	}
+	assert_int_equal(localports_end(w.ports, note, &w), 0);
+	expect(&w, 0, 1.0 / COUNT);
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_bind_first),
 		cmocka_unit_test(test_rest_of_a_burst),
 		cmocka_unit_test(test_many_addresses),
+		cmocka_unit_test(test_pairs_of_addresses_are_kept_apart),
 	};
 
 	return cmocka_run_group_tests_name("localports", tests, NULL, NULL);

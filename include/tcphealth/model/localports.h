@@ -6,8 +6,7 @@
  * connect(). The kernel shows the port but not who chose it: programs that bind first are found by the odd ports that they take
  * while even ones are left. Knows addresses and ports; must not know pairs or metrics. Bounded. One thread.
  */
-#ifndef TCPHEALTH_MODEL_LOCALPORTS_H
-#define TCPHEALTH_MODEL_LOCALPORTS_H
+#pragma once
 
 #include "tcphealth/base/portset.h"
 #include "tcphealth/source/netstat.h"
@@ -47,5 +46,3 @@ int localports_end(struct localports *ports, localports_fn fn, void *arg);
  */
 bool localports_full(const struct localports *ports, const struct in6_addr *remote,
 		     uint16_t *ret_port);
-
-#endif
