@@ -135,11 +135,14 @@ static bool find_beneath(struct netlink *diag, const struct tcpsock *half, struc
 		return false;
 	ret_sock->state = ret_sock->info_state = half->state;
 	ret_sock->rqueue = half->rqueue;
-	/* The ends of the stream, ours acknowledged and the peer's behind its data, count in TCP. */
-	if (half->state == TCP_STATE_FIN_WAIT2)
-		ret_sock->bytes_acked++;
-	else
+	/*
+	 * TCP's queue would count the end of the stream behind the data, and its counters our own, which MPTCP sends as an
+	 * option: what the handshake left in them cannot be reckoned then.
+	 */
+	if (half->state == TCP_STATE_CLOSE_WAIT)
 		ret_sock->rqueue += half->rqueue != 0;
+	else
+		ret_sock->known &= ~(uint32_t)TCPSOCK_NOTSENT;
 	return true;
 }
 

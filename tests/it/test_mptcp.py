@@ -1,7 +1,7 @@
 """MPTCP ends its streams above TCP, which stays ESTABLISHED: the half-closed are told as what the programs see."""
 import socket
 
-from tcph import exporter
+from tcph import exporter, scenes
 from tcph.case import NetTest
 from tcph.poll import eventually
 
@@ -76,6 +76,22 @@ class MptcpTest(NetTest):
         server.sendall(b'more')
         server.shutdown(socket.SHUT_WR)
         self.check(self.a, 'client', client.getpeername()[1], 'close_wait', reason='unread')
+
+    def test_bytes_are_counted_once(self):
+        client, server = self.connect()
+        where = {'role': 'server', 'port': client.getpeername()[1]}
+        program = self.start_exporter(self.b)
+        program.wait_value(1, 'tcphealth_connections', state='established', **where)
+        server.sendall(bytes(100000))
+        client.recv(100000, socket.MSG_WAITALL)
+        server.shutdown(socket.SHUT_WR)
+        program.wait_value(1, 'tcphealth_connections', state='fin_wait2', **where)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, scenes.RESET_ON_CLOSE)
+        client.close()
+        server.close()
+        page = program.wait_value(1, 'tcphealth_closed_connections_total', **where)
+        self.assertIn(page.value('tcphealth_sent_bytes_total', **where), range(100000, 100003))
+        self.assertEqual(page.value('tcphealth_opened_connections_total', **where), 0)
 
     def test_what_is_open_stays_so(self):
         client, server = self.connect()
