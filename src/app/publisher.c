@@ -287,10 +287,14 @@ static bool is_due(const struct publisher *p, uint64_t now_ms)
 
 void publisher_web_config(struct publisher *p, bool failed)
 {
+	bool changed;
+
 	pthread_mutex_lock(&p->lock);
+	changed = p->web_config_failed != failed;
 	p->web_config_failed = p->edition.health.web_config_failed = failed;
 	pthread_mutex_unlock(&p->lock);
-	pageslot_renew(p->pages);
+	if (changed)
+		pageslot_renew(p->pages);
 }
 
 void publisher_watch(struct publisher *p)

@@ -302,6 +302,26 @@ static void test_a_sample_that_nobody_asks_for_is_not_rendered(void **state)
 	end(&s);
 }
 
+/* As it is said five times a second, and changes hardly ever. */
+static void test_a_web_configuration_that_stays_renders_nothing(void **state)
+{
+	struct scene s;
+	unsigned int before;
+
+	(void)state;
+	begin(&s, LONG);
+	sample(&s, 0, 0.05);
+	assert_true(is_on(&s, PAGE_HTML, "some data, health"));
+	before = atomic_load(&rendered);
+	publisher_web_config(s.publisher, false);
+	assert_true(is_on(&s, PAGE_HTML, "some data, health"));
+	assert_int_equal(atomic_load(&rendered), before);
+	publisher_web_config(s.publisher, true);
+	assert_true(is_on(&s, PAGE_HTML, "some data, health"));
+	assert_int_equal(atomic_load(&rendered), before + 1);
+	end(&s);
+}
+
 static void *ask_for_html(void *arg)
 {
 	assert_true(is_on(arg, PAGE_HTML, "no data, no health"));
@@ -348,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_slow_samples_are_waited_for),
 		cmocka_unit_test(test_a_page_that_would_be_too_large),
 		cmocka_unit_test(test_a_sample_that_nobody_asks_for_is_not_rendered),
+		cmocka_unit_test(test_a_web_configuration_that_stays_renders_nothing),
 		cmocka_unit_test(test_sampling_goes_on_beside_a_rendering),
 	};
 
