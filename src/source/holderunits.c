@@ -10,12 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The ids of cgroups count from 1. */
-#define FIRST_ID (UINT32_MAX - HOLDERUNITS_UNITS_MAX + 1u)
+/* The ids of cgroups count from 1. Units are numbered on and on, and the last ones are known. */
+#define NUMBERS  (1u << 24)
+#define FIRST_ID (UINT32_MAX - NUMBERS + 1u)
+#define NO_UNIT  UINT32_MAX
 
 /* Sockets of which the unit was found. All are forgotten when there are more, and those that are still stale are found again. */
 #define FOUND_MAX   65536
 #define HOLDERS_MAX 4096
+
+#define DOUBLINGS_MAX 3u
 
 struct found {
 	uint32_t inode;
@@ -31,8 +35,11 @@ struct holderunits {
 	struct found *found;
 	size_t found_count, found_cap;
 	struct hash hash; /* of `found`, by inode */
+	/* A ring, and how many there have been. */
 	struct unit units[HOLDERUNITS_UNITS_MAX];
-	size_t unit_count;
+	uint32_t unit_count;
+	/* How often the time for a search was doubled. */
+	unsigned int doublings;
 };
 
 struct holderunits *holderunits_new(const char *procfs, const char *cgroupfs)
@@ -66,26 +73,36 @@ static struct found *find(const struct holderunits *holderunits, uint32_t inode)
 	return NULL;
 }
 
+static bool is_known(const struct holderunits *holderunits, uint64_t unit)
+{
+	return unit < holderunits->unit_count &&
+	       holderunits->unit_count - unit <= HOLDERUNITS_UNITS_MAX;
+}
+
 uint64_t holderunits_id(const struct holderunits *holderunits, uint32_t inode)
 {
 	const struct found *found = find(holderunits, inode);
 
-	return found ? FIRST_ID + found->unit : 0;
+	return found && is_known(holderunits, found->unit) ? FIRST_ID + found->unit : 0;
 }
 
 const struct unit *holderunits_unit(const struct holderunits *holderunits, uint64_t id)
 {
-	return id >= FIRST_ID && id - FIRST_ID < holderunits->unit_count
-		       ? &holderunits->units[id - FIRST_ID]
+	return id >= FIRST_ID && is_known(holderunits, id - FIRST_ID)
+		       ? &holderunits->units[(id - FIRST_ID) % HOLDERUNITS_UNITS_MAX]
 		       : NULL;
 }
 
 void holderunits_want(struct holderunits *holderunits, uint32_t inode, bool stale)
 {
-	if (inode == 0 || holderunits->wanted_count == HOLDERUNITS_WANTED_MAX)
+	/* Listeners come first: half of the places are for what is stale. */
+	size_t max = stale ? HOLDERUNITS_WANTED_MAX : HOLDERUNITS_WANTED_MAX / 2;
+
+	if (inode == 0)
 		return;
-	holderunits->wanted[holderunits->wanted_count++] = inode;
 	holderunits->due = holderunits->due || stale;
+	if (holderunits->wanted_count < max)
+		holderunits->wanted[holderunits->wanted_count++] = inode;
 }
 
 static int compare_inodes(const void *a, const void *b)
@@ -95,18 +112,23 @@ static int compare_inodes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The number of a unit, HOLDERUNITS_UNITS_MAX if there is no place for one more. */
+/* The number of a unit, in place of the oldest if need be; NO_UNIT after the last number. */
 static uint32_t number(struct holderunits *holderunits, const struct unit *unit)
 {
-	size_t i = 0;
+	uint32_t count = holderunits->unit_count;
+	uint32_t i = count > HOLDERUNITS_UNITS_MAX ? count - HOLDERUNITS_UNITS_MAX : 0;
 
-	while (i < holderunits->unit_count &&
-	       (strcmp(holderunits->units[i].name, unit->name) != 0 ||
-		strcmp(holderunits->units[i].instance, unit->instance) != 0))
-		i++;
-	if (i == holderunits->unit_count && i < HOLDERUNITS_UNITS_MAX)
-		holderunits->units[holderunits->unit_count++] = *unit;
-	return (uint32_t)i;
+	for (; i < count; i++) {
+		const struct unit *known = &holderunits->units[i % HOLDERUNITS_UNITS_MAX];
+
+		if (strcmp(known->name, unit->name) == 0 &&
+		    strcmp(known->instance, unit->instance) == 0)
+			return i;
+	}
+	if (count == NUMBERS)
+		return NO_UNIT;
+	holderunits->units[count % HOLDERUNITS_UNITS_MAX] = *unit;
+	return holderunits->unit_count++;
 }
 
 static void forget(struct holderunits *holderunits)
@@ -137,13 +159,13 @@ static void add(struct holderunits *holderunits, uint32_t inode, uint32_t unit)
 static void take(struct holderunits *holderunits, const struct holder *holders, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		uint32_t inode = holders[i].inode, unit = HOLDERUNITS_UNITS_MAX;
+		uint32_t inode = holders[i].inode, unit = NO_UNIT;
 
 		for (; i < count && holders[i].inode == inode; i++)
-			if (unit == HOLDERUNITS_UNITS_MAX && holders[i].unit.name[0] != '\0')
+			if (unit == NO_UNIT && holders[i].unit.name[0] != '\0')
 				unit = number(holderunits, &holders[i].unit);
 		i--;
-		if (unit != HOLDERUNITS_UNITS_MAX)
+		if (unit != NO_UNIT)
 			add(holderunits, inode, unit);
 	}
 }
@@ -158,8 +180,12 @@ static void search(struct holderunits *holderunits)
 	qsort(holderunits->wanted, holderunits->wanted_count, sizeof(holderunits->wanted[0]),
 	      compare_inodes);
 	(void)holders_find(holderunits->procfs, holderunits->cgroupfs, holderunits->wanted,
-			   holderunits->wanted_count, HOLDERUNITS_BUDGET_MS, holders, HOLDERS_MAX,
+			   holderunits->wanted_count,
+			   HOLDERUNITS_BUDGET_MS << holderunits->doublings, holders, HOLDERS_MAX,
 			   &result);
+	/* Each search begins with the first process: without more time, it would never reach the last. */
+	if (result.timed_out && holderunits->doublings < DOUBLINGS_MAX)
+		holderunits->doublings++;
 	take(holderunits, holders, result.count);
 	free(holders);
 }

@@ -179,6 +179,44 @@ static void test_more_than_is_searched_for(void **state)
 	assert_int_equal(holderunits_id(fixture->holderunits, HOLDERUNITS_WANTED_MAX + 1), 0);
 }
 
+/* They are wanted before anything that is stale. */
+static void test_listeners_leave_room(void **state)
+{
+	struct fixture *fixture = *state;
+
+	need_cgroup1(fixture);
+	make_process(fixture, 20, "system.slice/leak.service", 7);
+	for (uint32_t inode = 100; inode < 100 + HOLDERUNITS_WANTED_MAX; inode++)
+		holderunits_want(fixture->holderunits, inode, false);
+	holderunits_want(fixture->holderunits, 7, true);
+	assert_true(holderunits_search(fixture->holderunits, fixture->now_ms));
+	assert_string_equal(name_of(fixture->holderunits, 7), "leak.service");
+}
+
+/* A node sees more and more of them: the last ones have their names. */
+static void test_more_units_than_there_are_places(void **state)
+{
+	struct fixture *fixture = *state;
+	unsigned int named = 0;
+	char cgroup[64];
+
+	need_cgroup1(fixture);
+	for (uint32_t i = 0; i < HOLDERUNITS_UNITS_MAX + 10; i++) {
+		snprintf(cgroup, sizeof(cgroup), "system.slice/u%u.service", i);
+		make_process(fixture, (int)(100 + i), cgroup, 5000 + i);
+		holderunits_want(fixture->holderunits, 5000 + i, true);
+	}
+	assert_true(holderunits_search(fixture->holderunits, fixture->now_ms));
+	for (uint32_t i = 0; i < HOLDERUNITS_UNITS_MAX + 10; i++) {
+		const char *name = name_of(fixture->holderunits, 5000 + i);
+
+		snprintf(cgroup, sizeof(cgroup), "u%u.service", i);
+		named += *name != '\0';
+		assert_true(*name == '\0' || strcmp(name, cgroup) == 0);
+	}
+	assert_int_equal(named, HOLDERUNITS_UNITS_MAX);
+}
+
 /* A listener, one connection that it has not accepted, and one that its program does not close. */
 static void sample(struct fixture *fixture, struct census *census)
 {
@@ -275,6 +313,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_once_a_minute_and_for_what_is_stale, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_is_searched_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_listeners_leave_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_units_than_there_are_places, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_stale_sockets_get_units, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_where_sockets_tell, setup, teardown),
 	};

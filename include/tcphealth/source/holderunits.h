@@ -4,19 +4,18 @@
  * For hosts on which a socket does not tell its cgroup (cgroup1 alone). Owns what was asked and found, all bounded. Knows holders;
  * must not know what a socket is stuck in. One thread.
  */
-#ifndef TCPHEALTH_SOURCE_HOLDERUNITS_H
-#define TCPHEALTH_SOURCE_HOLDERUNITS_H
+#pragma once
 
 #include "tcphealth/source/unit.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A search takes that long at most, and comes that often. */
+/* A search takes that long, up to eight times as long where there are many processes, and comes that often. */
 #define HOLDERUNITS_BUDGET_MS   200
 #define HOLDERUNITS_INTERVAL_MS 60000
 
-/* Sockets that one sample asks for, and units that are told apart. */
+/* Sockets that one sample asks for, half of them at most not stale; and units that are told apart, the last ones. */
 #define HOLDERUNITS_WANTED_MAX 4096
 #define HOLDERUNITS_UNITS_MAX  1024
 
@@ -43,5 +42,3 @@ bool holderunits_search(struct holderunits *holderunits, uint64_t now_ms);
 
 /* NULL if the id is not of holderunits_id(). Borrowed until holderunits_free(). */
 const struct unit *holderunits_unit(const struct holderunits *holderunits, uint64_t id);
-
-#endif
