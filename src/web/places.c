@@ -41,7 +41,9 @@ static struct place *leaver_of_largest(const struct places *places, enum share_w
 		struct place *place = &places->at[i];
 		if (!is_staying(place) || (within && !share_is_same(&place->share, within, wider)))
 			continue;
-		unsigned int count = count_staying(places, &place->share, width);
+		unsigned int count = leaver && share_is_same(&place->share, &leaver->share, width)
+					     ? largest
+					     : count_staying(places, &place->share, width);
 		if (leaver &&
 		    (count < largest || (count == largest && !goes_before(place, leaver))))
 			continue;
