@@ -5,6 +5,7 @@
 
 #include "tcphealth/base/escape.h"
 #include "tcphealth/base/number.h"
+#include "tcphealth/render/families.h"
 #include "tcphealth/web/fetch.h"
 #include "tcphealth/web/webconfig.h"
 
@@ -14,8 +15,8 @@
 
 #define WAIT_MS  1000u
 #define PAGE_MAX (64u << 20)
-#define COUNTS   "tcphealth_stale_unit_connections{"
-#define AGES     "tcphealth_stale_unit_oldest_seconds{"
+#define COUNTS   FAMILIES_STALE_UNIT_CONNECTIONS "{"
+#define AGES     FAMILIES_STALE_UNIT_OLDEST "{"
 #define END      "# EOF\n"
 
 /* A label's value without its escapes, cleaned, into `dst`. Moves *at behind the closing quote; false if there is none. */

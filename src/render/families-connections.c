@@ -121,13 +121,13 @@ static const struct families_row rows[] = {
 		.json = "stale",
 	},
 	{
-		.family.name = "tcphealth_stale_unit_connections",
+		.family.name = FAMILIES_STALE_UNIT_CONNECTIONS,
 		.family.help = "Stale connections by the systemd unit, pod or cgroup that owns "
 			       "them; left out where there are none, unit is empty where unknown.",
 		OF_UNITS(all.sockets),
 	},
 	{
-		.family.name = "tcphealth_stale_unit_oldest_seconds",
+		.family.name = FAMILIES_STALE_UNIT_OLDEST,
 		.family.help = "Seconds for which the reason has applied to the unit's oldest "
 			       "stale connection; a lower bound.",
 		OF_UNITS(all.oldest_ms),

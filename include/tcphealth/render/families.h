@@ -16,6 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Two metrics that this program reads as well, from a page of another exporter. */
+#define FAMILIES_STALE_UNIT_CONNECTIONS "tcphealth_stale_unit_connections"
+#define FAMILIES_STALE_UNIT_OLDEST      "tcphealth_stale_unit_oldest_seconds"
+
 struct families_input {
 	/* NULL before the first good sample: then only the exporter's own metrics are there. */
 	const struct snapshot *snapshot;
