@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -25,6 +26,9 @@
 
 #define ANSWER_MS 5000 /* nothing here takes that long but on a broken server */
 #define BIG_PAGE  ((size_t)5 * 1024 * 1024)
+
+/* Of the page: a worker may still answer with the one before. */
+static pthread_mutex_t page_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct server {
 	struct httpd_route routes[7];
@@ -54,8 +58,10 @@ static void put_page(struct server *server, const char *unit, size_t times)
 		buf_puts(&buf, unit);
 	struct page *page = page_new(&buf, 0);
 	assert_non_null(page);
+	pthread_mutex_lock(&page_lock);
 	page_unref(server->page);
 	server->page = page;
+	pthread_mutex_unlock(&page_lock);
 	buf_done(&buf);
 }
 
@@ -71,9 +77,12 @@ static void release_page(void *page)
 static void answer_page(void *arg, const struct httpd_request *request, struct httpd_answer *answer)
 {
 	const struct server *server = arg;
-	struct page *page = page_ref(server->page);
+	struct page *page;
 
 	(void)request;
+	pthread_mutex_lock(&page_lock);
+	page = page_ref(server->page);
+	pthread_mutex_unlock(&page_lock);
 	answer->negotiated = true;
 	if (page)
 		answer->bytes =
