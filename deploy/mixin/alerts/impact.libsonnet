@@ -65,7 +65,7 @@ function(config, lib) {
 
   local drops(port) = lib.increase(lib.ofPort('tcphealth_listen_drops_total', port), config.listenDrops.window),
   local dropped = drops('port!="unknown"'),
-  // Whose listener it was is not known: compared with all that the namespace accepts.
+  // The listener is not known: compared with all that the namespace accepts.
   local lost = drops('port="unknown"'),
   local accepted = 'sum without (role) (%s)' % lib.increase(lib.ofPort('tcphealth_opened_connections_total', 'role="server"'), config.listenDrops.window),
   // Which queue was full, if one was: the kernel counts that by network namespace.
