@@ -224,9 +224,7 @@ static int find_pool(struct localports *ports, const struct in6_addr *address, u
 	return 0;
 }
 
-/*
- * As few steps as keep apart what differs. What peers choose is mixed with what is secret, lest they choose the keys as well.
- */
+/* As few steps as keep different pairs apart. A secret is mixed in, so that peers cannot choose the keys. */
 static uint64_t peer_key(const struct tcpsock *sock)
 {
 	uint64_t local[2], remote[2];
