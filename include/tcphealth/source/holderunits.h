@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* A search takes that long, up to eight times as long where there are many processes, and comes that often. */
-#define HOLDERUNITS_BUDGET_MS   200
+#define HOLDERUNITS_BUDGET_MS   200u
 #define HOLDERUNITS_INTERVAL_MS 60000
 
 /* Sockets that one sample asks for, half of them at most not stale; and units that are told apart, the last ones. */
